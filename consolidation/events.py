@@ -1,0 +1,69 @@
+"""What happens while a document is read and slept on, told to whoever listens: the progress bar, the journal and the tests alike."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from nrem.memory.chunk import Chunk
+from nrem.memory.record import ChunkRecord, SleepRecord
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChunkRead:
+    """A chunk went through the model into the window."""
+
+    chunk: Chunk
+    surprisal: float
+    tokens_per_second: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class ChunksEvicted:
+    """Chunks left the window for the buffer."""
+
+    chunks: tuple[Chunk, ...]
+    buffer_tokens: int
+
+
+@dataclass(frozen=True, kw_only=True)
+class SleepStarted:
+    """A sleep begins."""
+
+    index: int
+    chunks: tuple[int, ...]
+    replayed: tuple[int, ...]
+    max_passes: int
+    recall: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class PassDone:
+    """One pass over the active chunks was written."""
+
+    sleep: int
+    passes: int
+    """Passes so far in this sleep."""
+    active: int
+    """Chunks that took part."""
+    loss: float
+    recall: float
+    """Held-out recall at the last look, over all chunks of the sleep."""
+    tokens: int
+    tokens_per_second: float
+    fet: float
+    """Spent so far, all kinds of work."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SleepEnded:
+    """A sleep is over, kept or rolled back."""
+
+    record: SleepRecord
+    chunks: tuple[ChunkRecord, ...] = ()
+
+
+Event = ChunkRead | ChunksEvicted | SleepStarted | PassDone | SleepEnded
+Listener = Callable[[Event], None]
+
+
+def ignore(event: Event) -> None:
+    """The listener that does nothing."""

@@ -1,0 +1,90 @@
+"""The guard: a sleep is kept only if recall rose and the model still reads unrelated text as before; else everything is rolled back.
+
+Measured on a short text that belongs to no document: KL(base || attached) and the ratio of perplexities, per token (DESIGN 5.8).
+"""
+
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+from transformers import PreTrainedModel
+
+from nrem.consolidation.budget import CostModel, Ledger
+from nrem.memory.errors import UsageError
+
+
+@dataclass(frozen=True, kw_only=True)
+class GuardConfig:
+    max_kl: float = 1.0
+    """Largest mean KL(base || attached) on unrelated text, nats per token."""
+    max_perplexity_ratio: float = 2.0
+    """Largest perplexity on unrelated text, relative to the base's."""
+    min_recall_gain: float = 0.0
+    """Recall over the sleep's chunks must have risen by at least this (0: it must not have fallen)."""
+    unrelated_tokens: int = 256
+    """How much of the unrelated text is read."""
+    enabled: bool = True
+    """Whether a sleep that fails is rolled back."""
+
+    def __post_init__(self) -> None:
+        if self.max_kl <= 0 or self.max_perplexity_ratio <= 0 or self.unrelated_tokens < 2:
+            raise UsageError("guard: max_kl and max_perplexity_ratio must be above 0 and unrelated_tokens 2 or more")
+
+
+@dataclass(frozen=True)
+class GuardReport:
+    """What the guard saw."""
+
+    kl: float
+    perplexity_ratio: float
+    recall_gain: float
+
+    def to_dict(self) -> dict[str, float]:
+        return asdict(self)
+
+
+class Guard:
+    """Holds the base's reading of the unrelated text and compares against it after every sleep."""
+
+    def __init__(self, model: PreTrainedModel, unrelated: Sequence[int], config: GuardConfig, ledger: Ledger, cost: CostModel) -> None:
+        self.model, self.config, self.ledger, self.cost = model, config, ledger, cost
+        self.ids = torch.tensor([list(unrelated)[: config.unrelated_tokens]], device=model.device)
+        self._base: Float[Tensor, "token vocab"] | None = None
+
+    @property
+    def fet(self) -> float:
+        """What one reading costs."""
+        return self.cost.forward(self.ids.shape[1], self.ids.shape[1] / 2)
+
+    def check(self, attached: AbstractContextManager[Any], recall_gain: float) -> GuardReport:
+        """Read the unrelated text with the fast weights of `attached`."""
+        if self._base is None:
+            self._base = self._read()
+        with attached:
+            now = self._read()
+        targets = self.ids[0, 1:, None]
+        kl = (self._base.exp() * (self._base - now)).sum(-1).mean()
+        ratio = (self._base.gather(1, targets).mean() - now.gather(1, targets).mean()).exp()
+        return GuardReport(float(kl), float(ratio), recall_gain)
+
+    def objection(self, report: GuardReport) -> str:
+        """Why the sleep must be rolled back; empty when it may stay."""
+        c = self.config
+        if not c.enabled:
+            return ""
+        if not report.kl <= c.max_kl:
+            return f"KL to the base on unrelated text is {report.kl:.2f} nats a token, allowed {c.max_kl:g}"
+        if not report.perplexity_ratio <= c.max_perplexity_ratio:
+            return f"perplexity on unrelated text is {report.perplexity_ratio:.2f} times the base's, allowed {c.max_perplexity_ratio:g}"
+        if report.recall_gain < c.min_recall_gain:
+            return f"probe recall changed by {report.recall_gain:+.2f}, required {c.min_recall_gain:+g}"
+        return ""
+
+    @torch.no_grad()
+    def _read(self) -> Float[Tensor, "token vocab"]:
+        with self.ledger.debit("guard", self.fet):
+            return torch.log_softmax(self.model(input_ids=self.ids, use_cache=False).logits[0, :-1].float(), -1)

@@ -1,0 +1,90 @@
+"""A protocol: how this base model sleeps and is asked. Prompts and the name of its write rule; a trained one adds learned parameters.
+
+The untrained protocol holds prompts only. Both the study items of a sleep and every later question go through `question_ids`, so the
+fast weights are asked in the words in which they were written. Knows nothing about chunks or passes.
+"""
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+INSTRUCTION = "Answer in a few words."
+
+
+@dataclass(frozen=True)
+class Protocol:
+    """Prompts in the model's own chat template, or plain text where it has none."""
+
+    tokenizer: Any
+    id: str = "untrained"
+    rule: str = "gradient"
+    instruction: str = INSTRUCTION
+    trained_passes: int = 0
+    """Depth that the passes were trained for; 0 for an untrained protocol."""
+
+    @cached_property
+    def sha256(self) -> str:
+        """Hash of everything that shapes a prompt, for the memory's provenance."""
+        values = {k: getattr(self, k) for k in ("id", "rule", "instruction", "trained_passes")} | {"around": self._around}
+        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+
+    def question_prefix(self, context_ids: Sequence[int] = ()) -> list[int]:
+        """The prompt up to the end of a text that is put in it; `question_ids` starts with exactly these tokens."""
+        return [*self._encode(self._around[0]), *context_ids]
+
+    def question_ids(self, question: str, context_ids: Sequence[int] = ()) -> list[int]:
+        """The whole prompt; what the model generates next is the answer, starting with a space."""
+        return self.question_prefix(context_ids) + self._encode(f"Question: {question.strip()}{self._around[1]}")
+
+    def answer_ids(self, answer: str) -> list[int]:
+        """The answer as it must be generated: a space, the answer, the end of the turn."""
+        return [*self._encode(" " + answer.strip()), self.stop_id]
+
+    def plain_ids(self, text: str, *, start: bool = False) -> list[int]:
+        """Running text without a template; `start` puts the beginning-of-sequence token (or the stop token, as GPT-2 does) in front."""
+        first = self.tokenizer.bos_token_id if self.tokenizer.bos_token_id is not None else self.stop_id
+        return ([int(first)] if start else []) + self._encode(text)
+
+    @cached_property
+    def stop_id(self) -> int:
+        """The token that ends an answer."""
+        stop = self.tokenizer.eos_token_id
+        assert stop is not None, "loaders give every tokenizer an end-of-sequence token"
+        return int(stop)
+
+    def plain_ids(self, text: str, *, start: bool = False) -> list[int]:
+        """Running text without a template; `start` puts the beginning-of-sequence token (or the stop token, as GPT-2 does) in front."""
+        first = self.tokenizer.bos_token_id if self.tokenizer.bos_token_id is not None else self.stop_id
+        return ([int(first)] if start else []) + self._encode(text)
+
+    @cached_property
+    def stop_ids(self) -> list[int]:
+        """Tokens at which greedy decoding stops: the end of the turn and the line break."""
+        newline = self._encode("\n")
+        return [self.stop_id, *newline[:1]] if len(newline) == 1 else [self.stop_id]
+
+    @cached_property
+    def _around(self) -> tuple[str, str]:
+        """The text before the context and after the question."""
+        mark = "\x1e"
+        if getattr(self.tokenizer, "chat_template", None):
+            text = self._chat([{"role": "system", "content": self.instruction}, {"role": "user", "content": mark}])
+            if text is None:  # Gemma's template, for one, refuses a system turn
+                text = self._chat([{"role": "user", "content": f"{self.instruction}\n{mark}"}])
+            if text is not None and text.count(mark) == 1:
+                before, after = text.split(mark)
+                return before, after + "Answer:"
+        return (self.tokenizer.bos_token or "") + self.instruction + "\n", "\nAnswer:"
+
+    def _chat(self, messages: list[dict[str, str]]) -> str | None:
+        try:
+            return str(self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+        except Exception:  # templates raise their own jinja errors; the caller has another form to try
+            return None
+
+    def _encode(self, text: str) -> list[int]:
+        return list(self.tokenizer(text, add_special_tokens=False).input_ids)
+

@@ -1,0 +1,51 @@
+"""The write rule: how one pass over chunks turns activations into an update of the fast weights.
+
+This is the seam between *when* to pass (allocator, sleep) and *how* a pass writes. A rule is made for one memory; it is told which chunks
+a sleep works on, and then writes pass after pass over whichever of them are still active.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from nrem.memory.chunk import Chunk
+
+
+@dataclass(frozen=True, kw_only=True)
+class PassReport:
+    """What one pass did."""
+
+    loss: dict[int, float]
+    """Write loss of each active chunk before this pass's write, nats per answer token."""
+    tokens: int
+    """Tokens computed, padding included."""
+
+
+class WriteRule(ABC):
+    """A way to write chunks into fast weights."""
+
+    @abstractmethod
+    def begin(self, chunks: Sequence[Chunk], replay: Sequence[Chunk]) -> None:
+        """A sleep starts: `chunks` wait to be consolidated, `replay` are earlier ones that are read along so that they are not overwritten."""
+
+    @abstractmethod
+    def next_pass_fet(self, active: Sequence[int]) -> float:
+        """An upper bound of what the next `write` over these chunks debits, so that a hard budget can be kept."""
+
+    @abstractmethod
+    def write(self, active: Sequence[int]) -> PassReport:
+        """One pass: read the active chunks (by index) and the replay with the current fast weights, then write once."""
+
+    @abstractmethod
+    def end(self) -> None:
+        """The sleep is over: drop what was kept for it."""
+
+    @abstractmethod
+    def state(self) -> dict[str, Tensor]:
+        """What must be saved, besides the fast weights, for a killed sleep to go on with the same result."""
+
+    @abstractmethod
+    def restore(self, state: dict[str, Tensor]) -> None:
+        """Take a saved `state` after `begin` with the same chunks."""

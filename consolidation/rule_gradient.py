@@ -1,0 +1,197 @@
+"""The gradient rule (DESIGN 5.2): a pass descends the write loss of all active chunks by one step.
+
+Works on any causal language model. Without a trained protocol the write loss is the study objective: cross-entropy on the short
+answers of deterministic study items, one phrasing a pass in turn. Raw next-token loss is kept as the control arm; it stores the text
+and does not make it answerable (DESIGN 2.1). Everything below the fast weights is computed once per item and reused by all passes.
+
+Step: `m <- b1 m + (1 - b1) g`, `v <- b2 v + (1 - b2) g^2`, `theta <- theta - eta m^ / (sqrt(v^) + eps)` (Adam, arXiv 1412.6980).
+Deviates from DESIGN 5.2, which divides by the norm over the whole adapter: with untrained step sizes that learned nothing in 16 passes where
+Adam did (benchmarks/LOG.md); `normalise = "global"` keeps it.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from nrem.consolidation.budget import CostModel, Ledger
+from nrem.consolidation.items import Batch, Item, Size, collate, pack, with_lower
+from nrem.consolidation.rule import PassReport, WriteRule
+from nrem.consolidation.split_model import SplitModel
+from nrem.consolidation.study import StudyMaterial
+from nrem.consolidation.teacher import with_teacher
+from nrem.memory.chunk import Chunk
+from nrem.memory.errors import UsageError
+from nrem.memory.fast_weights import FastWeights
+
+
+@dataclass(frozen=True, kw_only=True)
+class GradientConfig:
+    objective: Literal["study", "next-token"] = "study"
+    """What a pass learns from: study items made of the chunk's facts, or the raw text (control arm)."""
+    step_size: float = 3e-3
+    """Step size eta; per element for "elementwise", of the whole adapter's step for "global"."""
+    warm_up: int = 4
+    """The first passes of a memory grow linearly to the full step size."""
+    normalise: Literal["elementwise", "global"] = "elementwise"
+    """Divide the gradient by its running second moment per element (Adam), or by its norm over the whole adapter (DESIGN 5.2)."""
+    beta1: float = 0.9
+    """Decay of the running mean of gradients ("elementwise")."""
+    beta2: float = 0.95
+    """Decay of the running mean of squared gradients ("elementwise")."""
+    distill_weight: float = 0.0
+    """Weight of the divergence from the same model with the chunk in its context; 0 leaves the teacher out."""
+    distill_top: int = 20
+    """How many of the teacher's most likely tokens are kept."""
+    batch_tokens: int = 2048
+    """Padded tokens computed at once; bounds the memory of a pass."""
+
+    def __post_init__(self) -> None:
+        if self.step_size <= 0:
+            raise UsageError(f"rule.step_size: got {self.step_size}, expected a number above 0; 0.003 is the default")
+        if self.distill_weight < 0 or self.distill_top < 1:
+            raise UsageError("rule.distill_weight must be 0 or more and rule.distill_top 1 or more")
+
+
+class GradientRule(WriteRule):
+    """One descent step per pass on the fast weights; see the module's text."""
+
+    def __init__(
+        self, split: SplitModel, fast: FastWeights, material: StudyMaterial, config: GradientConfig, ledger: Ledger, cost: CostModel
+    ) -> None:
+        self.split, self.fast, self.material, self.config = split, fast, material, config
+        self.ledger, self.cost = ledger, cost
+        self._tensors = list(fast.tensors().values())
+        self._adapter_weights = sum(t.numel() for t in self._tensors)
+        self._mean = [torch.zeros_like(t) for t in self._tensors]
+        self._square = [torch.zeros_like(t) for t in self._tensors]
+        self._writes = 0  # of this memory, over all its sleeps: phrasings and warm-up go on
+        self._chunks: dict[int, Chunk] = {}
+        self._replay: list[int] = []
+        self._lower: dict[tuple[int, int], list[Item]] = {}
+
+    def begin(self, chunks: Sequence[Chunk], replay: Sequence[Chunk]) -> None:
+        self._chunks = {chunk.index: chunk for chunk in (*chunks, *replay)}
+        self._replay = [chunk.index for chunk in replay]
+        self._lower = {}
+
+    def end(self) -> None:
+        self._chunks, self._replay, self._lower = {}, [], {}
+
+    def next_pass_fet(self, active: Sequence[int]) -> float:
+        todo = self._read_list(active)
+        new = [item for index in todo if (index, self._phrasing) not in self._lower for item in self._bare_items(index)]
+        prepare = sum(self._prepare_fet(group) for group in pack(new, self.config.batch_tokens))
+        bare = [item for index in todo for item in self._bare_items(index)]
+        return prepare + sum(self._pass_fet(group) for group in pack(bare, self.config.batch_tokens))
+
+    def write(self, active: Sequence[int]) -> PassReport:
+        items = self._prepared_items(self._read_list(active))
+        num_targets = sum(len(item.answer) for item in items)
+        loss_sum = dict.fromkeys(active, 0.0)
+        loss_count = dict.fromkeys(active, 0)
+        tokens = 0
+        gradients = [torch.zeros_like(t) for t in self._tensors]
+        for tensor in self._tensors:
+            tensor.requires_grad_(True)
+        try:
+            for group in pack(items, self.config.batch_tokens):
+                with self.ledger.debit("passes", self._pass_fet(group)):
+                    batch = self._collate(group)
+                    nll = self._loss(batch)
+                    for total, g in zip(gradients, torch.autograd.grad(nll.sum() / num_targets, self._tensors), strict=True):
+                        total.add_(g)
+                tokens += batch.num_tokens
+                for row, value in zip(batch.owner.tolist(), nll.detach().tolist(), strict=True):
+                    chunk = batch.items[row].chunk
+                    if chunk in loss_sum:
+                        loss_sum[chunk] += value
+                        loss_count[chunk] += 1
+        finally:
+            for tensor in self._tensors:
+                tensor.requires_grad_(False)
+        if num_targets:
+            self._step(gradients)
+        self._writes += 1
+        return PassReport(loss={c: loss_sum[c] / max(1, loss_count[c]) for c in active}, tokens=tokens)
+
+    def state(self) -> dict[str, Tensor]:
+        out = {f"mean.{i}": t for i, t in enumerate(self._mean)} | {f"square.{i}": t for i, t in enumerate(self._square)}
+        return out | {"writes": torch.tensor(self._writes)}
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        for i in range(len(self._tensors)):
+            self._mean[i].copy_(state[f"mean.{i}"])
+            self._square[i].copy_(state[f"square.{i}"])
+        self._writes = int(state["writes"])
+
+    @torch.no_grad()
+    def _step(self, gradients: Sequence[Tensor]) -> None:
+        c = self.config
+        step = self._writes + 1
+        eta = c.step_size * min(1.0, step / max(1, c.warm_up))
+        norm = math.sqrt(sum(float(g.pow(2).sum()) for g in gradients)) or 1.0
+        for theta, g, mean, square in zip(self._tensors, gradients, self._mean, self._square, strict=True):
+            if c.normalise == "global":
+                theta.sub_(g, alpha=eta / norm)
+                continue
+            mean.lerp_(g, 1 - c.beta1)
+            square.lerp_(g * g, 1 - c.beta2)
+            scale = (square / (1 - c.beta2**step)).sqrt_().add_(1e-8)
+            theta.addcdiv_(mean, scale, value=-eta / (1 - c.beta1**step))
+
+    def _loss(self, batch: Batch) -> Tensor:
+        """Write loss at every selected position; shape (selected,), float32."""
+        logits = batch.logits(self.split).float()
+        loss = F.cross_entropy(logits, batch.targets, reduction="none")
+        if batch.teacher is not None:
+            loss = loss + self.config.distill_weight * batch.teacher.divergence(logits)
+        return loss
+
+    def _read_list(self, active: Sequence[int]) -> list[int]:
+        return [*active, *self._replay]
+
+    @property
+    def _phrasing(self) -> int:
+        return self._writes % self.material.num_phrasings(self.config.objective)
+
+    def _bare_items(self, index: int) -> Sequence[Item]:
+        return self.material.study(self._chunks[index], self._phrasing, self.config.objective)
+
+    def _prepared_items(self, indices: Sequence[int]) -> list[Item]:
+        """The items of this pass's phrasing, with their lower activations; those met for the first time are computed now."""
+        new = [index for index in indices if (index, self._phrasing) not in self._lower]
+        for index in new:
+            self._lower[index, self._phrasing] = []
+        bare = [item for index in new for item in self._bare_items(index)]
+        for group in pack(bare, self.config.batch_tokens):
+            with self.ledger.debit("preparation", self._prepare_fet(group)):
+                for item in with_lower(self._collate(group), self.split):
+                    self._lower[item.chunk, self._phrasing].append(item)
+        if self.config.distill_weight:
+            for index in new:
+                self._lower[index, self._phrasing] = self._taught(index)
+        return [item for index in indices for item in self._lower[index, self._phrasing]]
+
+    def _taught(self, index: int) -> list[Item]:
+        items = self._lower[index, self._phrasing]
+        return with_teacher(
+            items, self._chunks[index], self.material.protocol, self.split.model, self.config.distill_top, self.ledger, self.cost
+        )
+
+    def _collate(self, group: Sequence[Item]) -> Batch:
+        return collate(group, self.material.protocol.stop_id, self._tensors[0].device)
+
+    def _prepare_fet(self, group: Sequence[Item]) -> float:
+        return Size.of(group).forward_fet(self.cost, layers=self.split.cut, head=False)
+
+    def _pass_fet(self, group: Sequence[Item]) -> float:
+        size, upper = Size.of(group), self.cost.num_layers - self.split.cut
+        forward = size.forward_fet(self.cost, layers=upper, head=True) + self.cost.adapter(size.tokens, self._adapter_weights)
+        return forward + self.cost.backward(
+            size.tokens, size.length / 2, layers=upper, head_tokens=size.targets, adapter_weights=self._adapter_weights
+        )

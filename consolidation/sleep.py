@@ -1,0 +1,254 @@
+"""Sleep: chunks -> probes -> passes, granted round by round -> probes -> exits -> guard: keep or roll back (DESIGN 4).
+
+This file is the sentence; every noun has its own file: `rule` writes a pass, `recall` scores the probes, `allocate` says who goes on, `guard` decides
+what stays, `budget` counts. A sleep can be cut off at any pass and goes on from its last checkpoint with the same result.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+from torch import Tensor
+
+from nrem.consolidation.allocate import Allocator, Elimination, Exit, Progress, Uniform
+from nrem.consolidation.budget import Ledger
+from nrem.consolidation.events import Listener, PassDone, SleepStarted
+from nrem.consolidation.guard import Guard
+from nrem.consolidation.recall import Recall, RecallMeter
+from nrem.consolidation.rule import PassReport, WriteRule
+from nrem.consolidation.split_model import SplitModel
+from nrem.memory.chunk import Chunk
+from nrem.memory.errors import UsageError
+from nrem.memory.fast_weights import FastWeights
+from nrem.memory.record import SleepRecord
+
+
+@dataclass(frozen=True, kw_only=True)
+class SleepConfig:
+    passes: int = 40
+    """Most passes a chunk gets in one sleep; with the uniform allocator, what every chunk gets. 0 writes nothing."""
+    allocator: Literal["uniform", "elimination"] = "elimination"
+    """`elimination`: a chunk leaves when solved or hopeless; `uniform`: all get the same."""
+    solved_recall: float = 1.0
+    """Held-out recall at which a chunk is solved."""
+    min_progress: float = 0.02
+    """A chunk whose recall and write loss both moved by less than this over `patience` looks is hopeless."""
+    patience: int = 3
+    """Looks over which progress is judged."""
+    look_every: int = 8
+    """Passes between two looks at the held-out probes."""
+    replay: float = 0.5
+    """Chunks of earlier sleeps read along in every pass, as a share of the sleep's own chunks."""
+    budget_fet: float = 0.0
+    """Hard cap on all FET of the memory, reading included; 0 for none."""
+
+    def __post_init__(self) -> None:
+        for name, low in (("passes", 0), ("patience", 1), ("look_every", 1), ("replay", 0), ("budget_fet", 0)):
+            if getattr(self, name) < low:
+                raise UsageError(f"sleep.{name}: got {getattr(self, name)}, expected {low} or more")
+
+    def make_allocator(self) -> Allocator:
+        if self.allocator == "uniform":
+            return Uniform(passes=self.passes)
+        return Elimination(
+            passes=self.passes, solved_recall=self.solved_recall, min_progress=self.min_progress, patience=self.patience
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class SleepResult:
+    """What a sleep did: its record, and each chunk's way through it."""
+
+    record: SleepRecord
+    progress: tuple[Progress, ...]
+
+
+Checkpoint = Callable[[dict[str, Any], dict[str, Tensor]], None]
+"""Called after every pass with what is needed to go on: plain values and tensors."""
+
+
+@dataclass
+class Sleeper:
+    """Everything that a sleep needs; one is made per memory."""
+
+    split: SplitModel
+    fast: FastWeights
+    rule: WriteRule
+    meter: RecallMeter
+    guard: Guard
+    ledger: Ledger
+    config: SleepConfig
+    listener: Listener
+
+    def sleep(
+        self,
+        index: int,
+        chunks: Sequence[Chunk],
+        replay: Sequence[Chunk],
+        *,
+        checkpoint: Checkpoint | None = None,
+        resume: tuple[dict[str, Any], dict[str, Tensor]] | None = None,
+    ) -> SleepResult:
+        """Consolidate `chunks`, reading `replay` along; `resume` is what `checkpoint` was given last, if the sleep was cut off."""
+        before = self._snapshot()
+        started, spent = time.perf_counter(), self.ledger.total_fet
+        allocator = self.config.make_allocator()
+        with self.fast.attached(self.split.model):
+            self.rule.begin(chunks, replay)
+            if resume:
+                progress, before = self._take_up(resume)
+            else:
+                progress = self._first_look(chunks)
+                self._leave(progress, allocator.exits(progress))
+            self._announce(index, chunks, replay, progress)
+            while active := [p for p in progress if p.exit is None]:
+                if not self.ledger.affords(self._round_fet(active, chunks)):
+                    self._leave(active, {p.chunk: "budget" for p in active})
+                    break
+                pass_started = time.perf_counter()
+                report = self.rule.write([p.chunk for p in active])
+                self._note(active, report)
+                last = active[0].passes >= self.config.passes
+                if active[0].passes % self.config.look_every == 0 or last:
+                    self._look(active, chunks)
+                self._leave(active, allocator.exits(active))
+                self._tell(index, progress, active, report, time.perf_counter() - pass_started)
+                if checkpoint:
+                    checkpoint(*self._state(progress, before))
+            recall = self._recall_after(progress, chunks)
+            self.rule.end()
+            self.meter.forget()
+        return self._judge(index, replay, progress, recall, before, started, spent)
+
+    def _first_look(self, chunks: Sequence[Chunk]) -> list[Progress]:
+        """Recall before the first pass; not measured when even that would break the budget."""
+        if not self.ledger.affords(2 * self.meter.fet(chunks) + 2 * self.guard.fet):
+            return [Progress(chunk=c.index, num_probes=0, exit="budget") for c in chunks]
+        first = self.meter.measure(chunks)
+        return [
+            Progress(chunk=c.index, num_probes=first[c.index].probes, recall=[first[c.index].recalled], looked_at=[0]) for c in chunks
+        ]
+
+    def _round_fet(self, active: Sequence[Progress], chunks: Sequence[Chunk]) -> float:
+        """What must still fit under the cap before a pass may start: the pass, a look, the last look at all chunks, and the guard."""
+        if self.ledger.limit_fet is None:
+            return 0.0
+        return self.rule.next_pass_fet([p.chunk for p in active]) + 2 * self.meter.fet(chunks) + 2 * self.guard.fet
+
+    def _note(self, active: Sequence[Progress], report: PassReport) -> None:
+        for p in active:
+            p.passes += 1
+            p.loss.append(report.loss[p.chunk])
+
+    def _look(self, active: Sequence[Progress], chunks: Sequence[Chunk]) -> None:
+        wanted = {p.chunk for p in active}
+        found = self.meter.measure([c for c in chunks if c.index in wanted])
+        for p in active:
+            p.recall.append(found[p.chunk].recalled)
+            p.looked_at.append(p.passes)
+
+    def _recall_after(self, progress: Sequence[Progress], chunks: Sequence[Chunk]) -> dict[int, Recall]:
+        """Recall of all chunks at the end; a chunk that left early is looked at again, since later passes moved the weights."""
+        if not any(p.passes for p in progress):
+            return {}
+        return self.meter.measure(chunks)
+
+    @staticmethod
+    def _leave(progress: Sequence[Progress], exits: dict[int, Exit]) -> None:
+        for p in progress:
+            p.exit = p.exit or exits.get(p.chunk)
+
+    def _judge(
+        self,
+        index: int,
+        replay: Sequence[Chunk],
+        progress: list[Progress],
+        recall: dict[int, Recall],
+        before: tuple[dict[str, Tensor], dict[str, Tensor]],
+        started: float,
+        spent: float,
+    ) -> SleepResult:
+        """Ask the guard, roll back if it objects, and write the record."""
+        was = _mean([p.recall[0] for p in progress if p.num_probes])
+        now = _mean([recall[p.chunk].recalled for p in progress if p.num_probes]) if recall else was
+        figures, objection = {}, ""
+        if recall:
+            report = self.guard.check(self.fast.attached(self.split.model), now - was)
+            figures, objection = report.to_dict(), self.guard.objection(report)
+        if objection:
+            self.fast.restore(before[0])
+            self.rule.restore(before[1])
+        for p in progress:
+            after = p.recall[0] if objection and p.recall else recall[p.chunk].recalled if recall else (p.recall or [0.0])[-1]
+            p.recall.append(after)
+            p.looked_at.append(p.passes)
+        record = SleepRecord(
+            index=index,
+            chunks=[p.chunk for p in progress],
+            replayed=[c.index for c in replay],
+            passes=max((p.passes for p in progress), default=0),
+            recall_before=was,
+            recall_after=was if objection else now,
+            fet=self.ledger.total_fet - spent,
+            seconds=time.perf_counter() - started,
+            kept=not objection,
+            guard=figures,
+            reason=objection,
+        )
+        return SleepResult(record=record, progress=tuple(progress))
+
+    def _snapshot(self) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        return self.fast.clone(), {key: value.clone() for key, value in self.rule.state().items()}
+
+    def _state(
+        self, progress: Sequence[Progress], before: tuple[dict[str, Tensor], dict[str, Tensor]]
+    ) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        tensors = {f"fast/{k}": v for k, v in self.fast.tensors().items()} | {f"rule/{k}": v for k, v in self.rule.state().items()}
+        tensors |= {f"before.fast/{k}": v for k, v in before[0].items()} | {f"before.rule/{k}": v for k, v in before[1].items()}
+        return {"progress": [asdict(p) for p in progress]}, tensors
+
+    def _take_up(
+        self, resume: tuple[dict[str, Any], dict[str, Tensor]]
+    ) -> tuple[list[Progress], tuple[dict[str, Tensor], dict[str, Tensor]]]:
+        state, tensors = resume
+
+        def part(name: str) -> dict[str, Tensor]:
+            return {key.removeprefix(name): value for key, value in tensors.items() if key.startswith(name)}
+
+        self.fast.restore(part("fast/"))
+        self.rule.restore(part("rule/"))
+        return [Progress(**p) for p in state["progress"]], (part("before.fast/"), part("before.rule/"))
+
+    def _announce(self, index: int, chunks: Sequence[Chunk], replay: Sequence[Chunk], progress: Sequence[Progress]) -> None:
+        self.listener(
+            SleepStarted(
+                index=index,
+                chunks=tuple(c.index for c in chunks),
+                replayed=tuple(c.index for c in replay),
+                max_passes=self.config.passes,
+                recall=_last_recall(progress),
+            )
+        )
+
+    def _tell(self, index: int, progress: Sequence[Progress], active: Sequence[Progress], report: PassReport, seconds: float) -> None:
+        self.listener(
+            PassDone(
+                sleep=index,
+                passes=active[0].passes,
+                active=len(active),
+                loss=_mean(list(report.loss.values())),
+                recall=_last_recall(progress),
+                tokens=report.tokens,
+                tokens_per_second=report.tokens / max(seconds, 1e-9),
+                fet=self.ledger.total_fet,
+            )
+        )
+
+
+def _last_recall(progress: Sequence[Progress]) -> float:
+    return _mean([p.recall[-1] for p in progress if p.num_probes and p.recall])
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values) if values else 0.0

@@ -1,0 +1,45 @@
+"""Study material: the items that a chunk is learned from, and the held-out ones that score it, as token ids.
+
+Facts -> questions -> prompts in the protocol's words. Deterministic in the chunk, the seed and the phrasing. Knows nothing about models.
+"""
+
+from collections.abc import Sequence
+from functools import lru_cache
+
+from nrem.consolidation.facts import Fact, find_facts
+from nrem.consolidation.items import Item
+from nrem.consolidation.probes import Probe, ProbeConfig, held_out_probes, study_items, thin
+from nrem.consolidation.protocol import Protocol
+from nrem.memory.chunk import Chunk
+
+KEPT = 4096  # chunks whose items are remembered between passes; older ones are made again, with equal results
+
+
+class StudyMaterial:
+    """Makes the items of a chunk."""
+
+    def __init__(self, protocol: Protocol, config: ProbeConfig, seed: int) -> None:
+        self.protocol, self.config, self.seed = protocol, config, seed
+        self._facts = lru_cache(maxsize=KEPT)(find_facts)
+        self.study = lru_cache(maxsize=KEPT)(self._study)
+
+    def num_phrasings(self, objective: str) -> int:
+        """How many different passes there are before phrasings repeat."""
+        return self.config.num_phrasings if objective == "study" else 1
+
+    def _study(self, chunk: Chunk, phrasing: int, objective: str) -> Sequence[Item]:
+        """The items of one phrasing; for "next-token" the whole chunk as one item under its document's title."""
+        if objective == "study":
+            facts = thin(self._facts(chunk), self.config.facts_per_chunk)
+            return [self._item(probe) for probe in study_items(facts, phrasing, self.seed)]
+        title = self.protocol.plain_ids(f"{chunk.title}\n\n" if chunk.title else "", start=True)
+        text = self.protocol.plain_ids(chunk.text)
+        return [Item(chunk.index, title, text)] if text else []
+
+    def held_out(self, chunk: Chunk) -> list[Item]:
+        """The scoring items of a chunk; none where it states nothing that can be asked for."""
+        facts: Sequence[Fact] = self._facts(chunk)
+        return [self._item(probe) for probe in held_out_probes(facts, self.config)]
+
+    def _item(self, probe: Probe) -> Item:
+        return Item(probe.chunk, self.protocol.question_ids(probe.question), self.protocol.answer_ids(probe.answer))

@@ -1,0 +1,46 @@
+"""The teacher: what the same model says with the chunk in its context, kept once and learned from at every pass.
+
+Context distillation (arXiv 2412.14964; top-k targets as in 2506.06266). The chunk is read once into the attention cache and shared
+by all of its items. The fast weights that are attached at the time belong to the teacher too.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import torch
+from transformers import DynamicCache, PreTrainedModel
+
+from nrem.consolidation.budget import CostModel, Ledger
+from nrem.consolidation.items import Item, Teacher
+from nrem.consolidation.protocol import Protocol
+from nrem.memory.chunk import Chunk
+
+
+@torch.no_grad()
+def with_teacher(
+    items: Sequence[Item], chunk: Chunk, protocol: Protocol, model: PreTrainedModel, top: int, ledger: Ledger, cost: CostModel
+) -> list[Item]:
+    """The items, each with the teacher's `top` tokens at its answer positions; unchanged where the chunk does not fit in the context."""
+    if not items:
+        return []
+    plain, context = protocol.question_prefix(), protocol.question_prefix(protocol.plain_ids(chunk.text.strip() + "\n\n"))
+    limit = getattr(model.config.get_text_config(), "max_position_embeddings", 2048)
+    if len(context) + max(len(item) for item in items) > limit:
+        return list(items)
+    device = model.device
+    taught = []
+    for item in items:  # one by one: the prefix is shared by rewinding the cache, so a row costs only its own tokens
+        rest = [*item.prompt[len(plain) :], *item.answer]
+        fresh = not taught
+        tokens = len(rest) + (len(context) if fresh else 0)
+        with ledger.debit("teacher", cost.forward(tokens, len(context) / (2 if fresh else 1), head_tokens=len(item.answer))):
+            if fresh:
+                cache = DynamicCache(config=model.config)
+                model(input_ids=torch.tensor([context], device=device), past_key_values=cache, use_cache=True, logits_to_keep=1)
+            logits = model(
+                input_ids=torch.tensor([rest], device=device), past_key_values=cache, use_cache=True, logits_to_keep=len(item.answer) + 1
+            ).logits[0, :-1]
+            cache.crop(len(context))
+            probs, ids = torch.softmax(logits.float(), -1).topk(min(top, logits.shape[-1]), -1)
+        taught.append(replace(item, teacher=Teacher(ids, probs / probs.sum(-1, keepdim=True))))
+    return taught

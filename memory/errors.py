@@ -1,0 +1,44 @@
+"""The errors of nrem. One root; each child is also the builtin that a caller expects. A message says what, where, got, expected, what to do."""
+
+
+class NremError(Exception):
+    """Root of everything that nrem raises on purpose."""
+
+
+class UsageError(NremError, ValueError):
+    """A setting, flag or argument is wrong; the command line exits with 2."""
+
+
+class ConfigError(UsageError):
+    """A configuration key or value is wrong."""
+
+
+class BudgetError(UsageError):
+    """A budget cannot be read or cannot pay for the least that is needed."""
+
+
+class MissingFileError(UsageError, FileNotFoundError):
+    """A path that was given does not exist."""
+
+    def __str__(self) -> str:
+        return str(self.args[0]) if self.args else ""
+
+
+class DocumentError(NremError, ValueError):
+    """A document is empty, binary or cannot be decoded."""
+
+
+class ModelError(NremError, RuntimeError):
+    """A model cannot be loaded or lacks what is needed."""
+
+
+class MemoryFolderError(NremError, ValueError):
+    """A saved memory is damaged, truncated or of a newer schema."""
+
+
+class BaseMismatchError(MemoryFolderError):
+    """A memory was made for another base model."""
+
+
+class SleepError(NremError, RuntimeError):
+    """A sleep cannot go on."""

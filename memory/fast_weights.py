@@ -1,0 +1,164 @@
+"""Fast weights: the LoRA factors that a sleep writes, and nothing else.
+
+Plain LoRA, `y = W x + B (A x)` at scale 1. The factors live here as float32 values, outside the model; `attached` lends them to a
+model through forward hooks and takes the hooks away again, so the base weights are never touched. The arithmetic is that of
+PEFT's `lora.Linear`, operation for operation, and `save` writes PEFT's two files: what is written here opens there with equal logits.
+Knows nothing about documents, passes or how the factors are computed.
+"""
+
+import json
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal, Self
+
+import torch
+import torch.nn.functional as F
+from jaxtyping import Float
+from peft import LoraConfig
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
+
+from nrem.memory.errors import MemoryFolderError, UsageError
+from nrem.memory.layers import adapted_module, decoder_layers, find_targets
+
+ADAPTER_CONFIG = "adapter_config.json"
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
+
+
+@dataclass(frozen=True, kw_only=True)
+class FastWeightsConfig:
+    rank: int = 16
+    """Rank r of the factors; engines such as vLLM accept 8, 16, 32, 64 or 128."""
+    target: str = "auto"
+    """Suffix of the adapted modules; "auto" is the MLP's output projection (`down_proj` in Llama, `mlp.c_proj` in GPT-2)."""
+    layers: Literal["upper-half", "upper-quarter", "all"] = "upper-half"
+    """Which decoder layers are adapted; what lies below them is computed once per text and reused by every pass."""
+
+    def __post_init__(self) -> None:
+        if self.rank < 1:
+            raise UsageError(f"fast_weights.rank: got {self.rank}, expected a whole number from 1; 16 is the default")
+
+
+@dataclass
+class Factors:
+    """The two factors of one adapted module."""
+
+    A: Float[Tensor, "rank d_in"]
+    B: Float[Tensor, "d_out rank"]
+
+
+@dataclass
+class FastWeights:
+    """The factors of every adapted module, by the module's full name in the model."""
+
+    factors: dict[str, Factors]
+    rank: int
+    transposed: bool = False
+    """True where the base stores W as (d_in, d_out), as GPT-2's Conv1D does; PEFT calls it fan_in_fan_out."""
+
+    @classmethod
+    def create(cls, model: nn.Module, config: FastWeightsConfig, generator: torch.Generator | None = None) -> Self:
+        """A uniform in +-1/sqrt(d_in) as in PEFT's default, B zero: the attached model equals the base (arXiv 2106.09685, 4.1)."""
+        num_layers = len(decoder_layers(model))
+        first = {"upper-half": num_layers // 2, "upper-quarter": num_layers * 3 // 4, "all": 0}[config.layers]
+        targets = find_targets(model, config.target, first)
+        factors = {}
+        for name, (d_in, d_out, device) in targets.shapes.items():
+            A = torch.empty(config.rank, d_in).uniform_(-1, 1, generator=generator) / math.sqrt(d_in)
+            factors[name] = Factors(A.to(device), torch.zeros(d_out, config.rank, device=device))
+        return cls(factors, config.rank, targets.transposed)
+
+    @property
+    def num_parameters(self) -> int:
+        return sum(f.A.numel() + f.B.numel() for f in self.factors.values())
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Every factor under PEFT's key, in a fixed order; the tensors are the live ones, not copies."""
+        out = {}
+        for name, f in self.factors.items():
+            out[f"base_model.model.{name}.lora_A.weight"] = f.A
+            out[f"base_model.model.{name}.lora_B.weight"] = f.B
+        return out
+
+    def clone(self) -> dict[str, Tensor]:
+        """A copy of all factors, to come back to with `restore`."""
+        return {key: tensor.detach().clone() for key, tensor in self.tensors().items()}
+
+    def restore(self, saved: dict[str, Tensor]) -> None:
+        """Take the values of `saved`; raises `MemoryFolderError` naming the first tensor that is missing or does not fit."""
+        mine = self.tensors()
+        for key, tensor in mine.items():
+            if key not in saved:
+                raise MemoryFolderError(f"fast weights: tensor {key} is missing; save the memory again from its source")
+            if saved[key].shape != tensor.shape:
+                raise MemoryFolderError(
+                    f"fast weights: tensor {key} has shape {tuple(saved[key].shape)}, expected {tuple(tensor.shape)}; "
+                    "the memory was made for another base model or rank"
+                )
+        if extra := sorted(set(saved) - set(mine)):
+            raise MemoryFolderError(f"fast weights: tensor {extra[0]} belongs to no adapted module of this model")
+        with torch.no_grad():
+            for key, tensor in mine.items():
+                tensor.copy_(saved[key])
+
+    @contextmanager
+    def attached(self, model: nn.Module) -> Iterator[None]:
+        """Add `B A x` to every adapted module while the block runs; whatever happens inside, the hooks go."""
+        handles = []
+        try:
+            for name, f in self.factors.items():
+                handles.append(adapted_module(model, name, f.A.shape[1], f.B.shape[0]).register_forward_hook(_lora_hook(f)))
+            yield
+        finally:
+            for handle in handles:
+                handle.remove()
+
+    def save(self, folder: Path, base_model: str, revision: str = "") -> None:
+        """Write PEFT's two files into an existing folder."""
+        config = LoraConfig(
+            r=self.rank,
+            lora_alpha=self.rank,
+            target_modules=sorted(self.factors),
+            fan_in_fan_out=self.transposed,
+            task_type="CAUSAL_LM",
+            inference_mode=True,
+            base_model_name_or_path=base_model,
+            revision=revision or None,
+        )
+        config.save_pretrained(str(folder))
+        path = folder / ADAPTER_CONFIG
+        values = json.loads(path.read_text())
+        values["target_modules"] = sorted(self.factors)  # PEFT keeps a set: sorted, equal memories are equal files
+        path.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n")
+        tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in self.tensors().items()}
+        save_file(tensors, folder / ADAPTER_WEIGHTS, metadata={"format": "pt"})
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        """Read PEFT's two files. Whether they fit a model shows when they are attached to it."""
+        values: dict[str, Any] = json.loads((folder / ADAPTER_CONFIG).read_text())
+        tensors = load_file(folder / ADAPTER_WEIGHTS)
+        factors = {}
+        for name in sorted(values["target_modules"]):
+            try:
+                A, B = (tensors[f"base_model.model.{name}.lora_{side}.weight"].float() for side in "AB")
+            except KeyError as error:
+                raise MemoryFolderError(f"{folder}: {ADAPTER_WEIGHTS} lacks the tensor {error.args[0]}; restore the file") from None
+            factors[name] = Factors(A, B)
+        return cls(factors, int(values["r"]), bool(values.get("fan_in_fan_out", False)))
+
+    def to(self, device: torch.device | str) -> Self:
+        """The same values on another device."""
+        moved = {name: Factors(f.A.to(device), f.B.to(device)) for name, f in self.factors.items()}
+        return type(self)(moved, self.rank, self.transposed)
+
+
+def _lora_hook(f: Factors) -> Any:
+    def add(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        x = args[0].to(f.A.dtype)
+        return (output + F.linear(F.linear(x, f.A), f.B)).to(output.dtype)
+
+    return add

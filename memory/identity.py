@@ -1,0 +1,87 @@
+"""Which base model a memory belongs to: hashes of configuration, weights and tokenizer."""
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass
+from typing import Any, Self
+from weakref import WeakKeyDictionary
+
+import torch
+from torch import nn
+
+VOLATILE = ("_name_or_path", "transformers_version", "dtype", "torch_dtype", "quantization_config", "_attn_implementation", "use_cache")
+
+
+@dataclass(frozen=True, kw_only=True)
+class BaseIdentity:
+    """Equal hashes mean that a memory made on one model can be attached to the other."""
+
+    name: str
+    revision: str
+    config_sha256: str
+    weights_sha256: str
+    tokenizer_sha256: str
+    chat_template_sha256: str
+    dtype: str
+
+    def to_dict(self) -> dict[str, str]:
+        return asdict(self)
+
+    @classmethod
+    def from_dict(cls, values: dict[str, str]) -> Self:
+        return cls(**values)
+
+    def short(self) -> str:
+        """For messages: `SmolLM2-135M-Instruct (weights 3f9c1a)`."""
+        return f"{self.name.rsplit('/', 1)[-1]} (weights {self.weights_sha256[:6]})"
+
+    def mismatch(self, other: "BaseIdentity") -> str:
+        """What differs in a way that matters, in words; empty when a memory of one fits the other. Name and dtype do not matter."""
+        parts = []
+        for part in ("config", "weights", "tokenizer", "chat_template"):
+            mine, theirs = getattr(self, f"{part}_sha256"), getattr(other, f"{part}_sha256")
+            if mine != theirs:
+                parts.append(f"{part.replace('_', ' ')} {theirs[:6] or 'none'} instead of {mine[:6] or 'none'}")
+        return ", ".join(parts)
+
+
+def identify(model: nn.Module, tokenizer: Any, name: str, revision: str = "") -> BaseIdentity:
+    """Hash a loaded model and its tokenizer (no fast weights attached, or they do not count: they live outside the model)."""
+    config = {k: v for k, v in model.config.to_dict().items() if k not in VOLATILE}  # type: ignore[operator,union-attr]
+    backend = getattr(tokenizer, "backend_tokenizer", None)
+    vocabulary = backend.to_str() if backend is not None else json.dumps(sorted(tokenizer.get_vocab().items()))
+    template = getattr(tokenizer, "chat_template", None) or ""
+    return BaseIdentity(
+        name=name,
+        revision=revision,
+        config_sha256=_sha256(json.dumps(config, sort_keys=True, default=str).encode()),
+        weights_sha256=weights_sha256(model),
+        tokenizer_sha256=_sha256(vocabulary.encode()),
+        chat_template_sha256=_sha256(template.encode()) if template else "",
+        dtype=str(model.dtype).removeprefix("torch."),
+    )
+
+
+_known: WeakKeyDictionary[nn.Module, str] = WeakKeyDictionary()
+
+
+def weights_sha256(model: nn.Module, *, fresh: bool = False) -> str:
+    """Hash of all weights as bfloat16, so that one model in two float types is one model; packed weights count as stored.
+
+    Remembered per model object (hashing reads every weight); `fresh` hashes again, to prove that nothing was touched.
+    """
+    if fresh or model not in _known:
+        digest, seen = hashlib.sha256(), set()
+        for name, tensor in sorted(model.state_dict().items()):
+            if tensor.data_ptr() in seen and tensor.numel():  # tied weights count once
+                continue
+            seen.add(tensor.data_ptr())
+            values = tensor.detach().to(torch.bfloat16) if tensor.is_floating_point() else tensor.detach()
+            digest.update(f"{name} {tuple(values.shape)} {values.dtype}".encode())
+            digest.update(values.cpu().contiguous().view(torch.uint8).numpy().tobytes() if values.numel() else b"")
+        _known[model] = digest.hexdigest()
+    return _known[model]
+
+
+def _sha256(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()

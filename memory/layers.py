@@ -1,0 +1,91 @@
+"""Where a decoder keeps its layers, and which of their modules can carry fast weights. Knows nothing about LoRA.
+
+The families differ in names only: the decoder layers are the longest `ModuleList` of the model, and the MLP's output projection is found by
+a short table. A model that fits neither is refused with the names that it does have.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import nn
+from transformers.pytorch_utils import Conv1D
+
+from nrem.memory.errors import ModelError, UsageError
+
+MLP_OUTPUT = ("mlp.down_proj", "mlp.c_proj", "mlp.dense_4h_to_h", "mlp.fc2", "fc2")
+"""Llama, Qwen, Gemma, Mistral, SmolLM; GPT-2; GPT-NeoX; Phi; OPT."""
+
+
+@dataclass(frozen=True)
+class Targets:
+    """The modules that carry fast weights, by full name: (d_in, d_out, device)."""
+
+    shapes: dict[str, tuple[int, int, torch.device]]
+    transposed: bool
+
+
+def layers_name(model: nn.Module) -> str:
+    """The full name of the list of decoder layers, such as `model.layers` or `transformer.h`."""
+    lists = [(len(module), name) for name, module in model.named_modules() if isinstance(module, nn.ModuleList)]
+    if not lists:
+        raise ModelError(f"{type(model).__name__} has no list of layers: nrem needs a decoder made of a ModuleList of blocks")
+    return max(lists, key=lambda item: (item[0], -len(item[1])))[1]
+
+
+def decoder_layers(model: nn.Module) -> nn.ModuleList:
+    """The decoder layers, lowest first."""
+    layers = model.get_submodule(layers_name(model))
+    assert isinstance(layers, nn.ModuleList)
+    return layers
+
+
+def lowest_layer(model: nn.Module, names: Iterable[str]) -> int:
+    """The index of the lowest decoder layer that holds one of the named modules."""
+    prefix = layers_name(model) + "."
+    return min(_layer_of(name, prefix) for name in names)
+
+
+def find_targets(model: nn.Module, target: str, first_layer: int) -> Targets:
+    """The modules whose name ends in `target` ("auto": the MLP's output projection) in the layers from `first_layer` up.
+
+    Raises `UsageError` with the names that there are when nothing matches.
+    """
+    prefix = layers_name(model) + "."
+    linear = {name: module for name, module in model.named_modules() if name.startswith(prefix) and _is_linear(module)}
+    chosen: list[str] = []
+    for suffix in MLP_OUTPUT if target == "auto" else (target,):
+        chosen = [name for name in linear if name.endswith("." + suffix) and _layer_of(name, prefix) >= first_layer]
+        if chosen:
+            break
+    if not chosen:
+        kinds = ", ".join(sorted({name.removeprefix(prefix).split(".", 1)[1] for name in linear}))
+        raise UsageError(f"fast_weights.target: no module ends in {target!r}; this model has {kinds}: name one of them")
+    shapes = {name: (*_shape(linear[name]), next(linear[name].parameters()).device) for name in chosen}
+    return Targets(shapes, any(isinstance(linear[name], Conv1D) for name in chosen))
+
+
+def adapted_module(model: nn.Module, name: str, d_in: int, d_out: int) -> nn.Module:
+    """The module that carries the fast weights `name`; raises `ModelError` where it is missing or of another shape."""
+    try:
+        module = model.get_submodule(name)
+    except AttributeError:
+        raise ModelError(f"fast weights: the model has no module {name}; load the base model that they were made for") from None
+    if _shape(module) != (d_in, d_out):
+        raise ModelError(f"fast weights: {name} maps {_shape(module)} features, expected {(d_in, d_out)}; load their own base model")
+    return module
+
+
+def _layer_of(name: str, prefix: str) -> int:
+    return int(name.removeprefix(prefix).split(".")[0])
+
+
+def _is_linear(module: nn.Module) -> bool:
+    return isinstance(module, Conv1D) or hasattr(module, "in_features")
+
+
+def _shape(module: nn.Module) -> tuple[int, int]:
+    if isinstance(module, Conv1D):
+        d_in, d_out = module.weight.shape
+        return int(d_in), int(d_out)
+    return int(module.in_features), int(module.out_features)  # type: ignore[arg-type]

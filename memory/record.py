@@ -1,0 +1,113 @@
+"""What a memory knows about itself: the content of `memory.json` (DESIGN 6). Plain values, no tensors, no files.
+
+Every class turns into a dictionary and back; keys that a later version added are kept out with a `MemoryFolderError` only when its
+schema is newer than ours.
+"""
+
+from dataclasses import asdict, dataclass, field, fields
+from typing import Any, Self
+
+from nrem.memory.errors import MemoryFolderError
+from nrem.memory.identity import BaseIdentity
+
+SCHEMA_VERSION = 1
+
+
+@dataclass(kw_only=True)
+class DocumentRecord:
+    """One document that was read."""
+
+    name: str
+    title: str
+    sha256: str
+    num_characters: int
+    num_tokens: int
+    num_chunks: int
+
+
+@dataclass(kw_only=True)
+class ChunkRecord:
+    """What happened to one chunk. Recall is the share of its held-out probes that greedy decoding would return."""
+
+    document: str
+    index: int
+    start: int
+    end: int
+    num_tokens: int
+    surprisal: float
+    """Mean negative log-likelihood while reading, nats per token."""
+    surprisal_median: float = 0.0
+    sleep: int = -1
+    """Index of the sleep that consolidated it; -1 while it waits."""
+    passes: int = 0
+    exit: str = ""
+    """solved | hopeless | cap | budget; empty while it waits."""
+    num_probes: int = 0
+    recall_before: float = 0.0
+    recall_after: float = 0.0
+
+
+@dataclass(kw_only=True)
+class SleepRecord:
+    """One sleep: which chunks, how many passes, what it cost, and whether the guard kept it."""
+
+    index: int
+    chunks: list[int]
+    replayed: list[int]
+    passes: int
+    recall_before: float
+    recall_after: float
+    fet: float
+    seconds: float
+    kept: bool
+    guard: dict[str, float]
+    reason: str = ""
+    """Why it was rolled back; empty when kept."""
+
+
+@dataclass(kw_only=True)
+class MemoryRecord:
+    """The whole provenance of a memory."""
+
+    base: BaseIdentity
+    protocol: dict[str, str]
+    """id and sha256 of the protocol."""
+    config: dict[str, Any]
+    """The resolved configuration."""
+    seed: int
+    documents: list[DocumentRecord] = field(default_factory=list)
+    chunks: list[ChunkRecord] = field(default_factory=list)
+    sleeps: list[SleepRecord] = field(default_factory=list)
+    fet: dict[str, float] = field(default_factory=dict)
+    """FET by kind of work: reading, probes, passes, guard, ..."""
+    seconds: dict[str, float] = field(default_factory=dict)
+    canary: dict[str, str] = field(default_factory=dict)
+    """A question and the answer that the attached base gave when the memory was made."""
+    versions: dict[str, str] = field(default_factory=dict)
+    created: str = ""
+    files: dict[str, str] = field(default_factory=dict)
+    """sha256 of the folder's files that must not change."""
+    schema_version: int = SCHEMA_VERSION
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self) | {"base": self.base.to_dict()}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any], where: str) -> Self:
+        """Raises `MemoryFolderError`, naming `where` and the key, for a newer schema or a key that is missing."""
+        version = values.get("schema_version")
+        if not isinstance(version, int) or version > SCHEMA_VERSION:
+            raise MemoryFolderError(f"{where}: schema version {version}, this nrem reads up to {SCHEMA_VERSION}: upgrade nrem to open it")
+        try:
+            known = {f.name: values[f.name] for f in fields(cls)}
+            known["base"] = BaseIdentity.from_dict(values["base"])
+            known["documents"] = [DocumentRecord(**v) for v in values["documents"]]
+            known["chunks"] = [ChunkRecord(**v) for v in values["chunks"]]
+            known["sleeps"] = [SleepRecord(**v) for v in values["sleeps"]]
+        except (KeyError, TypeError) as error:
+            raise MemoryFolderError(f"{where}: not a complete memory.json ({error}); restore the file or sleep again") from None
+        return cls(**known)
+
+    @property
+    def num_tokens(self) -> int:
+        return sum(d.num_tokens for d in self.documents)

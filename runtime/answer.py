@@ -1,0 +1,165 @@
+"""Answers: greedy decoding in the protocol's words, with or without a text in the prompt, and what each one costs.
+
+Whatever fast weights are attached at the time take part. A text that several questions share is read once and its cache reused. Knows
+nothing about memories or scores.
+"""
+
+import copy
+import time
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+from transformers import DynamicCache, GenerationConfig
+
+from nrem.consolidation.budget import CostModel
+from nrem.consolidation.items import Item, collate, pack
+from nrem.consolidation.protocol import Protocol
+from nrem.memory.errors import UsageError
+from nrem.runtime.models import Base
+
+
+@dataclass(frozen=True, kw_only=True)
+class AnswerConfig:
+    max_new_tokens: int = 24
+    """Most tokens of an answer."""
+    batch_size: int = 16
+    """Questions decoded together where there is no text in the prompt."""
+
+    def __post_init__(self) -> None:
+        if self.max_new_tokens < 1 or self.batch_size < 1:
+            raise UsageError("answer.max_new_tokens and answer.batch_size must be 1 or more")
+
+
+@dataclass(frozen=True, kw_only=True)
+class Answer:
+    """One answer and its price."""
+
+    question: str
+    answer: str
+    prompt_tokens: int
+    document_tokens: int
+    """Tokens of the prompt that come from a text; 0 closed book."""
+    answer_tokens: int
+    fet: float
+    seconds: float
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+class Answerer:
+    """Asks one base model."""
+
+    def __init__(self, base: Base, protocol: Protocol, config: AnswerConfig) -> None:
+        self.base, self.protocol, self.config = base, protocol, config
+        self.cost = CostModel.of(base.model)
+        self._context: tuple[str, list[int], DynamicCache] | None = None
+
+    def ask(self, question: str, context: str = "") -> Answer:
+        """Answer one question by itself, the text in the prompt read anew: the honest price of a single question."""
+        return self._decode([question], self._fit(context))[0]
+
+    def ask_all(self, questions: Sequence[str], context: str = "") -> list[Answer]:
+        """Answer many questions: batched closed book, or one after the other over one reading of the text.
+
+        Seconds are the mean over what was decoded together; FET are charged as if each question read the text itself.
+        """
+        if context:
+            return [self._decode_after(question, self._fit(context)) for question in questions]
+        size = self.config.batch_size
+        groups = (questions[i : i + size] for i in range(0, len(questions), size))
+        return [answer for group in groups for answer in self._decode(group, [])]
+
+    @torch.no_grad()
+    def nll(self, pairs: Sequence[tuple[str, str]], context: str = "") -> list[float]:
+        """Mean NLL of given answers, nats per token, for (question, answer) pairs."""
+        fitted = self._fit(context)
+        prompts = [self.protocol.question_ids(q, context_ids=fitted) for q, _ in pairs]
+        items = [Item(i, p, self.protocol.answer_ids(a)) for i, (p, (_, a)) in enumerate(zip(prompts, pairs, strict=True))]
+        out = [0.0] * len(pairs)
+        if fitted:
+            for item in items:
+                cache, start = self._cache_of(fitted)
+                rest = torch.tensor([[*item.prompt[start:], *item.answer]], device=self.base.model.device)
+                logits = self.base.model(input_ids=rest, past_key_values=cache, logits_to_keep=len(item.answer) + 1).logits[0, :-1]
+                target = torch.tensor(item.answer, device=logits.device)
+                out[item.chunk] = float(torch.nn.functional.cross_entropy(logits.float(), target))
+            return out
+        for group in pack(items, 4096):
+            batch = collate(group, self.protocol.stop_id, self.base.model.device)
+            logits = self.base.model(input_ids=batch.ids, attention_mask=batch.mask, use_cache=False).logits[batch.select]
+            nll = torch.nn.functional.cross_entropy(logits.float(), batch.targets, reduction="none")
+            for row, item in enumerate(group):
+                out[item.chunk] = float(nll[batch.owner == row].mean())
+        return out
+
+    def _fit(self, context: str) -> list[int]:
+        """Tokens of the text; its middle is left out where it exceeds what the model can read beside a question."""
+        if not context:
+            return []
+        ids = self.protocol.plain_ids(context.strip() + "\n\n")
+        room = self.base.max_positions - 256 - self.config.max_new_tokens
+        return ids if len(ids) <= room else ids[: room // 2] + ids[-(room - room // 2) :]
+
+    def _cache_of(self, fitted: list[int]) -> tuple[Any, int]:
+        """A cache that holds the prompt up to the end of the text, fresh for every question; read once."""
+        prefix = self.protocol.question_prefix(fitted)
+        if self._context is None or self._context[1] != prefix:
+            cache = DynamicCache(config=self.base.model.config)
+            ids = torch.tensor([prefix], device=self.base.model.device)
+            self.base.model(input_ids=ids, past_key_values=cache, logits_to_keep=1)
+            self._context = ("", prefix, cache)
+        return copy.deepcopy(self._context[2]), len(prefix)
+
+    def forget_context(self) -> None:
+        """Drop the cached text; needed when other fast weights are attached."""
+        self._context = None
+
+    @torch.no_grad()
+    def _decode_after(self, question: str, fitted: list[int]) -> Answer:
+        started = time.perf_counter()
+        prompt = self.protocol.question_ids(question, context_ids=fitted)
+        cache, _ = self._cache_of(fitted)
+        ids = torch.tensor([prompt], device=self.base.model.device)
+        out = self.base.model.generate(ids, attention_mask=torch.ones_like(ids), past_key_values=cache, generation_config=self._generation)
+        return self._answer(question, prompt, out[0, len(prompt) :].tolist(), len(fitted), time.perf_counter() - started)
+
+    @torch.no_grad()
+    def _decode(self, questions: Sequence[str], fitted: list[int]) -> list[Answer]:
+        started = time.perf_counter()
+        prompts = [self.protocol.question_ids(q, context_ids=fitted) for q in questions]
+        width = max(len(p) for p in prompts)
+        ids = torch.tensor([[self.protocol.stop_id] * (width - len(p)) + p for p in prompts], device=self.base.model.device)
+        mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=ids.device)
+        out = self.base.model.generate(ids, attention_mask=mask, generation_config=self._generation)
+        seconds = (time.perf_counter() - started) / len(questions)
+        rows = zip(questions, prompts, out[:, width:].tolist(), strict=True)
+        return [self._answer(question, prompt, row, len(fitted), seconds) for question, prompt, row in rows]
+
+    @property
+    def _generation(self) -> GenerationConfig:
+        return GenerationConfig(
+            max_new_tokens=self.config.max_new_tokens,
+            do_sample=False,
+            eos_token_id=self.protocol.stop_ids,
+            pad_token_id=self.protocol.stop_id,
+        )
+
+    def _answer(self, question: str, prompt: Sequence[int], generated: list[int], document_tokens: int, seconds: float) -> Answer:
+        stops = set(self.protocol.stop_ids)
+        length = next((i for i, token in enumerate(generated) if token in stops), len(generated))
+        text = self.base.tokenizer.decode(generated[:length], skip_special_tokens=True).strip()
+        steps = max(length, 1)
+        fet = self.cost.forward(len(prompt), len(prompt) / 2, head_tokens=1)
+        fet += self.cost.forward(steps, len(prompt) + steps / 2)
+        return Answer(
+            question=question,
+            answer=text,
+            prompt_tokens=len(prompt),
+            document_tokens=document_tokens,
+            answer_tokens=length,
+            fet=round(fet, 1),
+            seconds=seconds,
+        )

@@ -1,0 +1,173 @@
+"""The configuration: one section per part, defaults < preset or file < `--set`, and every wrong key or value named.
+
+The section classes live beside their parts; `configs/` holds values only. The resolved configuration is saved with each memory.
+"""
+
+import difflib
+import tomllib
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from importlib import resources
+from pathlib import Path
+from typing import Any, Literal, TypeVar
+
+from pydantic import TypeAdapter, ValidationError
+
+from nrem.consolidation.guard import GuardConfig
+from nrem.consolidation.probes import ProbeConfig
+from nrem.consolidation.rule_gradient import GradientConfig
+from nrem.consolidation.sleep import SleepConfig
+from nrem.memory.errors import ConfigError, NremError
+from nrem.memory.fast_weights import FastWeightsConfig
+from nrem.memory.window import StreamConfig
+from nrem.runtime.answer import AnswerConfig
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, kw_only=True)
+class ModelConfig:
+    name: str = "smollm2-135m"
+    """`smollm2-135m`, a Hugging Face id, a folder or a .gguf file."""
+    load_in: Literal["", "4bit", "8bit"] = ""
+    """Quantise the base's weights with bitsandbytes."""
+    dtype: str = "auto"
+    """auto, bf16, fp32 or fp16."""
+    revision: str = ""
+    """Revision of a Hugging Face id."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Config:
+    model: ModelConfig = field(default_factory=ModelConfig)
+    stream: StreamConfig = field(default_factory=StreamConfig)
+    fast_weights: FastWeightsConfig = field(default_factory=FastWeightsConfig)
+    probes: ProbeConfig = field(default_factory=ProbeConfig)
+    rule: GradientConfig = field(default_factory=GradientConfig)
+    sleep: SleepConfig = field(default_factory=SleepConfig)
+    guard: GuardConfig = field(default_factory=GuardConfig)
+    answer: AnswerConfig = field(default_factory=AnswerConfig)
+    seed: int = 0
+    """Seed of the fast weights' start and of the study questions."""
+
+
+def presets() -> list[str]:
+    """Names of the presets that come with nrem."""
+    files = resources.files("nrem.configs").iterdir()
+    return sorted(f.name.removesuffix(".toml") for f in files if f.name.endswith(".toml"))
+
+
+def load_config(source: str | Path | None = None, settings: Sequence[str] = ()) -> Config:
+    """Resolve a configuration: `source` is a preset's name or a TOML file (None: `default`), `settings` are `a.b=c` strings."""
+    name = "default" if source is None else str(source)
+    values = _read_toml(name)
+    layers = [(name, values), *((f"--set {text}", _parse_setting(text)) for text in settings)]
+    return resolve(Config, layers)
+
+
+def config_from_dict(values: Mapping[str, Any]) -> Config:
+    """The configuration of a saved memory."""
+    return resolve(Config, [("saved configuration", values)])
+
+
+def to_dict(config: Config) -> dict[str, Any]:
+    return asdict(config)
+
+
+def to_toml(config: Config) -> str:
+    """TOML text that `load_config` reads back to an equal configuration."""
+    values = asdict(config)
+    lines = [f"{key} = {_toml(value)}" for key, value in values.items() if not isinstance(value, dict)]
+    for section, entries in values.items():
+        if isinstance(entries, dict):
+            lines += ["", f"[{section}]", *(f"{key} = {_toml(value)}" for key, value in entries.items())]
+    return "\n".join(lines) + "\n"
+
+
+def resolve(kind: type[T], layers: Sequence[tuple[str, Mapping[str, Any]]]) -> T:
+    """Merge layers of values, later ones win, and validate; each layer comes with the name that errors give it."""
+    merged: dict[str, Any] = {}
+    for where, values in layers:
+        _refuse_unknown(kind, values, where, "")
+        for key, value in values.items():
+            merged[key] = {**merged.get(key, {}), **value} if isinstance(value, Mapping) else value
+    try:
+        return TypeAdapter(kind).validate_python(merged)
+    except ValidationError as error:
+        first = error.errors()[0]
+        cause = (first.get("ctx") or {}).get("error")
+        if isinstance(cause, NremError):
+            raise ConfigError(f"{layers[-1][0]}: {cause}") from None
+        path = ".".join(str(part) for part in first["loc"])
+        where = next((name for name, values in reversed(layers) if _has(values, first["loc"])), layers[-1][0])
+        raise ConfigError(f"{where}: {path} is {first['input']!r}; {first['msg'].lower()}") from None
+
+
+def _refuse_unknown(kind: type, values: Mapping[str, Any], where: str, prefix: str) -> None:
+    known = {f.name: f.type for f in fields(kind)}
+    for key, value in values.items():
+        if key not in known:
+            close = difflib.get_close_matches(key, known, n=1)
+            hint = f"did you mean {prefix}{close[0]}?" if close else f"known are {', '.join(prefix + name for name in known)}"
+            raise ConfigError(f"{where}: unknown key {prefix}{key}; {hint}")
+        section = known[key]
+        if isinstance(section, type) and is_dataclass(section):
+            if not isinstance(value, Mapping):
+                raise ConfigError(f"{where}: {prefix}{key} is a section, got {value!r}; set one of its keys, such as {_example(section, key)}")
+            _refuse_unknown(section, value, where, f"{prefix}{key}.")
+
+
+def _example(section: type, name: str) -> str:
+    return f"{name}.{fields(section)[0].name}"
+
+
+def _has(values: Mapping[str, Any], path: Sequence[Any]) -> bool:
+    node: Any = values
+    for part in path:
+        if not isinstance(node, Mapping) or part not in node:
+            return False
+        node = node[part]
+    return True
+
+
+def _read_toml(name: str) -> dict[str, Any]:
+    path = Path(name)
+    if path.suffix == ".toml" or path.is_file():
+        if not path.is_file():
+            raise ConfigError(f"--config {name}: no such file; give an existing TOML file or one of the presets {', '.join(presets())}")
+        text = path.read_text(encoding="utf-8")
+    elif name in presets():
+        text = resources.files("nrem.configs").joinpath(f"{name}.toml").read_text(encoding="utf-8")
+    else:
+        raise ConfigError(f"--config {name}: no such preset or file; the presets are {', '.join(presets())}")
+    try:
+        return tomllib.loads(text)
+    except tomllib.TOMLDecodeError as error:
+        raise ConfigError(f"--config {name}: not valid TOML ({error}); correct that line") from None
+
+
+def _parse_setting(text: str) -> dict[str, Any]:
+    """`a.b=c` as nested values; the right side is TOML, or a plain word.
+
+    >>> _parse_setting("sleep.passes=8"), _parse_setting("model.name=my-model")
+    ({'sleep': {'passes': 8}}, {'model': {'name': 'my-model'}})
+    """
+    path, equals, right = text.partition("=")
+    if not equals or not path.strip():
+        raise ConfigError(f"--set {text}: expected KEY=VALUE such as sleep.passes=8")
+    try:
+        value: Any = tomllib.loads(f"v = {right.strip()}")["v"]
+    except tomllib.TOMLDecodeError:
+        value = right.strip()
+    for part in reversed(path.strip().split(".")):
+        value = {part: value}
+    return dict(value)
+
+
+def _toml(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    if isinstance(value, str):
+        escaped = value.replace("\\", "\\\\").replace('"', '\\"')
+        return '"' + "".join(c if c >= " " else f"\\u{ord(c):04x}" for c in escaped) + '"'
+    return repr(value)
