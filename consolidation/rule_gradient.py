@@ -33,6 +33,8 @@ from nrem.memory.fast_weights import FastWeights
 class GradientConfig:
     objective: Literal["study", "next-token"] = "study"
     """What a pass learns from: study items made of the chunk's facts, or the raw text (control arm)."""
+    label_smoothing: float = 0.1
+    """Share of the target probability spread over the vocabulary; keeps wrong answers from being sure of themselves."""
     step_size: float = 3e-3
     """Step size eta; per element for "elementwise", of the whole adapter's step for "global"."""
     warm_up: int = 4
@@ -147,7 +149,7 @@ class GradientRule(WriteRule):
     def _loss(self, batch: Batch) -> Tensor:
         """Write loss at every selected position; shape (selected,), float32."""
         logits = batch.logits(self.split).float()
-        loss = F.cross_entropy(logits, batch.targets, reduction="none")
+        loss = F.cross_entropy(logits, batch.targets, reduction="none", label_smoothing=self.config.label_smoothing)
         if batch.teacher is not None:
             loss = loss + self.config.distill_weight * batch.teacher.divergence(logits)
         return loss

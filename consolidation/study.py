@@ -6,7 +6,7 @@ Facts -> questions -> prompts in the protocol's words. Deterministic in the chun
 from collections.abc import Sequence
 from functools import lru_cache
 
-from nrem.consolidation.facts import Fact, find_facts
+from nrem.consolidation.facts import find_facts
 from nrem.consolidation.items import Item
 from nrem.consolidation.probes import Probe, ProbeConfig, held_out_probes, study_items, thin
 from nrem.consolidation.protocol import Protocol
@@ -36,10 +36,13 @@ class StudyMaterial:
         text = self.protocol.plain_ids(chunk.text)
         return [Item(chunk.index, title, text)] if text else []
 
+    def held_out_probes(self, chunk: Chunk) -> list[Probe]:
+        """The scoring questions of a chunk; none where it states nothing that can be asked for."""
+        return held_out_probes(self._facts(chunk), self.config)
+
     def held_out(self, chunk: Chunk) -> list[Item]:
-        """The scoring items of a chunk; none where it states nothing that can be asked for."""
-        facts: Sequence[Fact] = self._facts(chunk)
-        return [self._item(probe) for probe in held_out_probes(facts, self.config)]
+        """The scoring questions as items."""
+        return [self._item(probe) for probe in self.held_out_probes(chunk)]
 
     def _item(self, probe: Probe) -> Item:
         return Item(probe.chunk, self.protocol.question_ids(probe.question), self.protocol.answer_ids(probe.answer))

@@ -5,9 +5,16 @@ The chunks of a document, joined, are the document; the document may be larger t
 
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import asdict, dataclass
-from typing import Any, Self
+from itertools import pairwise
+from typing import Any, NamedTuple, Self, get_type_hints
 
-from nrem.memory.sentences import Unit, units
+from nrem.memory.errors import MemoryFolderError, UsageError
+from nrem.memory.sentences import SPACE, End, Unit, units
+
+FAIR = 1 / 3
+"""A chunk filled to this share may end early, at the end of a paragraph, and the rest of a document should not be smaller."""
+LONGEST_TOKEN = 16
+"""Characters per token, on average, that no sentence exceeds: a longer run of text is cut without looking for its end."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -22,6 +29,7 @@ class Chunk:
     start: int
     """Offset of the first character in the document."""
     end: int
+    """Offset behind the last character."""
     text: str
     num_tokens: int
 
@@ -30,72 +38,157 @@ class Chunk:
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
+        """Raises `MemoryFolderError`, naming the field, when the values are not those of a chunk."""
+        types = get_type_hints(cls)
+        if not isinstance(values, dict) or values.keys() != types.keys():
+            got = ", ".join(values) if isinstance(values, dict) else type(values).__name__
+            raise MemoryFolderError(f"a chunk has the fields {', '.join(types)}, got {got or 'none'}")
+        for name, value in values.items():
+            if type(value) is not types[name]:
+                raise MemoryFolderError(f"the field {name} of a chunk is {types[name].__name__}, got {type(value).__name__}")
+        if values["end"] - values["start"] != len(values["text"]):
+            raise MemoryFolderError(f"a chunk from {values['start']} to {values['end']} cannot have {len(values['text'])} characters")
         return cls(**values)
 
 
+class _Sized(NamedTuple):
+    """A unit and about how many tokens it adds to a chunk, at least 1."""
+
+    text: str
+    end: End
+    size: int
+
+
 def cut_chunks(
-    pieces: Iterable[str], *, count_tokens: Callable[[str], int], max_tokens: int, document: str, title: str = "", first_index: int = 0
+    pieces: Iterable[str],
+    *,
+    count_tokens: Callable[[str], int],
+    max_tokens: int,
+    document: str,
+    title: str = "",
+    first_index: int = 0,
 ) -> Iterator[Chunk]:
-    """Cut a text that arrives in pieces. Where the pieces end has no influence on where the chunks end.
+    """Cut a text that arrives in pieces; where the pieces end has no influence on where the chunks end.
 
-    A chunk is filled with whole paragraphs while they fit, else with whole sentences; a sentence that is too long by itself is
-    halved at white space, or inside a word at last. Each unit is tokenised once and each chunk once more, so the work is linear.
+    A chunk is filled with whole paragraphs, else whole sentences, while they fit. A sentence that fits in a chunk is never cut, a word
+    neither; longer ones are. Two to three chunks of text are held at once, each unit is tokenised once and each chunk once more.
+    Raises `UsageError` for a character that has more than `max_tokens` tokens.
     """
+    if max_tokens < 1:
+        raise UsageError(f"max_tokens: got {max_tokens}, expected 1 or more")
+    source = _sized(units(pieces, longest=max(1000, LONGEST_TOKEN * max_tokens)), count_tokens, max_tokens)
     start, index = 0, first_index
-
-    def emit(text: str) -> Chunk:
-        nonlocal start, index
-        chunk = Chunk(
-            document=document,
-            title=title,
-            index=index,
-            start=start,
-            end=start + len(text),
-            text=text,
-            num_tokens=count_tokens(text),
-        )
-        start, index = chunk.end, index + 1
-        return chunk
-
-    waiting: list[tuple[Unit, int]] = []
-
-    def take(cut: int) -> Chunk:
-        nonlocal waiting
-        text = "".join(u.text for u, _ in waiting[:cut])
-        while cut > 1 and count_tokens(text) > max_tokens:  # joined text can take a few tokens more than its parts
-            cut -= 1
-            text = "".join(u.text for u, _ in waiting[:cut])
-        waiting = waiting[cut:]
-        return emit(text)
-
-    for unit in _fitting(units(pieces), count_tokens, max_tokens):
-        size = count_tokens(unit.text)
-        while waiting and _total(waiting) + size > max_tokens:
-            yield take(_cut(waiting, max_tokens))
-        waiting.append((unit, size))
-    while waiting:
-        yield take(len(waiting))
+    waiting: list[_Sized] = []
+    total, ended = 0, False
+    while True:
+        while not ended and total <= 2 * max_tokens:
+            unit = next(source, None)
+            ended = unit is None
+            if unit is not None:
+                waiting.append(unit)
+                total += unit.size
+        if not waiting:
+            return
+        text, num_tokens, waiting = _take(waiting, count_tokens, max_tokens, ended)
+        if num_tokens > max_tokens:
+            raise UsageError(
+                f"{document}: the character {text!r} at {start} has {num_tokens} tokens, expected at most {max_tokens} in a chunk: "
+                "raise chunk_tokens"
+            )
+        total = sum(unit.size for unit in waiting)
+        end = start + len(text)
+        yield Chunk(document=document, title=title, index=index, start=start, end=end, text=text, num_tokens=num_tokens)
+        start, index = end, index + 1
 
 
-def _total(waiting: list[tuple[Unit, int]]) -> int:
-    return sum(size for _, size in waiting)
-
-
-def _cut(waiting: list[tuple[Unit, int]], max_tokens: int) -> int:
-    """How many units to take: up to the last paragraph end if that fills at least half a chunk, else all."""
-    for cut in range(len(waiting), 0, -1):
-        if waiting[cut - 1][0].ends_paragraph and 2 * _total(waiting[:cut]) >= max_tokens:
-            return cut
-    return len(waiting)
-
-
-def _fitting(source: Iterable[Unit], count_tokens: Callable[[str], int], max_tokens: int) -> Iterator[Unit]:
-    """Halve the units that are too long by themselves."""
-    for unit in source:
-        if count_tokens(unit.text) <= max_tokens or len(unit.text) == 1:
-            yield unit
+def _take(waiting: list[_Sized], count_tokens: Callable[[str], int], max_tokens: int, ended: bool) -> tuple[str, int, list[_Sized]]:
+    """The next chunk's text, its tokens, and the units that still wait. Only a single character can have too many tokens."""
+    limit, cut = max_tokens, len(waiting)
+    if not ended:
+        cut = _cut(waiting, limit)
+    while True:
+        text = "".join(unit.text for unit in waiting[:cut])
+        num_tokens = count_tokens(text)
+        if num_tokens <= max_tokens or len(text) == 1:
+            return text, num_tokens, waiting[cut:]
+        if cut == 1:
+            waiting = [*_split(waiting[0], num_tokens, max_tokens), *waiting[1:]]
+            cut = _cut(waiting, limit)
             continue
-        middle = len(unit.text) // 2
-        space = max(unit.text.rfind(" ", 1, middle), unit.text.rfind("\n", 1, middle)) + 1
-        cut = space if space > middle // 2 else middle
-        yield from _fitting([Unit(unit.text[:cut], False), Unit(unit.text[cut:], unit.ends_paragraph)], count_tokens, max_tokens)
+        if cut < len(waiting):  # joined text can have a few more tokens than its parts
+            limit -= num_tokens - max_tokens
+        cut = min(cut - 1, _cut(waiting, limit))
+
+
+def _cut(waiting: list[_Sized], limit: int) -> int:
+    """How many units to take: to the last paragraph end that is fair to both sides, else to the last sentence end, and so on."""
+    filled = 0
+    best, best_rank = 1, (End.WORD, False, 0)
+    for cut, (unit, rest) in enumerate(zip(waiting, _rests(waiting), strict=True), 1):
+        filled += unit.size
+        if filled > limit:
+            break
+        fair = min(filled, rest) >= FAIR * limit
+        rank = (unit.end if fair else min(unit.end, End.SENTENCE), fair, filled)
+        if rank > best_rank:
+            best, best_rank = cut, rank
+    return best
+
+
+def _rests(waiting: list[_Sized]) -> list[int]:
+    """For a cut behind each unit, the tokens of what it leaves over: of all that waits, or of the sentence that it goes through."""
+    total, sentence, rests = 0, 0, []
+    for unit in reversed(waiting):
+        if unit.end >= End.SENTENCE:
+            sentence = 0
+        rests.append(total if unit.end >= End.SENTENCE else sentence)
+        total, sentence = total + unit.size, sentence + unit.size
+    return rests[::-1]
+
+
+def _sized(source: Iterable[Unit], count_tokens: Callable[[str], int], max_tokens: int) -> Iterator[_Sized]:
+    """Measure units, in parts where one does not fit in a chunk.
+
+    White space is counted with the word behind it, as tokenizers do: then the sum over the units is close to the tokens of the whole.
+    """
+    gap = ""
+    for unit in source:
+        parts = [_Sized(*unit, size=1)]
+        while parts:
+            part = parts.pop()
+            body = part.text.rstrip()
+            size = count_tokens(gap + body)
+            if 2 * size > max_tokens and len(part.text) > 1 and (exact := count_tokens(part.text)) > max_tokens:
+                parts += reversed(_split(part, exact, max_tokens))
+                continue
+            gap = part.text[len(body) :]
+            yield part._replace(size=max(1, size))
+
+
+def _split(unit: _Sized, num_tokens: int, max_tokens: int) -> list[_Sized]:
+    """Parts of about an eighth of a chunk: cut at line ends, else at white space; a word is cut anywhere, when it is alone."""
+    text, size = unit.text, max(1, max_tokens // 8)
+    length = max(1, len(text) * max_tokens // (8 * num_tokens))
+    cuts = [0]
+    while cuts[-1] < len(text):
+        cuts.append(_space(text, cuts[-1], cuts[-1] + length))
+    end = End.SPACE
+    if len(cuts) == 2 and text.rstrip() not in ("", text):
+        cuts.insert(1, len(text.rstrip()))
+    elif len(cuts) == 2:
+        cuts, end = [*range(0, len(text), length), len(text)], End.WORD
+    parts = [_Sized(text[start:stop], end, size) for start, stop in pairwise(cuts)]
+    return [*parts[:-1], parts[-1]._replace(end=unit.end)]
+
+
+def _space(text: str, start: int, stop: int) -> int:
+    """The last line end in the second half of `text[start:stop]`, else the end of the last white space, else of the next one."""
+    if stop >= len(text):
+        return len(text)
+    if (line := text.rfind("\n", (start + stop) // 2, stop)) > start:
+        return line + 1
+    for cut in range(stop, start, -1):
+        if text[cut - 1].isspace():
+            return cut
+    gap = SPACE.search(text, stop)
+    return gap.end() if gap else len(text)

@@ -1,94 +1,164 @@
 """Evicted text: every chunk that left the window, on disk as it leaves, and searchable by BM25. Knows nothing about models."""
 
+import hashlib
 import json
+import re
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import bm25s
+import numpy as np
+from bm25s.stopwords import STOPWORDS_EN
 
+from nrem.memory.atomic import replace_folder
 from nrem.memory.chunk import Chunk
-from nrem.memory.errors import MemoryFolderError
+from nrem.memory.errors import MemoryFolderError, UsageError
 
 CHUNKS = "chunks.jsonl"
+INDEX = "bm25"
+STAMP = "chunks.sha256"
+
+_WORD = re.compile(r"\w\w+")
+_STOP_WORDS = frozenset(STOPWORDS_EN)
 
 
 class Hit(NamedTuple):
-    """A chunk that a search found."""
+    """A chunk that a search found, and its BM25 score, greater than 0."""
 
     chunk: Chunk
     score: float
 
 
 class EvictedText:
-    """The chunks of one memory, one JSON object a line. Only line offsets are kept in memory."""
+    """The chunks of one memory, one JSON object a line. The texts stay on disk; memory holds the offsets of the lines and the index.
 
-    def __init__(self, folder: Path) -> None:
-        self.folder = folder
-        self.path = folder / CHUNKS
-        self._offsets: list[int] = []
-        self._index: tuple[int, bm25s.BM25] | None = None
-        if self.path.exists():
-            self._scan()
+    Opening changes nothing on disk; a last line that a kill has torn is left out, and goes when the next chunk is written.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        """Raises `MemoryFolderError`, naming file and line, when a whole line is not a chunk."""
+        self.folder = Path(folder)
+        self.path = self.folder / CHUNKS
+        self._index: tuple[str, bm25s.BM25 | None] = ("", None)
+        self._scan()
 
     def append(self, chunk: Chunk) -> None:
-        """Write a chunk through to the disk."""
+        """Write a chunk through to the operating system, behind the last whole line."""
+        line = json.dumps(chunk.to_dict(), ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
         self.folder.mkdir(parents=True, exist_ok=True)
-        line = (json.dumps(chunk.to_dict(), ensure_ascii=False) + "\n").encode()
-        with self.path.open("ab") as file:
-            self._offsets.append(file.tell())
+        with self.path.open("r+b" if self.path.exists() else "w+b") as file:
+            file.seek(self._size)
+            file.truncate()
             file.write(line)
+        self._add(line)
 
     def truncate(self, length: int) -> None:
         """Keep the first `length` chunks only; a resumed run goes on from there."""
-        if length < len(self):
+        if not 0 <= length <= len(self):
+            raise MemoryFolderError(f"{self.path}: holds {len(self)} chunks, cannot go back to {length}: start the run again")
+        if self.path.exists():
             with self.path.open("r+b") as file:
-                file.truncate(self._offsets[length])
-            del self._offsets[length:]
+                file.truncate([*self._offsets, self._size][length])
+            self._scan()
 
     def get(self, index: int) -> Chunk:
-        """The chunk at a position."""
+        """The chunk at a position, from 0."""
+        if not 0 <= index < len(self):
+            raise UsageError(f"{self.path}: holds {len(self)} chunks, got index {index}, expected 0 or more and less than that")
         with self.path.open("rb") as file:
             file.seek(self._offsets[index])
-            return Chunk.from_dict(json.loads(file.readline()))
+            return self._parse(file.readline(), index + 1)
 
     def search(self, query: str, k: int = 3) -> list[Hit]:
-        """The `k` best chunks by BM25, best first, the earlier one on ties; none where no word of the query occurs."""
-        if not len(self):
+        """The `k` best chunks by BM25, best first, the earlier one on ties; only chunks in which a word of the query occurs."""
+        if k < 1:
+            raise UsageError(f"k: got {k}, expected 1 or more chunks to search for")
+        words, index = _words(query), self._fresh_index()
+        if index is None or not index.get_tokens_ids(words):
             return []
-        if self._index is None or self._index[0] != len(self):
-            index = bm25s.BM25()
-            index.index(bm25s.tokenize([c.text for c in self], stopwords="en", show_progress=False), show_progress=False)
-            self._index = (len(self), index)
-        words = bm25s.tokenize(query, stopwords="en", return_ids=False, show_progress=False)[0]
-        if not words:
-            return []
-        scores = self._index[1].get_scores(words)
-        best = sorted(range(len(self)), key=lambda i: (-float(scores[i]), i))[:k]
-        return [Hit(self.get(i), float(scores[i])) for i in best if scores[i] > 0]
+        scores = index.get_scores(words)
+        best = np.argsort(-scores, kind="stable")[:k]
+        return [Hit(self.get(int(i)), float(scores[i])) for i in best if scores[i] > 0]
+
+    def save_index(self) -> Path | None:
+        """Save the search index beside the chunks, so that the next search need not read them all; None where there is no word.
+
+        An index that does not belong to these very chunks is never used: it is made anew.
+        """
+        index = self._fresh_index()
+        target = self.folder / INDEX
+        if index is None:
+            shutil.rmtree(target, ignore_errors=True)
+            return None
+        made = self.folder / f".{INDEX}.tmp"
+        shutil.rmtree(made, ignore_errors=True)
+        index.save(made, show_progress=False)
+        (made / STAMP).write_text(self._digest.hexdigest() + "\n")
+        replace_folder(made, target)
+        return target
 
     def __len__(self) -> int:
         return len(self._offsets)
 
     def __iter__(self) -> Iterator[Chunk]:
-        return (self.get(i) for i in range(len(self)))
+        """The chunks in order, read from disk one at a time."""
+        if len(self):
+            with self.path.open("rb") as file:
+                for number in range(1, len(self) + 1):
+                    yield self._parse(file.readline(), number)
 
     def _scan(self) -> None:
-        """Find the lines. A torn last line, left by a kill, is cut off; damage before it is an error."""
-        good = 0
-        with self.path.open("rb") as file:
-            for number, line in enumerate(file, 1):
-                try:
-                    Chunk.from_dict(json.loads(line))
-                    complete = line.endswith(b"\n")
-                except (ValueError, TypeError):
-                    complete = False
-                if not complete:
-                    if file.read(1):
-                        raise MemoryFolderError(f"{self.path}: line {number} is damaged; restore the file or sleep again")
-                    break
-                self._offsets.append(good)
-                good += len(line)
-        if good < self.path.stat().st_size:
-            with self.path.open("r+b") as file:
-                file.truncate(good)
+        """Find the whole lines and check each of them."""
+        self._offsets: list[int] = []
+        self._size = 0
+        self._digest = hashlib.sha256()
+        if self.path.exists():
+            with self.path.open("rb") as file:
+                for number, line in enumerate(file, 1):
+                    if not line.endswith(b"\n"):  # torn; there is no line after it
+                        break
+                    self._parse(line, number)
+                    self._add(line)
+
+    def _add(self, line: bytes) -> None:
+        self._offsets.append(self._size)
+        self._size += len(line)
+        self._digest.update(line)
+
+    def _parse(self, line: bytes, number: int) -> Chunk:
+        try:
+            return Chunk.from_dict(json.loads(line))
+        except ValueError as error:
+            raise MemoryFolderError(f"{self.path}: line {number} is damaged ({error}); restore the file or sleep again") from None
+
+    def _fresh_index(self) -> Any:
+        """The index of exactly these chunks: the one at hand, else the saved one, else a new one; None where they have no words."""
+        stamp = self._digest.hexdigest()
+        if self._index[0] != stamp:
+            self._index = (stamp, self._saved_index(stamp) or self._new_index())
+        return self._index[1]
+
+    def _saved_index(self, stamp: str) -> Any:
+        folder = self.folder / INDEX
+        try:
+            if (folder / STAMP).read_text().strip() == stamp:
+                return bm25s.BM25.load(folder, show_progress=False)
+        except Exception:  # missing or damaged, in any way: nothing is lost, it can be made again
+            pass
+        return None
+
+    def _new_index(self) -> Any:
+        vocabulary: dict[str, int] = {}
+        ids = [[vocabulary.setdefault(word, len(vocabulary)) for word in _words(chunk.text)] for chunk in self]
+        if not vocabulary:
+            return None
+        index = bm25s.BM25()
+        index.index((ids, vocabulary), show_progress=False)
+        return index
+
+
+def _words(text: str) -> list[str]:
+    """What is searched for: words of two letters or digits and more, in lower case, without English stop words."""
+    return [word for word in _WORD.findall(text.lower()) if word not in _STOP_WORDS]

@@ -4,79 +4,119 @@ Hard eviction (DESIGN 4): when a chunk does not fit, every live chunk goes; at m
 again as the start of the next window.
 """
 
+import re
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
+from typing import Any, Self
 
 from nrem.memory.chunk import Chunk
-from nrem.memory.errors import UsageError
+from nrem.memory.errors import MemoryFolderError, UsageError
 from nrem.memory.sentences import sentences
 
 
 @dataclass(frozen=True, kw_only=True)
 class StreamConfig:
+    """How a document is read; all sizes in tokens."""
+
     chunk_tokens: int = 256
     """Most tokens of a chunk."""
     window_tokens: int = 1024
     """Most tokens of live context; at the boundary the cache is cleared."""
     overlap_tokens: int = 0
-    """Tokens of evicted text that are read again as the start of the next window."""
+    """Most tokens of evicted text that are read again as the start of the next window."""
     buffer_tokens: int = 4096
     """Evicted tokens that bring on a sleep."""
 
     def __post_init__(self) -> None:
-        for name, low in (("chunk_tokens", 8), ("window_tokens", 8), ("overlap_tokens", 0), ("buffer_tokens", 8)):
-            if getattr(self, name) < low:
-                raise UsageError(f"stream.{name}: got {getattr(self, name)}, expected {low} or more")
-        if self.chunk_tokens + self.overlap_tokens > self.window_tokens:
+        for field in fields(self):
+            value, least = getattr(self, field.name), 0 if field.name == "overlap_tokens" else 1
+            if not isinstance(value, int) or isinstance(value, bool) or value < least:
+                raise UsageError(f"stream.{field.name}: got {value!r}, expected a whole number, {least} or more")
+        if self.chunk_tokens > self.window_tokens:
             raise UsageError(
-                f"stream: chunk_tokens {self.chunk_tokens} + overlap_tokens {self.overlap_tokens} exceed window_tokens "
-                f"{self.window_tokens}: raise window_tokens or lower the others"
+                f"stream.chunk_tokens: got {self.chunk_tokens}, expected at most stream.window_tokens, {self.window_tokens}: "
+                "lower the one or raise the other"
+            )
+        if self.overlap_tokens > self.window_tokens - self.chunk_tokens:
+            raise UsageError(
+                f"stream.overlap_tokens: got {self.overlap_tokens}, expected at most {self.window_tokens - self.chunk_tokens}, what "
+                f"stream.window_tokens {self.window_tokens} leaves beside a chunk of {self.chunk_tokens}: lower it or raise the window"
             )
 
 
 class Window:
-    """The live chunks, oldest first, and the overlap text in front of them."""
+    """The live chunks, oldest first, and the overlap text in front of them; together never more than `window_tokens`."""
 
     def __init__(self, config: StreamConfig, count_tokens: Callable[[str], int]) -> None:
         self.config = config
-        self._count = count_tokens
-        self.overlap = ""
         self.chunks: tuple[Chunk, ...] = ()
+        self.overlap = ""
+        self._count = count_tokens
+        self._overlap_tokens = 0
 
     @property
     def text(self) -> str:
+        """The live context: the overlap, then the live chunks."""
         return self.overlap + "".join(chunk.text for chunk in self.chunks)
 
     @property
     def num_tokens(self) -> int:
-        return (self._count(self.overlap) if self.overlap else 0) + sum(chunk.num_tokens for chunk in self.chunks)
+        """Tokens of the overlap and of each live chunk, added up."""
+        return self._overlap_tokens + sum(chunk.num_tokens for chunk in self.chunks)
 
     def push(self, chunk: Chunk) -> tuple[Chunk, ...]:
-        """Take a chunk in; returns the chunks that had to go, oldest first (none, or all that were live)."""
+        """Take a chunk in; returns the chunks that had to go, oldest first (none, or all that were live).
+
+        Raises `UsageError` when the chunk alone is larger than the window.
+        """
+        room = self.config.window_tokens - chunk.num_tokens
+        if room < 0:
+            raise UsageError(
+                f"{chunk.document}: chunk {chunk.index} has {chunk.num_tokens} tokens, expected at most stream.window_tokens, "
+                f"{self.config.window_tokens}: cut smaller chunks or raise the window"
+            )
         evicted: tuple[Chunk, ...] = ()
-        if self.chunks and self.num_tokens + chunk.num_tokens > self.config.window_tokens:
-            evicted = self._clear(keep_overlap=True)
+        if self.num_tokens > room:
+            evicted, text = self.chunks, self.text
+            self.chunks = ()
+            self._set_overlap(self._tail(text, min(self.config.overlap_tokens, room)))
         self.chunks = (*self.chunks, chunk)
         return evicted
 
     def flush(self) -> tuple[Chunk, ...]:
-        """Evict everything; the window is empty."""
-        return self._clear(keep_overlap=False)
-
-    def _clear(self, *, keep_overlap: bool) -> tuple[Chunk, ...]:
-        evicted, text = self.chunks, self.text
-        self.chunks = ()
-        self.overlap = self._tail(text) if keep_overlap and self.config.overlap_tokens else ""
+        """Evict everything, oldest first; the window is empty, without overlap."""
+        evicted, self.chunks = self.chunks, ()
+        self._set_overlap("")
         return evicted
 
-    def _tail(self, text: str) -> str:
-        """The longest run of whole last sentences within `overlap_tokens`; words where a sentence is too long."""
-        budget, keep = self.config.overlap_tokens, len(text)
-        for start, _ in reversed(sentences(text)):
-            if self._count(text[start:]) > budget:
-                break
-            keep = start
-        if keep == len(text):
-            while (space := text.rfind(" ", 0, keep - 1)) >= 0 and self._count(text[space:]) <= budget:
-                keep = space
-        return text[keep:]
+    def to_dict(self) -> dict[str, Any]:
+        """The state, to go on from after a kill; the configuration is not part of it."""
+        return {"overlap": self.overlap, "chunks": [chunk.to_dict() for chunk in self.chunks]}
+
+    @classmethod
+    def from_dict(cls, values: dict[str, Any], config: StreamConfig, count_tokens: Callable[[str], int]) -> Self:
+        """The window that `to_dict` described. Raises `MemoryFolderError` when the values are not such a description."""
+        window = cls(config, count_tokens)
+        try:
+            overlap, chunks = values["overlap"], values["chunks"]
+        except (KeyError, TypeError):
+            raise MemoryFolderError("a saved window has the fields overlap and chunks, got something else: start the run again") from None
+        window._set_overlap(overlap)
+        window.chunks = tuple(Chunk.from_dict(chunk) for chunk in chunks)
+        return window
+
+    def _set_overlap(self, text: str) -> None:
+        self.overlap = text
+        self._overlap_tokens = self._count(text) if text else 0
+
+    def _tail(self, text: str, max_tokens: int) -> str:
+        """The longest run of whole last sentences within `max_tokens`; of whole last words where not even one sentence fits."""
+        if not max_tokens:
+            return ""
+        for starts in ([start for start, _ in sentences(text)], [word.start() for word in re.finditer(r"\S+", text)]):
+            keep = len(text)
+            while starts and self._count(text[starts[-1] :]) <= max_tokens:
+                keep = starts.pop()
+            if keep < len(text):
+                return text[keep:]
+        return ""

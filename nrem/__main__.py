@@ -1,0 +1,5 @@
+"""`python -m nrem` is the command line."""
+
+from nrem.runtime.cli import main
+
+main()
