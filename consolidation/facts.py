@@ -6,6 +6,7 @@ are for English prose; other scripts get fewer facts, never wrong offsets. Knows
 """
 
 import re
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 
@@ -19,6 +20,7 @@ NUMBER_WORD = "two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirte
 NUMBER = re.compile(rf"[$£€]?\b\d[\d,]*(?:\.\d+)?(?:\s?%|\s(?:per cent|percent|million|billion|thousand))?|\b(?:{NUMBER_WORD})\b", re.I)
 CAPITAL = r"[A-ZÀ-ÖØ-Þ][\w'’\-]*"
 NAME = re.compile(rf"\b{CAPITAL}(?:(?: | of | de | la | van | von | du | del | of the ){CAPITAL})*")
+MOST_MENTIONS = 2
 WORD = re.compile(r"[^\W\d_][\w'’\-]*")
 COMMON = frozenset(
     """a about above after again against all almost along already also although always am among an and another any are around as at away be
@@ -50,8 +52,13 @@ class Fact:
 
 
 def find_facts(chunk: Chunk) -> tuple[Fact, ...]:
-    """All facts of a chunk in reading order; spans of one sentence do not overlap."""
-    return tuple(_facts_of(chunk))
+    """All facts of a chunk in reading order; spans of one sentence do not overlap.
+
+    An answer that stands in the title or in many sentences is what the chunk is about: asking for it teaches to say it to everything.
+    """
+    facts = list(_facts_of(chunk))
+    often = {answer for answer, count in Counter(f.answer for f in facts).items() if count > MOST_MENTIONS}
+    return tuple(f for f in facts if f.answer not in often and f.answer.lower() not in chunk.title.lower())
 
 
 def _facts_of(chunk: Chunk) -> Iterator[Fact]:

@@ -33,7 +33,10 @@ class Item:
     """One prompt with the answer that should follow it."""
 
     chunk: int
+    prefix: tuple[int, ...]
+    """The start of the prompt that many items share; a batch reads it once."""
     prompt: Sequence[int]
+    """The rest of the prompt."""
     answer: Sequence[int]
     lower: Float[Tensor, "token d"] | None = None
     """Activations below the fast weights, computed once and reused by every pass."""
@@ -41,6 +44,7 @@ class Item:
     """What the same model says with the chunk in its context, at the answer's positions."""
 
     def __len__(self) -> int:
+        """Tokens of the row: without the shared prefix."""
         return len(self.prompt) + len(self.answer)
 
 
@@ -59,14 +63,13 @@ class Batch:
     teacher: Teacher | None
 
     @property
-    def num_tokens(self) -> int:
-        """Tokens computed, padding included."""
-        return self.ids.numel()
+    def prefix(self) -> tuple[int, ...]:
+        return self.items[0].prefix
 
     def logits(self, split: SplitModel) -> Float[Tensor, "selected vocab"]:
         """Next-token logits at the answer positions, in the model's dtype."""
-        lower = self.lower if self.lower is not None else split.lower(self.ids, self.mask)
-        return split.upper(self.ids, self.mask, lower, self.select)
+        lower = self.lower if self.lower is not None else split.lower(self.ids, self.mask, self.prefix)
+        return split.upper(self.ids, self.mask, lower, self.select, self.prefix)
 
 
 def collate(items: Sequence[Item], pad_id: int, device: torch.device) -> Batch:
@@ -98,10 +101,11 @@ def _pad(rows: Sequence[Tensor], length: int) -> Tensor | None:
 
 
 def pack(items: Iterable[Item], max_tokens: int) -> list[list[Item]]:
-    """Sort by length and group items of like length, at most `max_tokens` padded tokens a group (or one item)."""
+    """Sort by prefix and length and group items of like length, at most `max_tokens` padded tokens a group (or one item)."""
     groups: list[list[Item]] = []
-    for item in sorted(items, key=len):
-        if not groups or len(item) * (len(groups[-1]) + 1) > max_tokens:
+    for item in sorted(items, key=lambda item: (item.prefix, len(item))):
+        full = not groups or len(item) * (len(groups[-1]) + 1) > max_tokens
+        if full or item.prefix != groups[-1][0].prefix:
             groups.append([])
         groups[-1].append(item)
     return groups
@@ -112,23 +116,31 @@ class Size:
     """What a group costs, known before it is collated."""
 
     tokens: int
-    """Tokens computed, padding included."""
-    length: int
+    """Tokens computed, padding and one prefix included."""
+    plain_tokens: int
+    """Tokens of the items by themselves: what a loop without packing, padding or a shared prefix would compute."""
+    context: float
+    """Tokens that each of them attends to, on average."""
     targets: int
 
     @classmethod
     def of(cls, group: Sequence[Item]) -> Self:
-        length = max(len(item) for item in group)
-        return cls(length * len(group), length, sum(len(item.answer) for item in group))
+        prefix, length = len(group[0].prefix), max(len(item) for item in group)
+        return cls(
+            tokens=prefix + length * len(group),
+            plain_tokens=sum(prefix + len(item) for item in group),
+            context=prefix + length / 2,
+            targets=sum(len(item.answer) for item in group),
+        )
 
     def forward_fet(self, cost: CostModel, *, layers: int, head: bool) -> float:
         """FET of reading the group through `layers` layers, and the head at its answer positions."""
-        return cost.forward(self.tokens, self.length / 2, layers=layers, head_tokens=self.targets if head else 0)
+        return cost.forward(self.tokens, self.context, layers=layers, head_tokens=self.targets if head else 0)
 
 
 def with_lower(batch: Batch, split: SplitModel) -> list[Item]:
     """The batch's items, each holding its own lower activations; unchanged where nothing lies below the fast weights."""
-    lower = split.lower(batch.ids, batch.mask)
+    lower = split.lower(batch.ids, batch.mask, batch.prefix)
     if lower is None:
         return list(batch.items)
     return [replace(item, lower=lower[row, : len(item)].clone()) for row, item in enumerate(batch.items)]

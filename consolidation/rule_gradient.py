@@ -1,15 +1,17 @@
-"""The gradient rule (DESIGN 5.2): a pass descends the write loss of all active chunks by one step.
+"""The gradient rule (DESIGN 5.2): a pass descends the write loss of all active chunks.
 
 Works on any causal language model. Without a trained protocol the write loss is the study objective: cross-entropy on the short
 answers of deterministic study items, one phrasing a pass in turn. Raw next-token loss is kept as the control arm; it stores the text
 and does not make it answerable (DESIGN 2.1). Everything below the fast weights is computed once per item and reused by all passes.
 
-Step: `m <- b1 m + (1 - b1) g`, `v <- b2 v + (1 - b2) g^2`, `theta <- theta - eta m^ / (sqrt(v^) + eps)` (Adam, arXiv 1412.6980).
+A pass writes after every few items, mixed over all chunks: with one write a pass, 40 passes over 15 chunks had learned nothing that could be
+asked for (benchmarks/LOG.md). Step: `m <- b1 m + (1 - b1) g`, `v <- b2 v + (1 - b2) g^2`, `theta <- theta - eta m^ / (sqrt(v^) + eps)` (Adam, arXiv 1412.6980).
 Deviates from DESIGN 5.2, which divides by the norm over the whole adapter: with untrained step sizes that learned nothing in 16 passes where
 Adam did (benchmarks/LOG.md); `normalise = "global"` keeps it.
 """
 
 import math
+import random
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
@@ -37,8 +39,8 @@ class GradientConfig:
     """Share of the target probability spread over the vocabulary; keeps wrong answers from being sure of themselves."""
     step_size: float = 3e-3
     """Step size eta; per element for "elementwise", of the whole adapter's step for "global"."""
-    warm_up: int = 4
-    """The first passes of a memory grow linearly to the full step size."""
+    warm_up: int = 8
+    """The first writes of a memory grow linearly to the full step size."""
     normalise: Literal["elementwise", "global"] = "elementwise"
     """Divide the gradient by its running second moment per element (Adam), or by its norm over the whole adapter (DESIGN 5.2)."""
     beta1: float = 0.9
@@ -49,6 +51,8 @@ class GradientConfig:
     """Weight of the divergence from the same model with the chunk in its context; 0 leaves the teacher out."""
     distill_top: int = 20
     """How many of the teacher's most likely tokens are kept."""
+    items_per_write: int = 32
+    """A pass writes after so many study items, each time a mixture over all of its chunks."""
     batch_tokens: int = 2048
     """Padded tokens computed at once; bounds the memory of a pass."""
 
@@ -71,7 +75,8 @@ class GradientRule(WriteRule):
         self._adapter_weights = sum(t.numel() for t in self._tensors)
         self._mean = [torch.zeros_like(t) for t in self._tensors]
         self._square = [torch.zeros_like(t) for t in self._tensors]
-        self._writes = 0  # of this memory, over all its sleeps: phrasings and warm-up go on
+        self._passes = 0  # of this memory, over all its sleeps: phrasings go on where they stopped
+        self._writes = 0
         self._chunks: dict[int, Chunk] = {}
         self._replay: list[int] = []
         self._lower: dict[tuple[int, int], list[Item]] = {}
@@ -93,43 +98,53 @@ class GradientRule(WriteRule):
 
     def write(self, active: Sequence[int]) -> PassReport:
         items = self._prepared_items(self._read_list(active))
-        num_targets = sum(len(item.answer) for item in items)
         loss_sum = dict.fromkeys(active, 0.0)
         loss_count = dict.fromkeys(active, 0)
         tokens = 0
-        gradients = [torch.zeros_like(t) for t in self._tensors]
+        for part in self._parts(items):
+            gradients = [torch.zeros_like(t) for t in self._tensors]
+            num_targets = sum(len(item.answer) for item in part)
+            for group in pack(part, self.config.batch_tokens):
+                with self.ledger.debit("passes", self._pass_fet(group)):
+                    loss, group_gradients = self._descend(self._collate(group), num_targets)
+                for total, g in zip(gradients, group_gradients, strict=True):
+                    total.add_(g)
+                tokens += Size.of(group).plain_tokens
+                for item, value in zip(group, loss, strict=True):
+                    if item.chunk in loss_sum:
+                        loss_sum[item.chunk] += value
+                        loss_count[item.chunk] += len(item.answer)
+            self._step(gradients)
+        self._passes += 1
+        return PassReport(loss={c: loss_sum[c] / max(1, loss_count[c]) for c in active}, tokens=tokens)
+
+    def _parts(self, items: Sequence[Item]) -> list[list[Item]]:
+        """The items of one pass, mixed over all of its chunks and dealt out to its writes."""
+        count = max(1, round(len(items) / self.config.items_per_write))
+        order = sorted(range(len(items)), key=random.Random(f"{self.material.seed} {self._passes}").sample(range(len(items)), len(items)).__getitem__)
+        return [[items[i] for i in order[part::count]] for part in range(count)] if items else []
+
+    def _descend(self, batch: Batch, num_targets: int) -> tuple[list[float], Sequence[Tensor]]:
+        """Summed write loss of each item, and the gradients of the batch's share of the mean loss."""
         for tensor in self._tensors:
             tensor.requires_grad_(True)
         try:
-            for group in pack(items, self.config.batch_tokens):
-                with self.ledger.debit("passes", self._pass_fet(group)):
-                    batch = self._collate(group)
-                    nll = self._loss(batch)
-                    for total, g in zip(gradients, torch.autograd.grad(nll.sum() / num_targets, self._tensors), strict=True):
-                        total.add_(g)
-                tokens += batch.num_tokens
-                for row, value in zip(batch.owner.tolist(), nll.detach().tolist(), strict=True):
-                    chunk = batch.items[row].chunk
-                    if chunk in loss_sum:
-                        loss_sum[chunk] += value
-                        loss_count[chunk] += 1
+            loss = self._loss(batch)
+            gradients = torch.autograd.grad(loss.sum() / num_targets, self._tensors)
         finally:
             for tensor in self._tensors:
                 tensor.requires_grad_(False)
-        if num_targets:
-            self._step(gradients)
-        self._writes += 1
-        return PassReport(loss={c: loss_sum[c] / max(1, loss_count[c]) for c in active}, tokens=tokens)
+        return torch.zeros(len(batch.items), device=loss.device).index_add(0, batch.owner, loss.detach()).tolist(), gradients
 
     def state(self) -> dict[str, Tensor]:
         out = {f"mean.{i}": t for i, t in enumerate(self._mean)} | {f"square.{i}": t for i, t in enumerate(self._square)}
-        return out | {"writes": torch.tensor(self._writes)}
+        return out | {"count": torch.tensor([self._passes, self._writes])}
 
     def restore(self, state: dict[str, Tensor]) -> None:
         for i in range(len(self._tensors)):
             self._mean[i].copy_(state[f"mean.{i}"])
             self._square[i].copy_(state[f"square.{i}"])
-        self._writes = int(state["writes"])
+        self._passes, self._writes = state["count"].tolist()
 
     @torch.no_grad()
     def _step(self, gradients: Sequence[Tensor]) -> None:
@@ -145,6 +160,7 @@ class GradientRule(WriteRule):
             square.lerp_(g * g, 1 - c.beta2)
             scale = (square / (1 - c.beta2**step)).sqrt_().add_(1e-8)
             theta.addcdiv_(mean, scale, value=-eta / (1 - c.beta1**step))
+        self._writes = step
 
     def _loss(self, batch: Batch) -> Tensor:
         """Write loss at every selected position; shape (selected,), float32."""
@@ -159,7 +175,7 @@ class GradientRule(WriteRule):
 
     @property
     def _phrasing(self) -> int:
-        return self._writes % self.material.num_phrasings(self.config.objective)
+        return self._passes % self.material.num_phrasings(self.config.objective)
 
     def _bare_items(self, index: int) -> Sequence[Item]:
         return self.material.study(self._chunks[index], self._phrasing, self.config.objective)
@@ -195,5 +211,5 @@ class GradientRule(WriteRule):
         size, upper = Size.of(group), self.cost.num_layers - self.split.cut
         forward = size.forward_fet(self.cost, layers=upper, head=True) + self.cost.adapter(size.tokens, self._adapter_weights)
         return forward + self.cost.backward(
-            size.tokens, size.length / 2, layers=upper, head_tokens=size.targets, adapter_weights=self._adapter_weights
+            size.tokens, size.context, layers=upper, head_tokens=size.targets, adapter_weights=self._adapter_weights
         )

@@ -18,8 +18,10 @@ KEPT = 4096  # chunks whose items are remembered between passes; older ones are 
 class StudyMaterial:
     """Makes the items of a chunk."""
 
-    def __init__(self, protocol: Protocol, config: ProbeConfig, seed: int) -> None:
+    def __init__(self, protocol: Protocol, config: ProbeConfig, seed: int, *, longest_prefix: int = 4096) -> None:
         self.protocol, self.config, self.seed = protocol, config, seed
+        prefix = tuple(protocol.question_prefix())
+        self._prefix = prefix if len(prefix) <= longest_prefix else ()
         self._facts = lru_cache(maxsize=KEPT)(find_facts)
         self.study = lru_cache(maxsize=KEPT)(self._study)
 
@@ -34,7 +36,7 @@ class StudyMaterial:
             return [self._item(probe) for probe in study_items(facts, phrasing, self.seed)]
         title = self.protocol.plain_ids(f"{chunk.title}\n\n" if chunk.title else "", start=True)
         text = self.protocol.plain_ids(chunk.text)
-        return [Item(chunk.index, title, text)] if text else []
+        return [Item(chunk.index, (), title, text)] if text else []
 
     def held_out_probes(self, chunk: Chunk) -> list[Probe]:
         """The scoring questions of a chunk; none where it states nothing that can be asked for."""
@@ -45,4 +47,5 @@ class StudyMaterial:
         return [self._item(probe) for probe in self.held_out_probes(chunk)]
 
     def _item(self, probe: Probe) -> Item:
-        return Item(probe.chunk, self.protocol.question_ids(probe.question), self.protocol.answer_ids(probe.answer))
+        prompt = self.protocol.question_ids(probe.question)[len(self._prefix) :]
+        return Item(probe.chunk, self._prefix, prompt, self.protocol.answer_ids(probe.answer))

@@ -13,6 +13,7 @@ from transformers import DynamicCache, PreTrainedModel
 from nrem.consolidation.budget import CostModel, Ledger
 from nrem.consolidation.items import Item, Teacher
 from nrem.consolidation.protocol import Protocol
+from nrem.consolidation.split_model import cache_argument
 from nrem.memory.chunk import Chunk
 
 
@@ -23,22 +24,22 @@ def with_teacher(
     """The items, each with the teacher's `top` tokens at its answer positions; unchanged where the chunk does not fit in the context."""
     if not items:
         return []
-    plain, context = protocol.question_prefix(), protocol.question_prefix(protocol.plain_ids(chunk.text.strip() + "\n\n"))
+    context = protocol.question_prefix(protocol.plain_ids(chunk.text.strip() + "\n\n"))
     limit = getattr(model.config.get_text_config(), "max_position_embeddings", 2048)
     if len(context) + max(len(item) for item in items) > limit:
         return list(items)
-    device = model.device
+    device, name = model.device, cache_argument(model)
     taught = []
     for item in items:  # one by one: the prefix is shared by rewinding the cache, so a row costs only its own tokens
-        rest = [*item.prompt[len(plain) :], *item.answer]
+        rest = [*item.prompt, *item.answer]
         fresh = not taught
         tokens = len(rest) + (len(context) if fresh else 0)
         with ledger.debit("teacher", cost.forward(tokens, len(context) / (2 if fresh else 1), head_tokens=len(item.answer))):
             if fresh:
                 cache = DynamicCache(config=model.config)
-                model(input_ids=torch.tensor([context], device=device), past_key_values=cache, use_cache=True, logits_to_keep=1)
+                model(input_ids=torch.tensor([context], device=device), **{name: cache}, use_cache=True, logits_to_keep=1)
             logits = model(
-                input_ids=torch.tensor([rest], device=device), past_key_values=cache, use_cache=True, logits_to_keep=len(item.answer) + 1
+                input_ids=torch.tensor([rest], device=device), **{name: cache}, use_cache=True, logits_to_keep=len(item.answer) + 1
             ).logits[0, :-1]
             cache.crop(len(context))
             probs, ids = torch.softmax(logits.float(), -1).topk(min(top, logits.shape[-1]), -1)

@@ -71,7 +71,8 @@ def cut_chunks(
     """Cut a text that arrives in pieces; where the pieces end has no influence on where the chunks end.
 
     A chunk is filled with whole paragraphs, else whole sentences, while they fit. A sentence that fits in a chunk is never cut, a word
-    neither; longer ones are. Two to three chunks of text are held at once, each unit is tokenised once and each chunk once more.
+    neither; longer ones are. At most about 64 characters per token of a chunk are held at once, and all work is linear: each sentence
+    is tokenised once or twice and each chunk once or twice more.
     Raises `UsageError` for a character that has more than `max_tokens` tokens.
     """
     if max_tokens < 1:
@@ -123,13 +124,14 @@ def _take(waiting: list[_Sized], count_tokens: Callable[[str], int], max_tokens:
 def _cut(waiting: list[_Sized], limit: int) -> int:
     """How many units to take: to the last paragraph end that is fair to both sides, else to the last sentence end, and so on."""
     filled = 0
-    best, best_rank = 1, (End.WORD, False, 0)
+    best, best_rank = 1, (0, False, 0)
     for cut, (unit, rest) in enumerate(zip(waiting, _rests(waiting), strict=True), 1):
         filled += unit.size
         if filled > limit:
             break
         fair = min(filled, rest) >= FAIR * limit
-        rank = (unit.end if fair else min(unit.end, End.SENTENCE), fair, filled)
+        worth = unit.end - (not fair and unit.end in (End.LINE, End.PARAGRAPH))
+        rank = (worth, fair, filled)
         if rank > best_rank:
             best, best_rank = cut, rank
     return best
@@ -172,20 +174,21 @@ def _split(unit: _Sized, num_tokens: int, max_tokens: int) -> list[_Sized]:
     cuts = [0]
     while cuts[-1] < len(text):
         cuts.append(_space(text, cuts[-1], cuts[-1] + length))
-    end = End.SPACE
-    if len(cuts) == 2 and text.rstrip() not in ("", text):
-        cuts.insert(1, len(text.rstrip()))
-    elif len(cuts) == 2:
-        cuts, end = [*range(0, len(text), length), len(text)], End.WORD
-    parts = [_Sized(text[start:stop], end, size) for start, stop in pairwise(cuts)]
+    word = len(cuts) == 2
+    if word and text.rstrip() not in ("", text):
+        cuts, word = [0, len(text.rstrip()), len(text)], False
+    elif word:
+        cuts = [*range(0, len(text), length), len(text)]
+    ends = [End.WORD if word else End.LINE if text[cut - 1] == "\n" else End.SPACE for cut in cuts[1:]]
+    parts = [_Sized(text[start:stop], end, size) for (start, stop), end in zip(pairwise(cuts), ends, strict=True)]
     return [*parts[:-1], parts[-1]._replace(end=unit.end)]
 
 
 def _space(text: str, start: int, stop: int) -> int:
-    """The last line end in the second half of `text[start:stop]`, else the end of the last white space, else of the next one."""
+    """The last line end within `text[start:stop]`, else the end of the last white space, else of the next white space."""
     if stop >= len(text):
         return len(text)
-    if (line := text.rfind("\n", (start + stop) // 2, stop)) > start:
+    if (line := text.rfind("\n", start, stop)) >= 0:
         return line + 1
     for cut in range(stop, start, -1):
         if text[cut - 1].isspace():

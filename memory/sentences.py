@@ -14,8 +14,9 @@ class End(IntEnum):
 
     WORD = 0
     SPACE = 1
-    SENTENCE = 2
-    PARAGRAPH = 3
+    LINE = 2
+    SENTENCE = 3
+    PARAGRAPH = 4
 
 
 class Unit(NamedTuple):

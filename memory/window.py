@@ -97,12 +97,12 @@ class Window:
     def from_dict(cls, values: dict[str, Any], config: StreamConfig, count_tokens: Callable[[str], int]) -> Self:
         """The window that `to_dict` described. Raises `MemoryFolderError` when the values are not such a description."""
         window = cls(config, count_tokens)
-        try:
-            overlap, chunks = values["overlap"], values["chunks"]
-        except (KeyError, TypeError):
-            raise MemoryFolderError("a saved window has the fields overlap and chunks, got something else: start the run again") from None
-        window._set_overlap(overlap)
-        window.chunks = tuple(Chunk.from_dict(chunk) for chunk in chunks)
+        match values:
+            case {"overlap": str(overlap), "chunks": list(chunks)}:
+                window._set_overlap(overlap)
+                window.chunks = tuple(Chunk.from_dict(chunk) for chunk in chunks)
+            case _:
+                raise MemoryFolderError("a saved window has the fields overlap and chunks, got something else: start the run again")
         return window
 
     def _set_overlap(self, text: str) -> None:

@@ -16,6 +16,7 @@ from transformers import DynamicCache, GenerationConfig
 from nrem.consolidation.budget import CostModel
 from nrem.consolidation.items import Item, collate, pack
 from nrem.consolidation.protocol import Protocol
+from nrem.consolidation.split_model import cache_argument
 from nrem.memory.errors import UsageError
 from nrem.runtime.models import Base
 
@@ -55,6 +56,7 @@ class Answerer:
     def __init__(self, base: Base, protocol: Protocol, config: AnswerConfig) -> None:
         self.base, self.protocol, self.config = base, protocol, config
         self.cost = CostModel.of(base.model)
+        self._cache_name = cache_argument(base.model)
         self._context: tuple[str, list[int], DynamicCache] | None = None
 
     def ask(self, question: str, context: str = "") -> Answer:
@@ -77,13 +79,13 @@ class Answerer:
         """Mean NLL of given answers, nats per token, for (question, answer) pairs."""
         fitted = self._fit(context)
         prompts = [self.protocol.question_ids(q, context_ids=fitted) for q, _ in pairs]
-        items = [Item(i, p, self.protocol.answer_ids(a)) for i, (p, (_, a)) in enumerate(zip(prompts, pairs, strict=True))]
+        items = [Item(i, (), p, self.protocol.answer_ids(a)) for i, (p, (_, a)) in enumerate(zip(prompts, pairs, strict=True))]
         out = [0.0] * len(pairs)
         if fitted:
             for item in items:
                 cache, start = self._cache_of(fitted)
                 rest = torch.tensor([[*item.prompt[start:], *item.answer]], device=self.base.model.device)
-                logits = self.base.model(input_ids=rest, past_key_values=cache, logits_to_keep=len(item.answer) + 1).logits[0, :-1]
+                logits = self.base.model(input_ids=rest, logits_to_keep=len(item.answer) + 1, **{self._cache_name: cache}).logits[0, :-1]
                 target = torch.tensor(item.answer, device=logits.device)
                 out[item.chunk] = float(torch.nn.functional.cross_entropy(logits.float(), target))
             return out
@@ -109,7 +111,7 @@ class Answerer:
         if self._context is None or self._context[1] != prefix:
             cache = DynamicCache(config=self.base.model.config)
             ids = torch.tensor([prefix], device=self.base.model.device)
-            self.base.model(input_ids=ids, past_key_values=cache, logits_to_keep=1)
+            self.base.model(input_ids=ids, logits_to_keep=1, **{self._cache_name: cache})
             self._context = ("", prefix, cache)
         return copy.deepcopy(self._context[2]), len(prefix)
 
@@ -123,7 +125,9 @@ class Answerer:
         prompt = self.protocol.question_ids(question, context_ids=fitted)
         cache, _ = self._cache_of(fitted)
         ids = torch.tensor([prompt], device=self.base.model.device)
-        out = self.base.model.generate(ids, attention_mask=torch.ones_like(ids), past_key_values=cache, generation_config=self._generation)
+        out = self.base.model.generate(
+            ids, attention_mask=torch.ones_like(ids), generation_config=self._generation, **{self._cache_name: cache}
+        )
         return self._answer(question, prompt, out[0, len(prompt) :].tolist(), len(fitted), time.perf_counter() - started)
 
     @torch.no_grad()

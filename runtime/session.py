@@ -26,7 +26,7 @@ from nrem.consolidation.protocol import Protocol
 from nrem.consolidation.recall import RecallMeter
 from nrem.consolidation.rule_gradient import GradientRule
 from nrem.consolidation.sleep import Sleeper, SleepResult
-from nrem.consolidation.split_model import SplitModel
+from nrem.consolidation.split_model import SplitModel, cache_argument
 from nrem.consolidation.study import StudyMaterial
 from nrem.memory.buffer import EvictionBuffer
 from nrem.memory.chunk import Chunk, cut_chunks
@@ -76,6 +76,7 @@ class Session:
         self.cost = CostModel.of(self.base.model)
         self.window = Window(self.config.stream, self.base.count_tokens)
         self.buffer = EvictionBuffer(self.config.stream.buffer_tokens)
+        self._cache_name = cache_argument(self.base.model)
         self._cache: DynamicCache | None = None
         self._last_logits: Tensor | None = None
         self._journal = journal
@@ -88,7 +89,10 @@ class Session:
         else:
             memory.check_base(self.base.identity)
         self.memory = memory
-        self.material = StudyMaterial(self.protocol, self.config.probes, self.config.seed)
+        self.split = SplitModel(self.base.model, lowest_layer(self.base.model, memory.weights.factors))
+        self.material = StudyMaterial(
+            self.protocol, self.config.probes, self.config.seed, longest_prefix=self.split.longest_prefix
+        )
         self.sleeper = self._make_sleeper()
         self._resume = self._take_up_journal()
         self._done_chunks = len(self.memory.record.chunks)
@@ -169,7 +173,7 @@ class Session:
         seen = self._cache.get_seq_length()
         tokens = torch.tensor([list(ids)], device=self.base.model.device)
         with self.ledger.debit("reading", self.cost.forward(len(ids), seen + len(ids) / 2)):
-            logits = self.base.model(input_ids=tokens, past_key_values=self._cache, use_cache=True).logits[0].float()
+            logits = self.base.model(input_ids=tokens, use_cache=True, **{self._cache_name: self._cache}).logits[0].float()
         known = logits[:-1] if self._last_logits is None else torch.cat([self._last_logits, logits[:-1]])
         self._last_logits = logits[-1:]
         targets = tokens[0, -len(known) :] if len(known) else tokens[0, :0]
@@ -238,13 +242,12 @@ class Session:
 
     def _make_sleeper(self) -> Sleeper:
         c, fast = self.config, self.memory.weights
-        split = SplitModel(self.base.model, lowest_layer(self.base.model, fast.factors))
         unrelated = resources.files("nrem.configs").joinpath("unrelated.txt").read_text(encoding="utf-8")
         return Sleeper(
-            split=split,
+            split=self.split,
             fast=fast,
-            rule=GradientRule(split, fast, self.material, c.rule, self.ledger, self.cost),
-            meter=RecallMeter(split, self.material, self.ledger, self.cost, fast.num_parameters),
+            rule=GradientRule(self.split, fast, self.material, c.rule, self.ledger, self.cost),
+            meter=RecallMeter(self.split, self.material, self.ledger, self.cost, fast.num_parameters),
             guard=Guard(self.base.model, self.protocol.plain_ids(unrelated, start=True), c.guard, self.ledger, self.cost),
             ledger=self.ledger,
             config=c.sleep,
