@@ -9,7 +9,7 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import Any
+from typing import Any, Literal
 
 INSTRUCTION = "Answer in a few words."
 
@@ -22,13 +22,15 @@ class Protocol:
     id: str = "untrained"
     rule: str = "gradient"
     instruction: str = INSTRUCTION
+    template: Literal["chat", "plain"] = "chat"
+    """`chat`: the model's own template under the instruction; `plain`: bare question and answer, for those who learn what to do with them."""
     trained_passes: int = 0
     """Depth that the passes were trained for; 0 for an untrained protocol."""
 
     @cached_property
     def sha256(self) -> str:
         """Hash of everything that shapes a prompt, for the memory's provenance."""
-        values = {k: getattr(self, k) for k in ("id", "rule", "instruction", "trained_passes")} | {"around": self._around}
+        values = {k: getattr(self, k) for k in ("id", "rule", "instruction", "template", "trained_passes")} | {"around": self._around}
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
     def question_prefix(self, context_ids: Sequence[int] = ()) -> list[int]:
@@ -45,8 +47,16 @@ class Protocol:
 
     def plain_ids(self, text: str, *, start: bool = False) -> list[int]:
         """Running text without a template; `start` puts the beginning-of-sequence token (or the stop token, as GPT-2 does) in front."""
-        first = self.tokenizer.bos_token_id if self.tokenizer.bos_token_id is not None else self.stop_id
-        return ([int(first)] if start else []) + self._encode(text)
+        return ([self._start_id] if start else []) + self._encode(text)
+
+    @property
+    def _start_id(self) -> int:
+        first = self.tokenizer.bos_token_id
+        return self.stop_id if first is None else int(first)
+
+    def chunk_ids(self, title: str, text: str) -> list[int]:
+        """A chunk as a pass reads it: title, blank line, text, end of turn."""
+        return [*self.plain_ids(f"{title}\n\n" if title else "", start=True), *self._encode(text), self.stop_id]
 
     @cached_property
     def stop_id(self) -> int:
@@ -54,11 +64,6 @@ class Protocol:
         stop = self.tokenizer.eos_token_id
         assert stop is not None, "loaders give every tokenizer an end-of-sequence token"
         return int(stop)
-
-    def plain_ids(self, text: str, *, start: bool = False) -> list[int]:
-        """Running text without a template; `start` puts the beginning-of-sequence token (or the stop token, as GPT-2 does) in front."""
-        first = self.tokenizer.bos_token_id if self.tokenizer.bos_token_id is not None else self.stop_id
-        return ([int(first)] if start else []) + self._encode(text)
 
     @cached_property
     def stop_ids(self) -> list[int]:
@@ -70,6 +75,8 @@ class Protocol:
     def _around(self) -> tuple[str, str]:
         """The text before the context and after the question."""
         mark = "\x1e"
+        if self.template == "plain":
+            return self.tokenizer.decode([self._start_id]), "\nAnswer:"
         if getattr(self.tokenizer, "chat_template", None):
             text = self._chat([{"role": "system", "content": self.instruction}, {"role": "user", "content": mark}])
             if text is None:  # Gemma's template, for one, refuses a system turn

@@ -80,6 +80,24 @@ class SplitModel:
             cache.batch_repeat_interleave(len(ids))
         return self._forward(ids, _with_prefix(mask, len(prefix)), lower, select, cache)
 
+    def hidden(
+        self, ids: Int[Tensor, "batch token"], mask: Int[Tensor, "batch token"], lower: Float[Tensor, "batch token d"] | None
+    ) -> Float[Tensor, "batch token d"]:
+        """What enters the output head, at every token; for those who compute the head themselves."""
+        found: list[Tensor] = []
+
+        def stop(module: Any, args: tuple[Tensor, ...]) -> None:
+            found.append(args[0])
+            raise _StopForward
+
+        handle = self.model.get_output_embeddings().register_forward_pre_hook(stop)
+        try:
+            with self._lower_replaced(lower), suppress(_StopForward):
+                self.model(input_ids=ids, attention_mask=mask, use_cache=False)
+        finally:
+            handle.remove()
+        return found[0]
+
     def _forward(self, ids: Tensor, mask: Tensor, lower: Tensor | None, select: Tensor, cache: DynamicCache) -> Tensor:
         with self._lower_replaced(lower), self._head_at(select):
             logits: Tensor = self.model(input_ids=ids, attention_mask=mask, use_cache=True, **{self._cache_name: cache}).logits

@@ -1,0 +1,101 @@
+"""One step of protocol training: write some chunks with K passes, ask about them closed book, and see what that cost other text.
+
+    groups of passages -> K passes -> fast weights of every group -> questions, other text -> losses
+
+Groups are memories of their own that share a batch. With order 1 what a pass read is taken as given and only the last write is differentiated;
+with order 2 gradients run back through all passes. Knows nothing about optimisers or files.
+"""
+
+import random
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import dataclass
+
+import torch
+import torch.nn.functional as F
+from einops import reduce
+from torch import Tensor
+
+from nrem.consolidation.items import Item, collate
+from nrem.consolidation.lend import lent
+from nrem.consolidation.observe import Texts, observe
+from nrem.consolidation.protocol import Protocol
+from nrem.consolidation.ridge import RidgeParameters, Statistics
+from nrem.consolidation.split_model import SplitModel
+from nrem.consolidation.training_data import NOT_STATED, Passage, QuestionAnswer
+
+
+@dataclass
+class Bench:
+    """A base model with the protocol that is being trained or measured on it."""
+
+    split: SplitModel
+    protocol: Protocol
+    parameters: RidgeParameters
+    order: int = 1
+
+    @property
+    def device(self) -> torch.device:
+        return self.split.model.device
+
+    def write(self, groups: Sequence[Sequence[Passage]], passes: int) -> dict[str, Tensor] | None:
+        """Fast weights (group out rank) after so many passes over groups of equal size; None after 0."""
+        if not passes:
+            return None
+        assert len({len(group) for group in groups}) == 1, "rows are dealt out to groups evenly"
+        rows = [self.protocol.chunk_ids(p.title, p.text) for group in groups for p in group]
+        texts = Texts.pad(rows, self.protocol.stop_id, self.device)
+        lower = self.split.lower(texts.ids, texts.mask)
+        fast = None
+        for number in range(passes):
+            through = nullcontext() if self.order == 2 and number else torch.no_grad()
+            with through, lent(self.split.model, self.parameters, fast):
+                seen = observe(self.split, texts, lower, self.parameters.names)
+            last = number == passes - 1
+            with nullcontext() if last or self.order == 2 else torch.no_grad():
+                found = self.parameters.statistics(seen.inputs, seen.seen)
+                fast = self.parameters.solve({name: _sum_groups(s, len(groups)) for name, s in found.items()})
+        return fast
+
+    def answer_nll(
+        self, questions: Sequence[QuestionAnswer], fast: dict[str, Tensor] | None, contexts: Sequence[Passage] | None = None
+    ) -> Tensor:
+        """Mean NLL of each answer, nats per token; questions are group-major. With `contexts`, each question has its passage in the prompt."""
+        p = self.protocol
+        items = []
+        for number, (question, answer) in enumerate(questions):
+            context = p.plain_ids(contexts[number].text.strip() + "\n\n") if contexts else ()
+            items.append(Item(number, (), p.question_ids(question, context_ids=context), p.answer_ids(answer)))
+        batch = collate(items, p.stop_id, self.device)
+        with lent(self.split.model, self.parameters, fast):
+            logits = batch.logits(self.split).float()
+        nll = F.cross_entropy(logits, batch.targets, reduction="none")
+        count = torch.bincount(batch.owner, minlength=len(items))
+        return torch.zeros(len(items), device=nll.device).index_add(0, batch.owner, nll) / count
+
+    def divergence(self, rows: Sequence[Sequence[int]], fast: dict[str, Tensor] | None) -> Tensor:
+        """Mean KL(base || attached) on other text, nats per token; rows of equal length, as many for each group."""
+        texts = Texts.pad(rows, self.protocol.stop_id, self.device)
+        lower = self.split.lower(texts.ids, texts.mask)
+        everywhere = texts.mask.bool()
+        with torch.no_grad():
+            base = torch.log_softmax(self.split.upper(texts.ids, texts.mask, lower, everywhere).float(), -1)
+        with lent(self.split.model, self.parameters, fast):
+            now = torch.log_softmax(self.split.upper(texts.ids, texts.mask, lower, everywhere).float(), -1)
+        return (base.exp() * (base - now)).sum(-1).mean()
+
+
+def _sum_groups(statistics: Statistics, groups: int) -> Statistics:
+    return Statistics(
+        reduce(statistics.C, "(g n) r s -> g r s", "sum", g=groups), reduce(statistics.M, "(g n) o r -> g o r", "sum", g=groups)
+    )
+
+
+def contrast(rng: random.Random, passages: Sequence[Passage], questions: Sequence[QuestionAnswer], share: float) -> list[QuestionAnswer]:
+    """Give some prompts a question about another passage, whose answer is that it is not stated."""
+    out = list(questions)
+    for i in range(len(out)):
+        j = rng.randrange(len(out))
+        if rng.random() < share and questions[j].answer.lower() not in passages[i].text.lower():
+            out[i] = QuestionAnswer(questions[j].question, NOT_STATED)
+    return out

@@ -1,0 +1,88 @@
+"""Reading a text with whatever is attached, and what the ridge write needs of it: inputs of the adapted modules, hidden states, prediction errors.
+
+Axes: batch (texts), token (padded on the right), d (width of the residual stream). Forward only. Knows nothing about keys or statistics.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
+
+from nrem.consolidation.ridge import Seen
+from nrem.consolidation.split_model import SplitModel
+
+HEAD_BLOCK = 256
+"""Tokens whose probabilities over the vocabulary are held at once."""
+
+
+class Texts(NamedTuple):
+    """Token ids of several texts, padded on the right."""
+
+    ids: Int[Tensor, "batch token"]
+    mask: Int[Tensor, "batch token"]
+
+    @classmethod
+    def pad(cls, rows: Sequence[Sequence[int]], pad_id: int, device: torch.device) -> "Texts":
+        width = max(len(row) for row in rows)
+        ids = torch.tensor([[*row, *[pad_id] * (width - len(row))] for row in rows])
+        mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows])
+        return cls(ids.to(device), mask.to(device))
+
+
+class Observation(NamedTuple):
+    """One reading of a batch of texts."""
+
+    inputs: dict[str, Tensor]
+    """What entered each adapted module, (batch token d_in)."""
+    seen: Seen
+    loss: Float[Tensor, " batch"]
+    """Mean next-token loss, nats per token, of each text."""
+
+
+def observe(split: SplitModel, texts: Texts, lower: Tensor | None, names: Sequence[str]) -> Observation:
+    """Read the texts once, from their activations below the cut."""
+    with _inputs_of(split.model, names) as inputs:
+        hidden = split.hidden(texts.ids, texts.mask, lower)
+    valid = torch.cat([texts.mask[:, 1:], torch.zeros_like(texts.mask[:, :1])], 1).float()
+    error, loss = prediction_error(split.model.get_output_embeddings(), hidden, texts.ids.roll(-1, 1), valid.bool())
+    unit = nn.functional.rms_norm(hidden.float(), hidden.shape[-1:])
+    mean_loss = (loss * valid).sum(1) / valid.sum(1).clamp_min(1)
+    return Observation(inputs, Seen(unit, error, valid), mean_loss)
+
+
+def prediction_error(
+    head: Any, hidden: Float[Tensor, "batch token d"], targets: Int[Tensor, "batch token"], valid: Bool[Tensor, "batch token"]
+) -> tuple[Float[Tensor, "batch token d"], Float[Tensor, "batch token"]]:
+    """E[x] - sum_j p(j) E[j] at every valid token, in units of the embeddings' root mean square, and the loss -log p(x); 0 elsewhere.
+
+    Exact for heads that are one matrix (with or without a bias); a soft cap on the logits is not differentiated.
+    """
+    E, goal = head.weight, targets[valid]
+    scale = E.float().pow(2).mean().sqrt()
+    errors, losses = [], []
+    for block, x in zip(hidden[valid].split(HEAD_BLOCK), goal.split(HEAD_BLOCK), strict=True):
+        p = torch.softmax(head(block), -1)
+        errors.append((E[x] - p @ E).float() / scale)
+        losses.append(-p.gather(1, x[:, None])[:, 0].float().clamp_min(1e-9).log())
+    error = torch.zeros(hidden.shape, device=hidden.device).masked_scatter(valid[..., None], torch.cat(errors))
+    return error, torch.zeros(targets.shape, device=hidden.device).masked_scatter(valid, torch.cat(losses))
+
+@contextmanager
+def _inputs_of(model: nn.Module, names: Sequence[str]) -> Iterator[dict[str, Tensor]]:
+    found: dict[str, Tensor] = {}
+
+    def keep(name: str) -> Any:
+        def hook(module: nn.Module, args: tuple[Tensor, ...]) -> None:
+            found[name] = args[0]
+
+        return hook
+
+    handles = [model.get_submodule(name).register_forward_pre_hook(keep(name)) for name in names]
+    try:
+        yield found
+    finally:
+        for handle in handles:
+            handle.remove()

@@ -1,0 +1,113 @@
+"""The ridge write: fast weights as the regularised least-squares map from learned keys to prediction errors (DESIGN 5.3).
+
+Axes: b chunks (or memories) of a batch, t tokens, i inputs of an adapted module, o its outputs, d width of the residual stream, r rank.
+
+For a module with input x_t, and with h_t the final hidden state and e_t the prediction error there:
+
+    k_t = A x_t        v_t = W1 h_t + W2 e_t        beta_t = sigmoid(w . h_t + c)
+    C = sum_t beta_t k_t k_t^T        M = sum_t beta_t v_t k_t^T        B = gain * M (C + lambda I)^-1
+
+e_t = E[x_{t+1}] - sum_j p_t(j) E[j] is the exact gradient of the next-token loss at the final hidden state, and the residual path carries it to every
+layer: no backward pass is needed. C and M are sums over tokens, so chunks add up, in any order, and can be taken out again. M is never formed token by
+token: sum_t beta_t v_t k_t^T = W1 (sum_t beta_t h_t k_t^T) + W2 (sum_t beta_t e_t k_t^T). Knows nothing about text, passes or training.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import torch
+from einops import einsum
+from jaxtyping import Float
+from torch import Tensor, nn
+
+
+class Statistics(NamedTuple):
+    """What a chunk leaves at one adapted module; the sum over chunks is what several chunks leave."""
+
+    C: Float[Tensor, "*batch rank rank"]
+    M: Float[Tensor, "*batch out rank"]
+
+    def __add__(self, other: "Statistics") -> "Statistics":  # type: ignore[override]
+        return Statistics(self.C + other.C, self.M + other.M)
+
+    def __sub__(self, other: "Statistics") -> "Statistics":
+        return Statistics(self.C - other.C, self.M - other.M)
+
+
+@dataclass(frozen=True)
+class Seen:
+    """What reading left at every token: final hidden states and prediction errors, both at unit scale; `valid` is 0 at padding and at the last token."""
+
+    hidden: Float[Tensor, "batch token d"]
+    error: Float[Tensor, "batch token d"]
+    valid: Float[Tensor, "batch token"]
+
+
+class RidgeSite(nn.Module):
+    """The learned parameters at one adapted module: the write's (A, W1, W2, gate, lambda, gain) and the static reader's (low-rank) factors."""
+
+    def __init__(self, d_in: int, d_out: int, d_model: int, rank: int, reader_rank: int, generator: torch.Generator | None = None) -> None:
+        super().__init__()
+
+        def normal(rows: int, scale: float) -> nn.Parameter:
+            return nn.Parameter(torch.randn(rows, d_in, generator=generator) * scale / math.sqrt(d_in))
+
+        self.reader_A, self.reader_B = normal(reader_rank, 1.0), nn.Parameter(torch.zeros(d_out, reader_rank))
+        self.A = normal(rank, 4.0)
+        self.W1 = nn.Parameter(torch.zeros(d_out, d_model))
+        self.W2 = nn.Parameter(torch.eye(d_out, d_model))  # the error is the value to begin with: random values learned almost nothing
+        self.gate_weight = nn.Parameter(torch.zeros(d_model))
+        self.gate_bias = nn.Parameter(torch.zeros(()))
+        self.log_lambda = nn.Parameter(torch.tensor(3.0))
+        self.gain = nn.Parameter(torch.tensor(0.3))
+
+    @property
+    def rank(self) -> int:
+        return len(self.A)
+
+    def statistics(self, x: Float[Tensor, "batch token i"], seen: Seen) -> Statistics:
+        """What these texts leave here, one entry a row."""
+        keys = (x.to(self.A.dtype) @ self.A.T).float() if x.dtype != torch.bfloat16 else (x @ self.A.to(x.dtype).T).float()
+        strength = torch.sigmoid(seen.hidden @ self.gate_weight + self.gate_bias) * seen.valid
+        weighted = keys * strength[..., None]
+        C = einsum(weighted, keys, "b t r, b t s -> b r s")
+        P = einsum(seen.hidden, weighted, "b t d, b t r -> b d r")
+        Q = einsum(seen.error, weighted, "b t d, b t r -> b d r")
+        return Statistics(C, self.W1 @ P + self.W2 @ Q)
+
+    def solve(self, statistics: Statistics) -> Float[Tensor, "*batch out rank"]:
+        """The B that minimises sum_t beta_t |v_t - B k_t|^2 + lambda |B|^2, times the gain."""
+        ridge = statistics.C + self.log_lambda.exp() * torch.eye(self.rank, device=statistics.C.device)
+        return self.gain * torch.linalg.solve(ridge, statistics.M.mT).mT
+
+    def reader(self) -> Float[Tensor, "out i"]:
+        """The static reader's change to the module's weight, for checks; never formed in use."""
+        return self.reader_B @ self.reader_A
+
+
+class RidgeParameters(nn.Module):
+    """The sites of one base model, by the adapted module's full name."""
+
+    def __init__(self, shapes: dict[str, tuple[int, int]], d_model: int, rank: int, reader_rank: int, generator: torch.Generator | None = None):
+        super().__init__()
+        self.rank, self.reader_rank = rank, reader_rank
+        self.names = list(shapes)
+        self._sites = nn.ModuleList(RidgeSite(i, o, d_model, rank, reader_rank, generator) for i, o in shapes.values())
+
+    def items(self) -> list[tuple[str, RidgeSite]]:
+        """(module name, site), lowest layer first."""
+        return list(zip(self.names, self._sites, strict=True))  # type: ignore[arg-type]
+
+    def __getitem__(self, name: str) -> RidgeSite:
+        site = self._sites[self.names.index(name)]
+        assert isinstance(site, RidgeSite)
+        return site
+
+    def statistics(self, inputs: dict[str, Tensor], seen: Seen) -> dict[str, Statistics]:
+        """Statistics at every site."""
+        return {name: site.statistics(inputs[name], seen) for name, site in self.items()}
+
+    def solve(self, statistics: dict[str, Statistics]) -> dict[str, Tensor]:
+        """B at every site."""
+        return {name: site.solve(statistics[name]) for name, site in self.items()}

@@ -1,0 +1,212 @@
+"""Protocol training (DESIGN 5.4): learn once per base model how to write, so that passes pay on text never seen.
+
+Every step draws groups of passages and a number of passes K, writes each group into fast weights of its own, and descends the closed-book answer NLL through the
+write; now and then also the NLL with the passage in the prompt (the reader), and the divergence from the base on other text (locality). The draw of a
+step depends on seed and step number only, so a run that was killed goes on from its checkpoint with the same steps.
+"""
+
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal
+
+import torch
+
+from nrem.consolidation.episode import Bench, contrast
+from nrem.consolidation.training_data import Passage, QuestionAnswer, Sampler
+from nrem.memory.errors import SleepError, UsageError
+from nrem.memory.journal import Journal
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    rank: int = 48
+    """Rank of the written part."""
+    reader_rank: int = 16
+    """Rank of the static reader; rank + reader_rank should be one that engines accept: 16, 32, 64, 128."""
+    target: str = "auto"
+    """Suffix of the adapted modules; "auto" is the MLP's output projection."""
+    layers: Literal["upper-half", "upper-quarter", "all"] = "upper-half"
+    """Which decoder layers are adapted."""
+    order: int = 1
+    """1: only the last write is differentiated; 2: gradients run through all passes."""
+    max_passes: int = 4
+    """K is drawn from 0 to this, small ones more often; becomes `trained_passes`."""
+    chunks_per_step: int = 8
+    """Passages read in a step."""
+    chunks_together: tuple[int, ...] = (1, 1, 2, 4, 8)
+    """How many of them are written into one memory; drawn anew at every step."""
+    questions_per_chunk: int = 3
+    """Questions asked for every passage."""
+    max_chunk_tokens: int = 288
+    """Longer passages are left out."""
+    cloze_share: float = 0.2
+    """Share of questions made by rules where a passage has given ones."""
+    context_every: int = 4
+    """Every so many steps the passage is put in the prompt as well."""
+    not_stated_share: float = 0.15
+    """Share of those prompts that get another passage's question."""
+    locality_every: int = 2
+    """Every so many steps the divergence on other text is descended as well."""
+    locality_weight: float = 1.0
+    """Its weight."""
+    step_size: float = 1e-3
+    """AdamW's step size, after the warm-up and before the decay."""
+    warm_up: int = 20
+    """Steps of the linear warm-up."""
+    decay_share: float = 0.25
+    """The last share of the minutes, over which the step size falls linearly to a twentieth."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.order not in (1, 2):
+            raise UsageError(f"order: got {self.order}, expected 1 or 2")
+        if wrong := [n for n in self.chunks_together if n < 1 or self.chunks_per_step % n]:
+            raise UsageError(f"chunks_together: {wrong[0]} does not divide chunks_per_step {self.chunks_per_step}")
+
+
+@dataclass
+class Trained:
+    """Where a training run stands."""
+
+    steps: int = 0
+    seconds: float = 0.0
+    passages: int = 0
+
+
+CHECKPOINT_SECONDS = 120.0
+Log = Callable[[dict[str, Any]], None]
+
+
+class ProtocolTrainer:
+    """Trains the parameters of a bench; `run` may be called again to go on."""
+
+    def __init__(self, bench: Bench, sampler: Sampler, other_text: Sequence[int], config: TrainConfig, journal: Journal) -> None:
+        self.bench, self.sampler, self.other_text, self.config, self.journal = bench, sampler, list(other_text), config, journal
+        bench.order = config.order
+        self._named = dict(bench.parameters.named_parameters())
+        self.optimiser = torch.optim.AdamW(self._named.values(), lr=config.step_size, weight_decay=0.01)
+        self.done = Trained()
+        self._take_up()
+
+    def run(self, minutes: float, evaluate: Callable[[], dict[str, Any]], every_minutes: float, log: Log) -> Trained:
+        """Train until so many minutes are spent, earlier runs included; evaluates and checkpoints every few minutes."""
+        recent: list[float] = []
+        mark, due, save_at = time.monotonic(), self.done.seconds + 60 * every_minutes, self.done.seconds + CHECKPOINT_SECONDS
+        while self.done.seconds < 60 * minutes:
+            figures = self.step(self.done.seconds / (60 * minutes))
+            now = time.monotonic()
+            self.done.seconds, mark = self.done.seconds + now - mark, now
+            recent.append(figures["loss"])
+            if self.done.steps % 50 == 0:
+                log({"step": self.done.steps, "minutes": self.done.seconds / 60, "loss": sum(recent) / len(recent), **figures, "kind": "train"})
+                recent = []
+            if self.done.seconds >= save_at:
+                self.checkpoint()
+                save_at = self.done.seconds + CHECKPOINT_SECONDS
+            if self.done.seconds >= due or self.done.seconds >= 60 * minutes:
+                self.checkpoint()
+                log({"step": self.done.steps, "minutes": self.done.seconds / 60, **evaluate(), "kind": "evaluation"})
+                mark, due, save_at = time.monotonic(), self.done.seconds + 60 * every_minutes, self.done.seconds + CHECKPOINT_SECONDS
+        return self.done
+
+    def step(self, fraction: float) -> dict[str, float]:
+        """One step; `fraction` of the run is over."""
+        c, number = self.config, self.done.steps
+        rng = random.Random(f"{c.seed} {number}")
+        together = rng.choice(c.chunks_together)
+        groups = [self.sampler.group(rng, together) for _ in range(c.chunks_per_step // together)]
+        passes = rng.choices(range(c.max_passes + 1), [0.12, *(1.0 if k <= 2 else 0.4 for k in range(1, c.max_passes + 1))])[0]
+        asked = [q for group in groups for q in self.sampler.questions(rng, group, c.questions_per_chunk * together)]
+        fast = self.bench.write(groups, passes)
+        loss = answers = self.bench.answer_nll(asked, fast).mean()
+        figures = {"passes": float(passes), "together": float(together)}
+        if number % c.context_every == 0:
+            loss = loss + (reading := self._reading_loss(rng, [p for group in groups for p in group]))
+            figures["reading"] = float(reading.detach())
+        if number % c.locality_every == 0:
+            loss = loss + c.locality_weight * (drift := self.bench.divergence(self._other_rows(rng, len(groups)), fast))
+            figures["drift"] = float(drift.detach())
+        self._descend(loss, fraction)
+        self.done.steps += 1
+        self.done.passages += c.chunks_per_step
+        return {"loss": float(answers.detach()), **figures}
+
+    def _reading_loss(self, rng: random.Random, passages: Sequence[Passage]) -> torch.Tensor:
+        chosen = rng.sample(list(passages), min(4, len(passages)))
+        asked = [self.sampler.question(rng, p) for p in chosen]
+        return self.bench.answer_nll(contrast(rng, chosen, asked, self.config.not_stated_share), None, chosen).mean()
+
+    def _other_rows(self, rng: random.Random, groups: int, count: int = 8, length: int = 32) -> list[list[int]]:
+        starts = [rng.randrange(max(1, len(self.other_text) - length)) for _ in range(max(groups, count - count % groups))]
+        return [self.other_text[s : s + length] for s in starts]
+
+    def _descend(self, loss: torch.Tensor, fraction: float) -> None:
+        c = self.config
+        decay = min(1.0, max(0.05, (1 - fraction) / c.decay_share)) if c.decay_share else 1.0
+        for group in self.optimiser.param_groups:
+            group["lr"] = c.step_size * min(1.0, (self.done.steps + 1) / max(1, c.warm_up)) * decay
+        self.optimiser.zero_grad(set_to_none=False)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self._named.values(), 1.0)
+        self.optimiser.step()
+
+    # -- checkpoint -----------------------------------------------------------------------------------------------------------
+
+    def checkpoint(self) -> None:
+        """Parameters, the optimiser's moments and where the run stands, in one file."""
+        tensors = {f"parameter/{name}": p.detach() for name, p in self._named.items()}
+        for name, p in self._named.items():
+            for key, value in self.optimiser.state.get(p, {}).items():
+                tensors[f"{key}/{name}"] = value
+        self.journal.checkpoint({"config": asdict(self.config), "done": asdict(self.done)}, tensors)
+
+    def _take_up(self) -> None:
+        if (latest := self.journal.latest()) is None:
+            return
+        state, tensors = latest
+        mine = asdict(self.config)
+        fixed = ("rank", "reader_rank", "target", "layers")
+        if changed := [key for key in fixed if state["config"][key] != mine[key]]:
+            raise SleepError(
+                f"{self.journal.folder}: this training began with {changed[0]} {state['config'][changed[0]]}, got {mine[changed[0]]}; "
+                "give the same, or another --out"
+            )
+        self.done = Trained(**state["done"])
+        with torch.no_grad():
+            for name, p in self._named.items():
+                p.copy_(tensors[f"parameter/{name}"])
+                moments = {key: tensors[f"{key}/{name}"].clone() for key in ("step", "exp_avg", "exp_avg_sq") if f"{key}/{name}" in tensors}
+                if moments:
+                    moments = {key: value if key == "step" else value.to(p.device) for key, value in moments.items()}
+                    self.optimiser.state[p] = moments
+
+
+@torch.no_grad()
+def evaluate_protocol(bench: Bench, passages: Sequence[Passage], levels: Sequence[int], *, batch: int = 8, context: bool = False) -> dict[str, Any]:
+    """Held-out answer NLL, mean over questions: `floor` (reader, no pass), right and wrong memory at each level, and the passage in the prompt."""
+    out: dict[str, Any] = {"floor": 0.0, "right": dict.fromkeys(levels, 0.0), "wrong": dict.fromkeys(levels, 0.0)}
+    if context:
+        out["context"] = 0.0
+    total = 0
+    for start in range(0, len(passages), batch):
+        part = list(passages[start : start + batch])
+        asked = [_exactly(p.given, 4) for p in part]
+        flat: list[QuestionAnswer] = [q for questions in asked for q in questions]
+        other = [q for questions in [*asked[1:], asked[0]] for q in questions]
+        total += len(flat)
+        out["floor"] += float(bench.answer_nll(flat, None).sum())
+        if context:
+            out["context"] += sum(float(bench.answer_nll(q, None, [p] * len(q)).sum()) for p, q in zip(part, asked, strict=True))
+        for level in levels:
+            fast = bench.write([[p] for p in part], level)
+            out["right"][level] += float(bench.answer_nll(flat, fast).sum())
+            out["wrong"][level] += float(bench.answer_nll(other, fast).sum())
+    return {key: {k: v / total for k, v in value.items()} if isinstance(value, dict) else value / total for key, value in out.items()}
+
+
+def _exactly(questions: Sequence[QuestionAnswer], count: int) -> list[QuestionAnswer]:
+    """So many questions, repeating where there are fewer: groups of a batch must be of equal size."""
+    return [questions[i % len(questions)] for i in range(count)]
+
