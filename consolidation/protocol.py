@@ -11,10 +11,12 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
+from nrem.consolidation.ridge import RidgeParameters
+
 INSTRUCTION = "Answer in a few words."
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Protocol:
     """Prompts in the model's own chat template, or plain text where it has none."""
 
@@ -26,11 +28,15 @@ class Protocol:
     """`chat`: the model's own template under the instruction; `plain`: bare question and answer, for those who learn what to do with them."""
     trained_passes: int = 0
     """Depth that the passes were trained for; 0 for an untrained protocol."""
+    ridge: RidgeParameters | None = None
+    """What the ridge rule has learned; None for an untrained protocol."""
+    weights_sha256: str = ""
+    """Hash of the learned parameters' files."""
 
     @cached_property
     def sha256(self) -> str:
         """Hash of everything that shapes a prompt, for the memory's provenance."""
-        values = {k: getattr(self, k) for k in ("id", "rule", "instruction", "template", "trained_passes")} | {"around": self._around}
+        values = {k: getattr(self, k) for k in ("id", "rule", "instruction", "template", "trained_passes", "weights_sha256")} | {"around": self._around}
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
     def question_prefix(self, context_ids: Sequence[int] = ()) -> list[int]:

@@ -49,3 +49,7 @@ class WriteRule(ABC):
     @abstractmethod
     def restore(self, state: dict[str, Tensor]) -> None:
         """Take a saved `state` after `begin` with the same chunks."""
+
+    def keepsake(self) -> dict[str, Tensor]:
+        """What a finished memory keeps beside the fast weights, so that it can be extended, merged or partly forgotten; `restore` takes it."""
+        return {}

@@ -6,8 +6,8 @@ what stays, `budget` counts. A sleep can be cut off at any pass and goes on from
 
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import asdict, dataclass, replace
+from typing import Any, Literal, Self
 
 from torch import Tensor
 
@@ -23,11 +23,14 @@ from nrem.memory.errors import UsageError
 from nrem.memory.fast_weights import FastWeights
 from nrem.memory.record import SleepRecord
 
+UNTRAINED_PASSES = 32
+
 
 @dataclass(frozen=True, kw_only=True)
 class SleepConfig:
-    passes: int = 40
-    """Most passes a chunk gets in one sleep; with the uniform allocator, what every chunk gets. 0 writes nothing."""
+    passes: int | Literal["auto"] = "auto"
+    """Most passes a chunk gets in one sleep; with the uniform allocator, what every chunk gets. 0 writes nothing; "auto" is what the protocol
+    was trained for, or 32 for an untrained one."""
     allocator: Literal["uniform", "elimination"] = "elimination"
     """`elimination`: a chunk leaves when solved or hopeless; `uniform`: all get the same."""
     solved_recall: float = 1.0
@@ -36,8 +39,8 @@ class SleepConfig:
     """A chunk whose recall and write loss both moved by less than this over `patience` looks is hopeless."""
     patience: int = 3
     """Looks over which progress is judged."""
-    look_every: int = 8
-    """Passes between two looks at the held-out probes."""
+    look_every: int | Literal["auto"] = "auto"
+    """Passes between two looks at the held-out probes; "auto" is 1 for a trained protocol and 8 for an untrained one."""
     replay: float = 0.5
     """Chunks of earlier sleeps read along in every pass, as a share of the sleep's own chunks."""
     budget_fet: float = 0.0
@@ -45,10 +48,20 @@ class SleepConfig:
 
     def __post_init__(self) -> None:
         for name, low in (("passes", 0), ("patience", 1), ("look_every", 1), ("replay", 0), ("budget_fet", 0)):
-            if getattr(self, name) < low:
-                raise UsageError(f"sleep.{name}: got {getattr(self, name)}, expected {low} or more")
+            value = getattr(self, name)
+            if value != "auto" and value < low:
+                raise UsageError(f"sleep.{name}: got {value}, expected {low} or more")
+
+    def resolved(self, trained_passes: int) -> Self:
+        """The same with "auto" replaced by what suits a protocol that was trained for so many passes (0: untrained)."""
+        passes = (trained_passes or UNTRAINED_PASSES) if self.passes == "auto" else self.passes
+        look_every = (1 if trained_passes else 8) if self.look_every == "auto" else self.look_every
+        return replace(self, passes=passes, look_every=look_every)
 
     def make_allocator(self) -> Allocator:
+        """Raises `UsageError` where "auto" was not resolved."""
+        if self.passes == "auto":
+            raise UsageError('sleep.passes: "auto" depends on a protocol; call resolved() first')
         if self.allocator == "uniform":
             return Uniform(passes=self.passes)
         return Elimination(
@@ -91,6 +104,7 @@ class Sleeper:
         resume: tuple[dict[str, Any], dict[str, Tensor]] | None = None,
     ) -> SleepResult:
         """Consolidate `chunks`, reading `replay` along; `resume` is what `checkpoint` was given last, if the sleep was cut off."""
+        assert self.config.passes != "auto" and self.config.look_every != "auto", "a session resolves its configuration"
         before = self._snapshot()
         started, spent = time.perf_counter(), self.ledger.total_fet
         allocator = self.config.make_allocator()

@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any, Self
 from weakref import WeakSet
 
-from torch import nn
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
 
 from nrem.memory.atomic import replace_folder, sha256_file
 from nrem.memory.card import model_card
@@ -20,6 +21,7 @@ from nrem.memory.record import MemoryRecord
 from nrem.memory.text import CHUNKS, EvictedText
 
 MEMORY = "memory.json"
+STATISTICS = "statistics.safetensors"
 TEXT = "text"
 
 _in_use: WeakSet[nn.Module] = WeakSet()
@@ -30,6 +32,10 @@ class Memory:
 
     def __init__(self, *, record: MemoryRecord, weights: FastWeights, text: EvictedText | None, folder: Path | None = None) -> None:
         self.record, self.weights, self.text, self.folder = record, weights, text, folder
+        self.statistics: dict[str, Tensor] = {}
+        """Additive statistics of the write, by chunk and module; empty where the rule has none."""
+        self.scratch: Any = None
+        """Whatever must live as long as `text` does."""
 
     @property
     def name(self) -> str:
@@ -45,10 +51,13 @@ class Memory:
         try:
             made.chmod(0o755)
             self.weights.save(made, self.record.base.name, self.record.base.revision)
-            if self.text is not None and not forget_text:
+            if self.statistics:
+                save_file({k: t.detach().cpu().contiguous() for k, t in self.statistics.items()}, made / STATISTICS)
+            if self.text is not None and len(self.text) and not forget_text:
                 (made / TEXT).mkdir()
                 shutil.copyfile(self.text.path, made / TEXT / CHUNKS)
-            kept = [path for path in (made / ADAPTER_CONFIG, made / ADAPTER_WEIGHTS, made / TEXT / CHUNKS) if path.exists()]
+                EvictedText(made / TEXT).save_index()
+            kept = [path for path in (made / ADAPTER_CONFIG, made / ADAPTER_WEIGHTS, made / STATISTICS, made / TEXT / CHUNKS) if path.exists()]
             self.record.files = {str(path.relative_to(made)): sha256_file(path) for path in kept}
             (made / MEMORY).write_text(json.dumps(self.record.to_dict(), indent=2, sort_keys=True, ensure_ascii=False) + "\n")
             (made / "README.md").write_text(model_card(self.record, target.name), encoding="utf-8")
@@ -78,7 +87,10 @@ class Memory:
         except Exception as error:
             raise MemoryFolderError(f"{folder}: {ADAPTER_WEIGHTS} cannot be read ({error}); restore it or sleep again") from error
         text = EvictedText(folder / TEXT) if (folder / TEXT / CHUNKS).exists() else None
-        return cls(record=record, weights=weights, text=text, folder=folder)
+        memory = cls(record=record, weights=weights, text=text, folder=folder)
+        if STATISTICS in record.files:
+            memory.statistics = load_file(folder / STATISTICS)
+        return memory
 
     def save_pretrained(self, path: str | Path, **options: Any) -> Path:
         """`save` under the name that PEFT and transformers use."""

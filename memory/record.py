@@ -111,3 +111,8 @@ class MemoryRecord:
     @property
     def num_tokens(self) -> int:
         return sum(d.num_tokens for d in self.documents)
+
+    @property
+    def num_chunks(self) -> int:
+        """Chunks of the documents that were read to their end."""
+        return sum(d.num_chunks for d in self.documents)

@@ -38,8 +38,15 @@ class ModelConfig:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ProtocolConfig:
+    name: str = "auto"
+    """`auto`: the shipped protocol that was trained on this base model, else untrained; `untrained`; or a protocol's folder."""
+
+
+@dataclass(frozen=True, kw_only=True)
 class Config:
     model: ModelConfig = field(default_factory=ModelConfig)
+    protocol: ProtocolConfig = field(default_factory=ProtocolConfig)
     stream: StreamConfig = field(default_factory=StreamConfig)
     fast_weights: FastWeightsConfig = field(default_factory=FastWeightsConfig)
     probes: ProbeConfig = field(default_factory=ProbeConfig)

@@ -2,7 +2,8 @@
 
     document -> chunks -> window (live context) --evict--> buffer --sleep--> fast weights -> memory
 
-The nouns live in `nrem.memory`, the night in `nrem.consolidation.sleep`; this file connects them and keeps the record.
+The nouns live in `nrem.memory`, the night in `nrem.consolidation.sleep`, what a session is made of in `parts`; this file connects them and
+keeps the record.
 """
 
 import hashlib
@@ -11,7 +12,6 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
-from importlib import metadata, resources
 from pathlib import Path
 from typing import Any
 
@@ -21,30 +21,22 @@ from transformers import DynamicCache
 
 from nrem.consolidation.budget import CostModel, Ledger
 from nrem.consolidation.events import ChunkRead, ChunksEvicted, Listener, SleepEnded, ignore
-from nrem.consolidation.guard import Guard
-from nrem.consolidation.protocol import Protocol
-from nrem.consolidation.recall import RecallMeter
-from nrem.consolidation.rule_gradient import GradientRule
-from nrem.consolidation.sleep import Sleeper, SleepResult
-from nrem.consolidation.split_model import SplitModel, cache_argument
-from nrem.consolidation.study import StudyMaterial
+from nrem.consolidation.sleep import SleepResult
+from nrem.consolidation.split_model import cache_argument
 from nrem.memory.buffer import EvictionBuffer
 from nrem.memory.chunk import Chunk, cut_chunks
 from nrem.memory.errors import SleepError, UsageError
-from nrem.memory.fast_weights import FastWeights
 from nrem.memory.folder import Memory
 from nrem.memory.journal import Journal
-from nrem.memory.layers import lowest_layer
-from nrem.memory.record import ChunkRecord, DocumentRecord, MemoryRecord, SleepRecord
+from nrem.memory.record import ChunkRecord, DocumentRecord, SleepRecord
 from nrem.memory.text import EvictedText
 from nrem.memory.window import Window
 from nrem.runtime.answer import Answer, Answerer
 from nrem.runtime.config import Config, config_from_dict, load_config, to_dict
 from nrem.runtime.models import Base, load
+from nrem.runtime.parts import make_fast_weights, make_protocol, make_record, make_sleeper
 from nrem.runtime.readers import Document, read_document
-
-LIBRARIES = ("nrem", "torch", "transformers", "peft", "safetensors")
-CHECKPOINT_SECONDS = 2.0
+from nrem.runtime.unfinished import Unfinished
 
 
 class Session:
@@ -69,8 +61,10 @@ class Session:
     ) -> None:
         self.config = config or (config_from_dict(memory.record.config) if memory else load_config())
         self.base = base if isinstance(base, Base) else _load(base, self.config)
+        if memory is not None:
+            memory.check_base(self.base.identity)
         self.listener = listener
-        self.protocol = Protocol(self.base.tokenizer)
+        self.protocol = make_protocol(self.base, self.config, memory.record if memory else None)
         self.answerer = Answerer(self.base, self.protocol, self.config.answer)
         self.ledger = Ledger(self.config.sleep.budget_fet or None)
         self.cost = CostModel.of(self.base.model)
@@ -79,23 +73,15 @@ class Session:
         self._cache_name = cache_argument(self.base.model)
         self._cache: DynamicCache | None = None
         self._last_logits: Tensor | None = None
-        self._journal = journal
-        self._checked_at = 0.0
         self._scratch: Any = None
-        if memory is None:
-            generator = torch.Generator().manual_seed(self.config.seed)
-            fast = FastWeights.create(self.base.model, self.config.fast_weights, generator)
-            memory = Memory(record=self._new_record(), weights=fast, text=self._new_text())
-        else:
-            memory.check_base(self.base.identity)
-        self.memory = memory
-        self.split = SplitModel(self.base.model, lowest_layer(self.base.model, memory.weights.factors))
-        self.material = StudyMaterial(
-            self.protocol, self.config.probes, self.config.seed, longest_prefix=self.split.longest_prefix
-        )
-        self.sleeper = self._make_sleeper()
-        self._resume = self._take_up_journal()
-        self._done_chunks = len(self.memory.record.chunks)
+        self.memory = memory or self._new_memory(journal)
+        self.sleeper = make_sleeper(self.base, self.config, self.protocol, self.memory.weights, self.ledger, listener)
+        if memory is not None and memory.statistics:
+            self.sleeper.rule.restore(memory.statistics)
+        self._unfinished = Unfinished(journal)
+        self._resume = self._unfinished.take_up(self.memory, self.base, to_dict(self.config), self.ledger, self.sleeper)
+        self._known = len(self.memory.record.chunks)
+        """Chunks that an earlier session has read."""
 
     # -- stream ---------------------------------------------------------------------------------------------------------------
 
@@ -115,25 +101,29 @@ class Session:
                 characters += len(piece)
                 yield piece
 
-        first = self._next_chunk_index()
-        chunks: list[int] = []
+        tokens: list[int] = []
         for chunk in cut_chunks(
             watched(),
             count_tokens=self.base.count_tokens,
             max_tokens=self.config.stream.chunk_tokens,
             document=document.name,
             title=document.title,
-            first_index=first,
+            first_index=self.memory.record.num_chunks,
         ):
-            chunks.append(chunk.num_tokens)
-            if chunk.index < self._done_chunks:
-                self._recognise(chunk)
-            else:
-                self._take_in(chunk)
-        self._note_document(document, digest.hexdigest(), characters, chunks)
+            tokens.append(chunk.num_tokens)
+            self._take_in(chunk)
+        self.memory.record.documents.append(
+            DocumentRecord(
+                name=document.name,
+                title=document.title,
+                sha256=digest.hexdigest(),
+                num_characters=characters,
+                num_tokens=sum(tokens),
+                num_chunks=len(tokens),
+            )
+        )
         if finish:
             self._evict(self.window.flush())
-            self._clear_cache()
             if len(self.buffer):
                 self.sleep()
             self._finish()
@@ -141,13 +131,15 @@ class Session:
 
     def _take_in(self, chunk: Chunk) -> None:
         """One new chunk: evict what does not fit, sleep if it is time, then read."""
+        known = chunk.index < self._known
         if evicted := self.window.push(chunk):
-            self._clear_cache()
             self._evict(evicted)
             if self.buffer.full:
                 self.sleep()
-            if self.window.overlap:
+            if self.window.overlap and not known:
                 self._read(self.protocol.plain_ids(self.window.overlap))
+        if known:
+            return
         started = time.perf_counter()
         surprisals = self._read(self.protocol.plain_ids(chunk.text))
         record = ChunkRecord(
@@ -180,16 +172,22 @@ class Session:
         return list((torch.logsumexp(known, -1) - known.gather(1, targets[:, None])[:, 0]).tolist())
 
     def _evict(self, chunks: Sequence[Chunk]) -> None:
-        """From the window to the disk and the buffer."""
+        """From the window to the disk and the buffer; what an earlier session has evicted is recognised, and waits only if it was not slept on."""
+        text, records = self.memory.text, self.memory.record.chunks
+        assert text is not None
+        self._cache = self._last_logits = None
         for chunk in chunks:
-            assert self.memory.text is not None
-            self.memory.text.append(chunk)
-            self.buffer.add(chunk)
+            if chunk.index >= len(text):
+                text.append(chunk)
+            elif text.get(chunk.index) != chunk:
+                raise SleepError(
+                    f"{chunk.document}: chunk {chunk.index} differs from the one that the unfinished sleep has read; give the same document, "
+                    "or start again with --force"
+                )
+            if records[chunk.index].sleep < 0:
+                self.buffer.add(chunk)
         if chunks:
             self.listener(ChunksEvicted(chunks=tuple(chunks), buffer_tokens=self.buffer.num_tokens))
-
-    def _clear_cache(self) -> None:
-        self._cache = self._last_logits = None
 
     # -- sleep ----------------------------------------------------------------------------------------------------------------
 
@@ -203,10 +201,13 @@ class Session:
             len(self.memory.record.sleeps), chunks, self._replay(chunks), checkpoint=self._checkpoint, resume=resume
         )
         self._note_sleep(result)
-        self._save_state(None, {})
+        self._unfinished.after_sleep(self.memory, self.ledger, self.sleeper)
         records = tuple(self.memory.record.chunks[i] for i in result.record.chunks)
         self.listener(SleepEnded(record=result.record, chunks=records))
         return result.record
+
+    def _checkpoint(self, state: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+        self._unfinished.during_sleep(self.memory, self.ledger, state, tensors)
 
     def _replay(self, chunks: Sequence[Chunk]) -> list[Chunk]:
         """Chunks of earlier sleeps, spread evenly over them, from the evicted text."""
@@ -238,113 +239,28 @@ class Session:
         with self.memory.attached(self.base.model):
             return self.answerer.ask_all(questions)
 
-    # -- record and resume ----------------------------------------------------------------------------------------------------
+    # -- memory ---------------------------------------------------------------------------------------------------------------
 
-    def _make_sleeper(self) -> Sleeper:
-        c, fast = self.config, self.memory.weights
-        unrelated = resources.files("nrem.configs").joinpath("unrelated.txt").read_text(encoding="utf-8")
-        return Sleeper(
-            split=self.split,
-            fast=fast,
-            rule=GradientRule(self.split, fast, self.material, c.rule, self.ledger, self.cost),
-            meter=RecallMeter(self.split, self.material, self.ledger, self.cost, fast.num_parameters),
-            guard=Guard(self.base.model, self.protocol.plain_ids(unrelated, start=True), c.guard, self.ledger, self.cost),
-            ledger=self.ledger,
-            config=c.sleep,
-            listener=self.listener,
-        )
-
-    def _new_record(self) -> MemoryRecord:
-        return MemoryRecord(
-            base=self.base.identity,
-            protocol={"id": self.protocol.id, "sha256": self.protocol.sha256},
-            config=to_dict(self.config),
-            seed=self.config.seed,
-            versions={name: metadata.version(name) for name in LIBRARIES},
-            created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
-        )
-
-    def _new_text(self) -> EvictedText:
-        if self._journal is not None:
-            return EvictedText(self._journal.folder / "text")
-        self._scratch = tempfile.TemporaryDirectory(prefix="nrem-")
-        return EvictedText(Path(self._scratch.name))
-
-    def _next_chunk_index(self) -> int:
-        return sum(d.num_chunks for d in self.memory.record.documents)
-
-    def _note_document(self, document: Document, sha256: str, characters: int, chunks: Sequence[int]) -> None:
-        self.memory.record.documents.append(
-            DocumentRecord(
-                name=document.name,
-                title=document.title,
-                sha256=sha256,
-                num_characters=characters,
-                num_tokens=sum(chunks),
-                num_chunks=len(chunks),
-            )
-        )
+    def _new_memory(self, journal: Journal | None) -> Memory:
+        if journal is not None:
+            text = EvictedText(journal.folder / "text")
+        else:
+            self._scratch = tempfile.TemporaryDirectory(prefix="nrem-")
+            text = EvictedText(Path(self._scratch.name))
+        weights = make_fast_weights(self.base, self.config, self.protocol)
+        memory = Memory(record=make_record(self.base, self.config, self.protocol), weights=weights, text=text)
+        memory.scratch = self._scratch  # the text lives as long as the memory
+        return memory
 
     def _finish(self) -> None:
-        """A question with the answer that the memory gives now, so that anyone can check later that it still does."""
+        """Keep what the rule needs to go on later, and a question with the answer that the memory gives now, so that anyone can check it."""
+        self.memory.statistics = self.sleeper.rule.keepsake()
         assert self.memory.text is not None
         for chunk in self.memory.text:
-            if probes := self.material.held_out_probes(chunk):
+            if probes := self.sleeper.meter.material.held_out_probes(chunk):
                 question = probes[0].question
                 self.memory.record.canary = {"question": question, "answer": self.answer(question).answer}
                 return
-
-    def _checkpoint(self, state: dict[str, Any], tensors: dict[str, Tensor]) -> None:
-        if self._journal is not None and time.monotonic() - self._checked_at >= CHECKPOINT_SECONDS:
-            self._save_state(state, tensors)
-
-    def _save_state(self, sleep: dict[str, Any] | None, tensors: dict[str, Tensor]) -> None:
-        """Everything needed to go on: the record so far, the ledger, and the sleep in progress if there is one."""
-        if self._journal is None:
-            return
-        if sleep is None:
-            tensors = {f"fast/{k}": v for k, v in self.sleeper.fast.tensors().items()}
-            tensors |= {f"rule/{k}": v for k, v in self.sleeper.rule.state().items()}
-        record = replace(self.memory.record, documents=[])
-        self._journal.checkpoint({"record": record.to_dict(), "ledger": self.ledger.state(), "sleep": sleep}, tensors)
-        self._checked_at = time.monotonic()
-
-    def _take_up_journal(self) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
-        """Go back to the last checkpoint; returns the sleep that was cut off, if one was."""
-        latest = self._journal.latest() if self._journal is not None else None
-        if latest is None:
-            if self.memory.text is not None and self._journal is not None:
-                self.memory.text.truncate(0)
-            return None
-        state, tensors = latest
-        assert self._journal is not None and self.memory.text is not None
-        self.memory.record = MemoryRecord.from_dict(state["record"], str(self._journal.folder))
-        if problem := self.base.identity.mismatch(self.memory.record.base):
-            raise SleepError(f"{self._journal.folder}: the unfinished sleep was on another base model ({problem}); start again with --force")
-        if self.memory.record.config != to_dict(self.config):
-            raise SleepError(f"{self._journal.folder}: the unfinished sleep had another configuration; give the same one, or start again with --force")
-        self.ledger.restore(state["ledger"])
-        self.memory.text.truncate(len(self.memory.record.chunks))
-        if state["sleep"] is not None:
-            return state["sleep"], tensors
-        parts = [{k.removeprefix(p): v for k, v in tensors.items() if k.startswith(p)} for p in ("fast/", "rule/")]
-        self.sleeper.fast.restore(parts[0])
-        self.sleeper.rule.restore(parts[1])
-        return None
-
-    def _recognise(self, chunk: Chunk) -> None:
-        """A chunk that was read before the session was killed: check that it is the same, and go on where the sleep was cut off."""
-        record = self.memory.record.chunks[chunk.index]
-        assert self.memory.text is not None
-        if self.memory.text.get(chunk.index) != chunk:
-            raise SleepError(
-                f"{chunk.document}: chunk {chunk.index} differs from the one that the unfinished sleep has read; give the same document, "
-                "or start again with --force"
-            )
-        if record.sleep < 0:
-            self.buffer.add(chunk)
-        if chunk.index == self._done_chunks - 1 and self._resume is not None:
-            self.sleep()
 
 
 def consolidate(

@@ -1,0 +1,117 @@
+"""A trained protocol as a folder: `protocol.json`, its tensors in safetensors files of at most 16 MB, and a card.
+
+The protocol of the default model comes with nrem and is found by the hash of the base model's weights; any other is named by its folder.
+"""
+
+import json
+import tempfile
+from collections.abc import Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from nrem.consolidation.protocol import Protocol
+from nrem.consolidation.ridge import RidgeParameters
+from nrem.memory.atomic import replace_folder, sha256_file
+from nrem.memory.errors import BaseMismatchError, MemoryFolderError, MissingFileError
+from nrem.memory.identity import BaseIdentity
+
+PROTOCOL = "protocol.json"
+SCHEMA_VERSION = 1
+FILE_BYTES = 15_000_000
+
+
+def shipped() -> list[Path]:
+    """Folders of the protocols that come with nrem."""
+    root = Path(str(resources.files("nrem.configs"))) / "protocols"
+    return sorted(path.parent for path in root.glob(f"*/{PROTOCOL}"))
+
+
+def find_protocol(name: str, tokenizer: Any, base: BaseIdentity, device: torch.device) -> Protocol:
+    """`untrained`, a protocol's folder, or `auto`: the shipped one that was trained on exactly this base model, else untrained."""
+    if name == "untrained":
+        return Protocol(tokenizer)
+    if name != "auto":
+        return load_protocol(Path(name), tokenizer, base, device)
+    for folder in shipped():
+        if _read(folder)["base"]["weights_sha256"] == base.weights_sha256:
+            return load_protocol(folder, tokenizer, base, device)
+    return Protocol(tokenizer)
+
+
+def save_protocol(folder: Path, protocol: Protocol, base: BaseIdentity, about: Mapping[str, Any]) -> Path:
+    """Write the folder, whole or not at all; `about` is kept as it is (data, minutes, figures)."""
+    assert protocol.ridge is not None
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    made = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    made.chmod(0o755)
+    tensors = {name: p.detach().to("cpu", torch.bfloat16).contiguous() for name, p in protocol.ridge.named_parameters()}
+    parts: list[dict[str, Tensor]] = [{}]
+    for name, tensor in tensors.items():
+        if parts[-1] and sum(t.nbytes for t in parts[-1].values()) + tensor.nbytes > FILE_BYTES:
+            parts.append({})
+        parts[-1][name] = tensor
+    for number, part in enumerate(parts, 1):
+        save_file(part, made / f"protocol-{number:05d}-of-{len(parts):05d}.safetensors", metadata={"format": "pt"})
+    values = {
+        "schema_version": SCHEMA_VERSION,
+        "id": protocol.id,
+        "rule": protocol.rule,
+        "template": protocol.template,
+        "trained_passes": protocol.trained_passes,
+        "base": base.to_dict(),
+        "rank": protocol.ridge.rank,
+        "reader_rank": protocol.ridge.reader_rank,
+        "modules": {name: [site.A.shape[1], len(site.W1)] for name, site in protocol.ridge.items()},
+        "d_model": protocol.ridge.items()[0][1].W1.shape[1],
+        "files": {path.name: sha256_file(path) for path in sorted(made.glob("*.safetensors"))},
+        "about": dict(about),
+    }
+    (made / PROTOCOL).write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    replace_folder(made, folder)
+    return folder
+
+
+def load_protocol(folder: Path, tokenizer: Any, base: BaseIdentity, device: torch.device) -> Protocol:
+    """Read a folder; refuses another base model's, a changed file and a newer schema."""
+    values = _read(folder)
+    theirs = BaseIdentity.from_dict(values["base"])
+    if problem := theirs.mismatch(base):
+        raise BaseMismatchError(
+            f"{folder}: this protocol was trained on {theirs.short()}, got {base.short()} ({problem}): load that model, or train one for this"
+        )
+    tensors: dict[str, Tensor] = {}
+    for name, digest in values["files"].items():
+        if not (folder / name).exists() or sha256_file(folder / name) != digest:
+            raise MemoryFolderError(f"{folder}: {name} is missing or damaged; install nrem again, or restore the file")
+        tensors |= load_file(folder / name)
+    shapes = {name: (int(i), int(o)) for name, (i, o) in values["modules"].items()}
+    ridge = RidgeParameters(shapes, values["d_model"], values["rank"], values["reader_rank"])
+    ridge.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
+    return Protocol(
+        tokenizer,
+        id=values["id"],
+        rule=values["rule"],
+        template=values["template"],
+        trained_passes=values["trained_passes"],
+        ridge=ridge.to(device).requires_grad_(False),
+        weights_sha256="".join(values["files"].values()),
+    )
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    path = folder / PROTOCOL
+    if not path.exists():
+        raise MissingFileError(f"{folder}: no protocol there ({PROTOCOL} is missing); name a protocol's folder, `auto` or `untrained`")
+    try:
+        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        version = values["schema_version"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise MemoryFolderError(f"{path}: damaged ({error!r}); restore the file") from None
+    if version > SCHEMA_VERSION:
+        raise MemoryFolderError(f"{path}: schema version {version}, this nrem reads up to {SCHEMA_VERSION}: upgrade nrem")
+    return values

@@ -1,0 +1,145 @@
+"""The ridge rule (DESIGN 5.3): a pass reads the active chunks with the current fast weights and solves for the new ones. Forward only.
+
+Needs a trained protocol. A chunk's statistics of the new pass replace those of its last pass; the fast weights follow from the sum over all chunks that
+the memory ever wrote, so earlier sleeps are not overwritten and nothing has to be replayed.
+"""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from nrem.consolidation.budget import CostModel, Ledger
+from nrem.consolidation.observe import Texts, observe
+from nrem.consolidation.protocol import Protocol
+from nrem.consolidation.ridge import RidgeParameters, Seen, Statistics
+from nrem.consolidation.rule import PassReport, WriteRule
+from nrem.consolidation.split_model import SplitModel
+from nrem.memory.chunk import Chunk
+from nrem.memory.fast_weights import Factors, FastWeights
+
+BATCH_TOKENS = 2048
+
+
+def ridge_fast_weights(parameters: RidgeParameters, transposed: bool = False) -> FastWeights:
+    """Reader and an empty written part side by side: one plain LoRA of rank reader_rank + rank."""
+    factors = {}
+    for name, site in parameters.items():
+        A = torch.cat([site.reader_A, site.A]).detach().clone()
+        B = torch.cat([site.reader_B, torch.zeros(len(site.reader_B), site.rank, device=A.device)], 1).detach().clone()
+        factors[name] = Factors(A, B)
+    return FastWeights(factors, parameters.reader_rank + parameters.rank, transposed)
+
+
+class RidgeRule(WriteRule):
+    """Holds the statistics of every chunk of one memory; see the module's text."""
+
+    def __init__(self, split: SplitModel, fast: FastWeights, protocol: Protocol, ledger: Ledger, cost: CostModel) -> None:
+        assert protocol.ridge is not None, "the ridge rule comes with a trained protocol"
+        self.split, self.fast, self.protocol, self.parameters = split, fast, protocol, protocol.ridge
+        self.ledger, self.cost = ledger, cost
+        self.statistics: dict[int, dict[str, Statistics]] = {}
+        self._ids: dict[int, list[int]] = {}
+        self._groups: list[list[int]] = []
+        self._lower: dict[int, Tensor | None] = {}
+
+    def begin(self, chunks: Sequence[Chunk], replay: Sequence[Chunk]) -> None:
+        self._ids = {chunk.index: self.protocol.chunk_ids(chunk.title, chunk.text) for chunk in chunks}
+        self._groups = []
+        for index in sorted(self._ids, key=lambda i: (len(self._ids[i]), i)):
+            if not self._groups or len(self._ids[index]) * (len(self._groups[-1]) + 1) > BATCH_TOKENS:
+                self._groups.append([])
+            self._groups[-1].append(index)
+
+    def end(self) -> None:
+        self._ids, self._groups, self._lower = {}, [], {}
+
+    def next_pass_fet(self, active: Sequence[int]) -> float:
+        parts = self._active_groups(active)
+        unread = [g for g in self._groups if g[0] not in self._lower and set(g) & set(active)]
+        return sum(self._fet(part) for part in parts) + sum(self._lower_fet(group) for group in unread)
+
+    @torch.no_grad()
+    def write(self, active: Sequence[int]) -> PassReport:
+        loss: dict[int, float] = {}
+        found: dict[int, dict[str, Statistics]] = {}
+        for group in self._active_groups(active):
+            texts, lower = self._texts(group), self._lower_of(group)
+            with self.ledger.debit("passes", self._fet(group)):
+                seen = observe(self.split, texts, lower, self.parameters.names)
+                float32 = {name: x.float() for name, x in seen.inputs.items()}
+                for row, index in enumerate(group):  # one by one: a chunk's statistics must not depend on its neighbours' padding
+                    length = len(self._ids[index])
+                    part = Seen(*(t[row : row + 1, :length] for t in (seen.seen.hidden, seen.seen.error, seen.seen.valid)))
+                    one = self.parameters.statistics({name: x[row : row + 1, :length] for name, x in float32.items()}, part)
+                    found[index] = {name: Statistics(s.C[0], s.M[0]) for name, s in one.items()}
+                loss.update(zip(group, seen.loss.tolist(), strict=True))
+        self.statistics |= found
+        self._solve()
+        return PassReport(loss=loss, tokens=sum(len(self._ids[index]) for index in active))
+
+    def _solve(self) -> None:
+        """The written part of the fast weights from the sum of all statistics."""
+        first = self.parameters.reader_rank
+        for name, site in self.parameters.items():
+            every = [chunk[name] for _, chunk in sorted(self.statistics.items())]
+            total = Statistics(sum(s.C for s in every), sum(s.M for s in every))  # type: ignore[arg-type]
+            self.fast.factors[name].B[:, first:] = site.solve(total)
+
+    def state(self) -> dict[str, Tensor]:
+        return flatten(self.statistics)
+
+    def keepsake(self) -> dict[str, Tensor]:
+        return self.state()
+
+    def restore(self, state: dict[str, Tensor]) -> None:
+        self.statistics = unflatten(state)
+
+    def _active_groups(self, active: Sequence[int]) -> list[list[int]]:
+        wanted = set(active)
+        return [part for group in self._groups if (part := [i for i in group if i in wanted])]
+
+    def _texts(self, group: Sequence[int]) -> Texts:
+        return Texts.pad([self._ids[i] for i in group], self.protocol.stop_id, self.split.model.device)
+
+    def _lower_of(self, part: Sequence[int]) -> Tensor | None:
+        """Activations below the fast weights, computed for whole groups, so that a sleep that was cut off finds the same."""
+        if part[0] not in self._lower:
+            group = next(g for g in self._groups if part[0] in g)
+            texts = self._texts(group)
+            with self.ledger.debit("preparation", self._lower_fet(group)):
+                lower = self.split.lower(texts.ids, texts.mask)
+            self._lower |= {i: None if lower is None else lower[row, : len(self._ids[i])].clone() for row, i in enumerate(group)}
+        rows = [row for i in part if (row := self._lower[i]) is not None]
+        return torch.nn.utils.rnn.pad_sequence(rows, batch_first=True) if rows else None
+
+    def _lower_fet(self, group: Sequence[int]) -> float:
+        width = max(len(self._ids[i]) for i in group)
+        return self.cost.forward(width * len(group), width / 2, layers=self.split.cut, head_tokens=0)
+
+    def _fet(self, group: Sequence[int]) -> float:
+        """The upper layers, the head forward and once more for the expected embedding, the adapter, and the sums of the statistics."""
+        width = max(len(self._ids[i]) for i in group)
+        tokens, read = width * len(group), sum(len(self._ids[i]) for i in group)
+        upper = self.cost.num_layers - self.split.cut
+        fet = self.cost.forward(tokens, width / 2, layers=upper, head_tokens=2 * read)
+        sums = 0.0
+        for _, site in self.parameters.items():
+            d_out, d = site.W1.shape
+            sums += read * (2 * site.A.numel() + 2 * site.rank**2 + 4 * d * site.rank) + len(group) * 4 * d_out * d * site.rank
+        return fet + self.cost.adapter(tokens, self.fast.num_parameters) + sums / self.cost.flops_per_fet
+
+
+def flatten(statistics: dict[int, dict[str, Statistics]]) -> dict[str, Tensor]:
+    """`chunk/module/C` and `chunk/module/M`, as they are kept in files."""
+    return {f"{i:06d}/{name}/{part}": getattr(s, part) for i, sites in statistics.items() for name, s in sites.items() for part in "CM"}
+
+
+def unflatten(tensors: dict[str, Tensor]) -> dict[int, dict[str, Statistics]]:
+    """What `flatten` made."""
+    out: dict[int, dict[str, Statistics]] = {}
+    for key, tensor in tensors.items():
+        if key.endswith("/C"):
+            index, name, _ = key.split("/")
+            out.setdefault(int(index), {})[name] = Statistics(tensor, tensors[f"{index}/{name}/M"])
+    return out

@@ -1,0 +1,83 @@
+"""The parts of a session, made from a base model and a configuration: protocol, fast weights, write rule, sleeper, record."""
+
+import time
+from importlib import metadata, resources
+
+import torch
+
+from nrem.consolidation.budget import CostModel, Ledger
+from nrem.consolidation.events import Listener
+from nrem.consolidation.guard import Guard
+from nrem.consolidation.protocol import Protocol
+from nrem.consolidation.protocol_folder import find_protocol
+from nrem.consolidation.recall import RecallMeter
+from nrem.consolidation.rule import WriteRule
+from nrem.consolidation.rule_gradient import GradientRule
+from nrem.consolidation.rule_ridge import RidgeRule, ridge_fast_weights
+from nrem.consolidation.sleep import Sleeper
+from nrem.consolidation.split_model import SplitModel
+from nrem.consolidation.study import StudyMaterial
+from nrem.memory.errors import BaseMismatchError
+from nrem.memory.fast_weights import FastWeights
+from nrem.memory.layers import find_targets, lowest_layer
+from nrem.memory.record import MemoryRecord
+from nrem.runtime.config import Config, to_dict
+from nrem.runtime.models import Base
+
+LIBRARIES = ("nrem", "torch", "transformers", "peft", "safetensors")
+
+
+def make_protocol(base: Base, config: Config, record: MemoryRecord | None = None) -> Protocol:
+    """The configured protocol; a memory's own is required where there is one: its questions must be asked in the words that it learned."""
+    protocol = find_protocol(config.protocol.name, base.tokenizer, base.identity, base.model.device)
+    if record is not None and record.protocol["sha256"] != protocol.sha256:
+        raise BaseMismatchError(
+            f"this memory was made with the protocol {record.protocol['id']} ({record.protocol['sha256'][:6]}), got {protocol.id} "
+            f"({protocol.sha256[:6]}): name its own with --set protocol.name=..., or sleep again"
+        )
+    return protocol
+
+
+def make_fast_weights(base: Base, config: Config, protocol: Protocol) -> FastWeights:
+    """Fast weights that have learned nothing: the protocol's reader, or nothing at all."""
+    if protocol.ridge is not None:
+        names = protocol.ridge.names
+        transposed = find_targets(base.model, names[0].rsplit(".", 1)[-1], 0).transposed
+        return ridge_fast_weights(protocol.ridge, transposed)
+    generator = torch.Generator().manual_seed(config.seed)
+    return FastWeights.create(base.model, config.fast_weights, generator)
+
+
+def make_sleeper(base: Base, config: Config, protocol: Protocol, fast: FastWeights, ledger: Ledger, listener: Listener) -> Sleeper:
+    """Everything that a sleep needs, around the fast weights that it writes."""
+    cost = CostModel.of(base.model)
+    split = SplitModel(base.model, lowest_layer(base.model, fast.factors))
+    material = StudyMaterial(protocol, config.probes, config.seed, longest_prefix=split.longest_prefix)
+    rule: WriteRule = (
+        RidgeRule(split, fast, protocol, ledger, cost)
+        if protocol.rule == "ridge"
+        else GradientRule(split, fast, material, config.rule, ledger, cost)
+    )
+    unrelated = resources.files("nrem.configs").joinpath("unrelated.txt").read_text(encoding="utf-8")
+    return Sleeper(
+        split=split,
+        fast=fast,
+        rule=rule,
+        meter=RecallMeter(split, material, ledger, cost, fast.num_parameters),
+        guard=Guard(base.model, protocol.plain_ids(unrelated, start=True), config.guard, ledger, cost),
+        ledger=ledger,
+        config=config.sleep.resolved(protocol.trained_passes),
+        listener=listener,
+    )
+
+
+def make_record(base: Base, config: Config, protocol: Protocol) -> MemoryRecord:
+    """The provenance of a memory that is about to be made."""
+    return MemoryRecord(
+        base=base.identity,
+        protocol={"id": protocol.id, "sha256": protocol.sha256},
+        config=to_dict(config),
+        seed=config.seed,
+        versions={name: metadata.version(name) for name in LIBRARIES},
+        created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
+    )
