@@ -6,6 +6,7 @@ Axes: batch (texts), token (padded on the right), d (width of the residual strea
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, NamedTuple
+from weakref import WeakKeyDictionary
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -60,8 +61,7 @@ def prediction_error(
 
     Exact for heads that are one matrix (with or without a bias); a soft cap on the logits is not differentiated.
     """
-    E, goal = head.weight, targets[valid]
-    scale = E.float().pow(2).mean().sqrt()
+    E, goal, scale = head.weight, targets[valid], _root_mean_square(head)
     errors, losses = [], []
     for block, x in zip(hidden[valid].split(HEAD_BLOCK), goal.split(HEAD_BLOCK), strict=True):
         p = torch.softmax(head(block), -1)
@@ -69,6 +69,17 @@ def prediction_error(
         losses.append(-p.gather(1, x[:, None])[:, 0].float().clamp_min(1e-9).log())
     error = torch.zeros(hidden.shape, device=hidden.device).masked_scatter(valid[..., None], torch.cat(errors))
     return error, torch.zeros(targets.shape, device=hidden.device).masked_scatter(valid, torch.cat(losses))
+
+
+_scales: WeakKeyDictionary[nn.Module, float] = WeakKeyDictionary()
+
+
+def _root_mean_square(head: nn.Module) -> float:
+    """Of the output embeddings' entries; remembered, since reading them all at every pass would cost a twentieth of it."""
+    if head not in _scales:
+        _scales[head] = float(head.weight.float().pow(2).mean().sqrt())  # type: ignore[operator,union-attr]
+    return _scales[head]
+
 
 @contextmanager
 def _inputs_of(model: nn.Module, names: Sequence[str]) -> Iterator[dict[str, Tensor]]:

@@ -84,14 +84,9 @@ def load_protocol(folder: Path, tokenizer: Any, base: BaseIdentity, device: torc
         raise BaseMismatchError(
             f"{folder}: this protocol was trained on {theirs.short()}, got {base.short()} ({problem}): load that model, or train one for this"
         )
-    tensors: dict[str, Tensor] = {}
-    for name, digest in values["files"].items():
-        if not (folder / name).exists() or sha256_file(folder / name) != digest:
-            raise MemoryFolderError(f"{folder}: {name} is missing or damaged; install nrem again, or restore the file")
-        tensors |= load_file(folder / name)
     shapes = {name: (int(i), int(o)) for name, (i, o) in values["modules"].items()}
     ridge = RidgeParameters(shapes, values["d_model"], values["rank"], values["reader_rank"])
-    ridge.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
+    load_parameters(folder, ridge)
     return Protocol(
         tokenizer,
         id=values["id"],
@@ -101,6 +96,19 @@ def load_protocol(folder: Path, tokenizer: Any, base: BaseIdentity, device: torc
         ridge=ridge.to(device).requires_grad_(False),
         weights_sha256="".join(values["files"].values()),
     )
+
+
+def load_parameters(folder: Path, parameters: RidgeParameters) -> None:
+    """Take the learned values of a folder; raises `MemoryFolderError` where a file is damaged or a shape differs."""
+    tensors: dict[str, Tensor] = {}
+    for name, digest in _read(folder)["files"].items():
+        if not (folder / name).exists() or sha256_file(folder / name) != digest:
+            raise MemoryFolderError(f"{folder}: {name} is missing or damaged; install nrem again, or restore the file")
+        tensors |= load_file(folder / name)
+    try:
+        parameters.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
+    except RuntimeError as error:
+        raise MemoryFolderError(f"{folder}: its parameters do not fit ({str(error).splitlines()[-1].strip()}); give the same rank and layers") from None
 
 
 def _read(folder: Path) -> dict[str, Any]:

@@ -4,12 +4,14 @@ Axes: b chunks (or memories) of a batch, t tokens, i inputs of an adapted module
 
 For a module with input x_t, and with h_t the final hidden state and e_t the prediction error there:
 
-    k_t = A x_t        v_t = W1 h_t + W2 e_t        beta_t = sigmoid(w . h_t + c)
+    k_t = A x_t        v_t = W1 h_t + W2 sum_j c_j e_{t-j}        beta_t = sigmoid(w . [h_t, e_t] + b)
     C = sum_t beta_t k_t k_t^T        M = sum_t beta_t v_t k_t^T        B = gain * M (C + lambda I)^-1
 
 e_t = E[x_{t+1}] - sum_j p_t(j) E[j] is the exact gradient of the next-token loss at the final hidden state, and the residual path carries it to every
-layer: no backward pass is needed. C and M are sums over tokens, so chunks add up, in any order, and can be taken out again. M is never formed token by
-token: sum_t beta_t v_t k_t^T = W1 (sum_t beta_t h_t k_t^T) + W2 (sum_t beta_t e_t k_t^T). Knows nothing about text, passes or training.
+layer: no backward pass is needed. The taps c_j write an error also under the keys of its neighbours, before and behind: a question about "Frost founded
+Wexley" is asked with "Wexley" and wants "Frost", which next-token errors alone never associate in this direction. C and M are sums over tokens, so chunks
+add up, in any order, and can be taken out again. M is never formed token by token: sum_t beta_t v_t k_t^T = W1 (sum_t beta_t h_t k_t^T) +
+W2 (sum_t e_t (sum_j c_j beta_{t+j} k_{t+j})^T). Knows nothing about text, passes or training.
 """
 
 import math
@@ -17,9 +19,12 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 import torch
-from einops import einsum
+from einops import einsum, rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
+
+REACH = 16
+"""Tokens before and behind whose keys an error can be written under."""
 
 
 class Statistics(NamedTuple):
@@ -45,7 +50,7 @@ class Seen:
 
 
 class RidgeSite(nn.Module):
-    """The learned parameters at one adapted module: the write's (A, W1, W2, gate, lambda, gain) and the static reader's (low-rank) factors."""
+    """The learned parameters at one adapted module: the write's (A, W1, W2, taps, gate, lambda, gain) and the static reader's (low-rank) factors."""
 
     def __init__(self, d_in: int, d_out: int, d_model: int, rank: int, reader_rank: int, generator: torch.Generator | None = None) -> None:
         super().__init__()
@@ -57,7 +62,9 @@ class RidgeSite(nn.Module):
         self.A = normal(rank, 4.0)
         self.W1 = nn.Parameter(torch.zeros(d_out, d_model))
         self.W2 = nn.Parameter(torch.eye(d_out, d_model))  # the error is the value to begin with: random values learned almost nothing
-        self.gate_weight = nn.Parameter(torch.zeros(d_model))
+        away = torch.arange(-REACH, REACH + 1).abs()
+        self.taps = nn.Parameter(torch.where(away == 0, 1.0, 0.1 * torch.exp(-away / 4)))
+        self.gate_weight = nn.Parameter(torch.zeros(2 * d_model))
         self.gate_bias = nn.Parameter(torch.zeros(()))
         self.log_lambda = nn.Parameter(torch.tensor(3.0))
         self.gain = nn.Parameter(torch.tensor(0.3))
@@ -68,13 +75,20 @@ class RidgeSite(nn.Module):
 
     def statistics(self, x: Float[Tensor, "batch token i"], seen: Seen) -> Statistics:
         """What these texts leave here, one entry a row."""
-        keys = (x.to(self.A.dtype) @ self.A.T).float() if x.dtype != torch.bfloat16 else (x @ self.A.to(x.dtype).T).float()
-        strength = torch.sigmoid(seen.hidden @ self.gate_weight + self.gate_bias) * seen.valid
+        keys = (x @ self.A.to(x.dtype).T).float()
+        by_hidden, by_error = self.gate_weight.split(seen.hidden.shape[-1])
+        strength = torch.sigmoid(seen.hidden @ by_hidden + seen.error @ by_error + self.gate_bias) * seen.valid
         weighted = keys * strength[..., None]
         C = einsum(weighted, keys, "b t r, b t s -> b r s")
         P = einsum(seen.hidden, weighted, "b t d, b t r -> b d r")
-        Q = einsum(seen.error, weighted, "b t d, b t r -> b d r")
+        Q = einsum(seen.error, self._spread(weighted), "b t d, b t r -> b d r")
         return Statistics(C, self.W1 @ P + self.W2 @ Q)
+
+    def _spread(self, weighted: Float[Tensor, "batch token rank"]) -> Float[Tensor, "batch token rank"]:
+        """At each token, the keys of its neighbours under which its error is written."""
+        rows = rearrange(weighted, "b t r -> (b r) 1 t")
+        spread = nn.functional.conv1d(rows, self.taps[None, None], padding=REACH)
+        return rearrange(spread, "(b r) 1 t -> b t r", b=len(weighted))
 
     def solve(self, statistics: Statistics) -> Float[Tensor, "*batch out rank"]:
         """The B that minimises sum_t beta_t |v_t - B k_t|^2 + lambda |B|^2, times the gain."""

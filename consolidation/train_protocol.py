@@ -9,13 +9,14 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from typing import Any
 
 import torch
 
 from nrem.consolidation.episode import Bench, contrast
 from nrem.consolidation.training_data import Passage, QuestionAnswer, Sampler
 from nrem.memory.errors import SleepError, UsageError
+from nrem.memory.fast_weights import Layers
 from nrem.memory.journal import Journal
 
 
@@ -27,7 +28,7 @@ class TrainConfig:
     """Rank of the static reader; rank + reader_rank should be one that engines accept: 16, 32, 64, 128."""
     target: str = "auto"
     """Suffix of the adapted modules; "auto" is the MLP's output projection."""
-    layers: Literal["upper-half", "upper-quarter", "all"] = "upper-half"
+    layers: Layers = "upper-half"
     """Which decoder layers are adapted."""
     order: int = 1
     """1: only the last write is differentiated; 2: gradients run through all passes."""
@@ -76,6 +77,8 @@ class Trained:
 
 
 CHECKPOINT_SECONDS = 120.0
+QUICK = 5.0
+"""Step size of vectors and scalars (taps, gates, lambda, gain), relative to that of matrices."""
 Log = Callable[[dict[str, Any]], None]
 
 
@@ -86,12 +89,24 @@ class ProtocolTrainer:
         self.bench, self.sampler, self.other_text, self.config, self.journal = bench, sampler, list(other_text), config, journal
         bench.order = config.order
         self._named = dict(bench.parameters.named_parameters())
-        self.optimiser = torch.optim.AdamW(self._named.values(), lr=config.step_size, weight_decay=0.01)
+        quick = [p for p in self._named.values() if p.ndim < 2]  # a few scalars that have far to go
+        groups = [
+            {"params": [p for p in self._named.values() if p.ndim > 1], "pace": 1.0},
+            {"params": quick, "pace": QUICK, "weight_decay": 0.0},
+        ]
+        self.optimiser = torch.optim.AdamW(groups, lr=config.step_size, weight_decay=0.01)
         self.done = Trained()
         self._take_up()
 
-    def run(self, minutes: float, evaluate: Callable[[], dict[str, Any]], every_minutes: float, log: Log) -> Trained:
-        """Train until so many minutes are spent, earlier runs included; evaluates and checkpoints every few minutes."""
+    def run(
+        self,
+        minutes: float,
+        evaluate: Callable[[], dict[str, Any]],
+        every_minutes: float,
+        log: Log,
+        keep: Callable[[Trained, dict[str, Any]], None],
+    ) -> Trained:
+        """Train until so many minutes are spent, earlier runs included; every few minutes it checkpoints, evaluates and calls `keep`."""
         recent: list[float] = []
         mark, due, save_at = time.monotonic(), self.done.seconds + 60 * every_minutes, self.done.seconds + CHECKPOINT_SECONDS
         while self.done.seconds < 60 * minutes:
@@ -107,7 +122,9 @@ class ProtocolTrainer:
                 save_at = self.done.seconds + CHECKPOINT_SECONDS
             if self.done.seconds >= due or self.done.seconds >= 60 * minutes:
                 self.checkpoint()
-                log({"step": self.done.steps, "minutes": self.done.seconds / 60, **evaluate(), "kind": "evaluation"})
+                held_out = evaluate()
+                log({"step": self.done.steps, "minutes": self.done.seconds / 60, **held_out, "kind": "evaluation"})
+                keep(self.done, held_out)
                 mark, due, save_at = time.monotonic(), self.done.seconds + 60 * every_minutes, self.done.seconds + CHECKPOINT_SECONDS
         return self.done
 
@@ -146,7 +163,7 @@ class ProtocolTrainer:
         c = self.config
         decay = min(1.0, max(0.05, (1 - fraction) / c.decay_share)) if c.decay_share else 1.0
         for group in self.optimiser.param_groups:
-            group["lr"] = c.step_size * min(1.0, (self.done.steps + 1) / max(1, c.warm_up)) * decay
+            group["lr"] = group["pace"] * c.step_size * min(1.0, (self.done.steps + 1) / max(1, c.warm_up)) * decay
         self.optimiser.zero_grad(set_to_none=False)
         loss.backward()
         torch.nn.utils.clip_grad_norm_(self._named.values(), 1.0)

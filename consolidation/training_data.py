@@ -48,6 +48,11 @@ class Source:
     documents: tuple[tuple[Passage, ...], ...]
 
     @property
+    def plain(self) -> bool:
+        """Whether it is text without questions."""
+        return not self.documents[0][0].given
+
+    @property
     def num_passages(self) -> int:
         return sum(len(d) for d in self.documents)
 

@@ -26,6 +26,7 @@ from nrem.memory.layers import adapted_module, decoder_layers, find_targets
 
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
+Layers = Literal["upper-half", "upper-quarter", "all"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +35,7 @@ class FastWeightsConfig:
     """Rank r of the factors; engines such as vLLM accept 8, 16, 32, 64 or 128."""
     target: str = "auto"
     """Suffix of the adapted modules; "auto" is the MLP's output projection (`down_proj` in Llama, `mlp.c_proj` in GPT-2)."""
-    layers: Literal["upper-half", "upper-quarter", "all"] = "upper-half"
+    layers: Layers = "upper-half"
     """Which decoder layers are adapted; what lies below them is computed once per text and reused by every pass."""
 
     def __post_init__(self) -> None:
@@ -62,9 +63,7 @@ class FastWeights:
     @classmethod
     def create(cls, model: nn.Module, config: FastWeightsConfig, generator: torch.Generator | None = None) -> Self:
         """A uniform in +-1/sqrt(d_in) as in PEFT's default, B zero: the attached model equals the base (arXiv 2106.09685, 4.1)."""
-        num_layers = len(decoder_layers(model))
-        first = {"upper-half": num_layers // 2, "upper-quarter": num_layers * 3 // 4, "all": 0}[config.layers]
-        targets = find_targets(model, config.target, first)
+        targets = find_targets(model, config.target, first_layer(model, config.layers))
         factors = {}
         for name, (d_in, d_out, device) in targets.shapes.items():
             A = torch.empty(config.rank, d_in).uniform_(-1, 1, generator=generator) / math.sqrt(d_in)
@@ -154,6 +153,12 @@ class FastWeights:
         """The same values on another device."""
         moved = {name: Factors(f.A.to(device), f.B.to(device)) for name, f in self.factors.items()}
         return type(self)(moved, self.rank, self.transposed)
+
+
+def first_layer(model: nn.Module, layers: Layers) -> int:
+    """Index of the lowest adapted decoder layer."""
+    count = len(decoder_layers(model))
+    return {"upper-half": count // 2, "upper-quarter": count * 3 // 4, "all": 0}[layers]
 
 
 def _lora_hook(f: Factors) -> Any:

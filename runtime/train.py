@@ -1,0 +1,162 @@
+"""Train a protocol for a base model: data and flags in, a protocol folder out, with its log, its held-out curve and a checkpoint to go on from.
+
+    base model + passages -> bench -> trainer -> OUT (the protocol) beside OUT.training (checkpoint, log.jsonl, curve.png)
+
+What a step does is in `nrem.consolidation.train_protocol`; this file reads the data, holds some of it out, and writes what was learned.
+"""
+
+import json
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass, replace
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from nrem.consolidation.episode import Bench
+from nrem.consolidation.protocol import Protocol
+from nrem.consolidation.protocol_folder import load_parameters, save_protocol
+from nrem.consolidation.ridge import RidgeParameters
+from nrem.consolidation.split_model import SplitModel
+from nrem.consolidation.train_protocol import ProtocolTrainer, TrainConfig, Trained, evaluate_protocol
+from nrem.consolidation.training_data import Passage, Sampler, Source, read_source
+from nrem.memory.errors import UsageError
+from nrem.memory.fast_weights import first_layer
+from nrem.memory.journal import Journal
+from nrem.memory.layers import find_targets, lowest_layer
+from nrem.runtime.models import Base
+
+LOG = "log.jsonl"
+CURVE = "curve.png"
+GIVEN_WEIGHT, PLAIN_WEIGHT = 0.9, 0.1
+"""How often a step draws from files with questions, and from plain text."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainJob:
+    """One run of `nrem train-protocol`."""
+
+    data: tuple[Path, ...]
+    """Passages with questions (.jsonl, .jsonl.gz) and plain text."""
+    out: Path
+    """The protocol's folder."""
+    minutes: float
+    """Time to train in all, earlier runs included; evaluations do not count."""
+    held_out: Path | None = None
+    """Passages that are only evaluated; None keeps the last documents of the first file for this."""
+    held_out_passages: int = 24
+    evaluate_minutes: float = 10.0
+    start_from: Path | None = None
+    """A protocol whose parameters are the start; None begins anew."""
+    levels: tuple[int, ...] = (1, 2, 4, 8)
+    """Numbers of passes at which the finished protocol is evaluated."""
+    name: str = ""
+    """The protocol's id; empty: its folder's name."""
+    note: str = ""
+    """Kept in the card: licence of the data, hardware."""
+
+
+@dataclass
+class TrainReport:
+    """What a run left."""
+
+    folder: Path
+    trained: Trained
+    figures: dict[str, Any]
+
+
+def train_protocol(base: Base, job: TrainJob, config: TrainConfig, *, resume: bool, tell: Callable[[dict[str, Any]], None]) -> TrainReport:
+    """Train, evaluate, save. With `resume` an earlier run of the same folder goes on. Raises what the data's readers raise."""
+    workshop = job.out.with_name(job.out.name + ".training")
+    if workshop.exists() and not resume:
+        raise UsageError(f"--out {job.out}: {workshop} holds an earlier training; go on with --resume, or name another folder")
+    sources = [read_source(path, base.count_tokens, config.max_chunk_tokens) for path in job.data]
+    sources, held_out = _hold_out(sources, base, job, config)
+    bench = make_bench(base, config, job)
+    journal = Journal.open(workshop)
+    other = resources.files("nrem.configs").joinpath("unrelated.txt").read_text(encoding="utf-8")
+    plain = [p.text for s in sources if s.plain for d in s.documents for p in d]
+    other_text = bench.protocol.plain_ids("\n\n".join([other, *plain])[:400_000])
+    trainer = ProtocolTrainer(bench, Sampler(sources, _weights(sources), config.cloze_share), other_text, config, journal)
+
+    def log(figures: dict[str, Any]) -> None:
+        with (workshop / LOG).open("a", encoding="utf-8") as file:
+            file.write(json.dumps(figures) + "\n")
+        tell(figures)
+
+    def evaluate() -> dict[str, Any]:
+        return evaluate_protocol(bench, held_out, (min(2, config.max_passes),))
+
+    def keep(done: Trained, figures: dict[str, Any]) -> None:
+        protocol = replace(bench.protocol, trained_passes=config.max_passes)
+        about = {"training": asdict(config), "trained": asdict(done), "data": [p.name for p in job.data], "held_out": figures, "note": job.note}
+        save_protocol(job.out, protocol, base.identity, about | {"date": time.strftime("%Y-%m-%d")})
+
+    done = trainer.run(job.minutes, evaluate, job.evaluate_minutes, log, keep)
+    figures = evaluate_protocol(bench, held_out, job.levels, context=True)
+    log({"step": done.steps, "minutes": done.seconds / 60, **figures, "kind": "final"})
+    keep(done, figures)
+    plot_curve(workshop / LOG, workshop / CURVE)
+    return TrainReport(job.out, done, figures)
+
+
+def make_bench(base: Base, config: TrainConfig, job: TrainJob) -> Bench:
+    """The base model with a protocol that has learned nothing yet, or what `start_from` has learned."""
+    first = first_layer(base.model, config.layers)
+    targets = find_targets(base.model, config.target, first)
+    shapes = {name: (d_in, d_out) for name, (d_in, d_out, _) in targets.shapes.items()}
+    d_model = base.model.get_output_embeddings().weight.shape[1]
+    generator = torch.Generator().manual_seed(config.seed)
+    parameters = RidgeParameters(shapes, d_model, config.rank, config.reader_rank, generator)
+    if job.start_from:
+        load_parameters(job.start_from, parameters)
+    parameters.to(base.model.device)
+    protocol = Protocol(base.tokenizer, id=job.name or job.out.name, rule="ridge", template="plain", ridge=parameters)
+    return Bench(SplitModel(base.model, lowest_layer(base.model, shapes)), protocol, parameters, config.order)
+
+
+def _hold_out(sources: Sequence[Source], base: Base, job: TrainJob, config: TrainConfig) -> tuple[list[Source], list[Passage]]:
+    """Sources to train on, and passages of documents that they do not hold."""
+    if job.held_out:
+        apart = read_source(job.held_out, base.count_tokens, config.max_chunk_tokens)
+        passages = [p for d in apart.documents for p in d if p.given]
+        return list(sources), passages[: job.held_out_passages]
+    first = sources[0]
+    kept, out = list(first.documents), []
+    while len(out) < job.held_out_passages and len(kept) > 1:
+        out += [p for p in kept.pop() if p.given]
+    if not out:
+        raise UsageError(f"{first.name}: not enough documents to hold some out; give more, or a file of their own with --held-out")
+    return [replace(first, documents=tuple(kept)), *sources[1:]], out[: job.held_out_passages]
+
+
+def _weights(sources: Sequence[Source]) -> list[float]:
+    """Files with questions share most of the draws, larger ones less than in proportion to their size; plain text shares the rest."""
+    plain = [s for s in sources if s.plain]
+    out = []
+    for s in sources:
+        group = plain if s.plain else [t for t in sources if not t.plain]
+        share = 1.0 if len(group) == len(sources) else PLAIN_WEIGHT if s.plain else GIVEN_WEIGHT
+        out.append(share * s.num_passages**0.75 / sum(t.num_passages**0.75 for t in group))
+    return out
+
+
+def plot_curve(log: Path, picture: Path) -> None:
+    """Held-out answer NLL against training minutes; nothing where matplotlib is missing."""
+    try:
+        from matplotlib.figure import Figure
+    except ImportError:
+        return
+    rows = [row for line in log.read_text().splitlines() if (row := json.loads(line))["kind"] == "evaluation"]
+    if not rows:
+        return
+    axes = (figure := Figure(figsize=(7, 4), layout="constrained")).subplots()
+    minutes = [row["minutes"] for row in rows]
+    axes.plot(minutes, [row["floor"] for row in rows], label="no pass", color="0.6")
+    for kind, color in (("wrong", "tab:orange"), ("right", "tab:blue")):
+        axes.plot(minutes, [next(iter(row[kind].values())) for row in rows], "o-", label=f"{kind} memory", color=color)
+    axes.set(xlabel="minutes of training", ylabel="answer NLL of held-out passages, nats per token")
+    axes.legend()
+    figure.savefig(picture, dpi=150)
