@@ -9,7 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from typing import Self
+from typing import Any, NamedTuple, Self
 
 from torch import nn
 from transformers import PreTrainedModel
@@ -67,7 +67,7 @@ class CostModel:
         return 2 * adapter_weights * tokens / self.flops_per_fet
 
 
-def _matmul_weights(module: nn.Module) -> int:
+def _matmul_weights(module: Any) -> int:
     if hasattr(module, "in_features") and hasattr(module, "out_features"):
         return int(module.in_features) * int(module.out_features)
     if hasattr(module, "nf") and hasattr(module, "nx"):  # GPT-2's Conv1D
@@ -77,9 +77,10 @@ def _matmul_weights(module: nn.Module) -> int:
 
 @dataclass
 class Ledger:
-    """What was spent, by kind of work, and the cap that is never exceeded."""
+    """What was spent, by kind of work, and the caps: FET are known before the work and never exceeded; seconds are looked at between passes."""
 
     limit_fet: float | None = None
+    limit_seconds: float | None = None
     fet: dict[str, float] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
 
@@ -95,14 +96,23 @@ class Ledger:
     def remaining_fet(self) -> float:
         return float("inf") if self.limit_fet is None else self.limit_fet - self.total_fet
 
+    @property
+    def limited(self) -> bool:
+        """Whether there is a cap."""
+        return self.limit_fet is not None or self.limit_seconds is not None
+
     def affords(self, fet: float) -> bool:
-        """Whether work of this size still fits under the cap."""
+        """Whether work of this size still fits under the caps, at the seconds per FET that were seen so far."""
+        if self.limit_seconds is not None:
+            seconds = fet * self.total_seconds / max(self.total_fet, 1.0)
+            if self.total_seconds + seconds > self.limit_seconds:
+                return False
         return fet <= self.remaining_fet
 
     @contextmanager
     def debit(self, kind: str, fet: float) -> Iterator[None]:
         """Charge `fet` and the seconds of the block to `kind`, before the work is done; raises `BudgetError` rather than exceed the cap."""
-        if not self.affords(fet):
+        if fet > self.remaining_fet:
             raise BudgetError(
                 f"budget: {kind} needs {fet:,.0f} FET, {self.remaining_fet:,.0f} of {self.limit_fet:,.0f} are left: raise the budget"
             )
@@ -120,20 +130,27 @@ class Ledger:
         self.fet, self.seconds = dict(state["fet"]), dict(state["seconds"])
 
 
-def parse_budget(text: str) -> float:
-    """FET of a budget such as `400k`, `400kFET`, `1.5M` or `250000`; raises `BudgetError` with the accepted forms.
+class Budget(NamedTuple):
+    """A hard cap on everything that a memory computes; 0 for none."""
 
-    >>> parse_budget("400kFET")
-    400000.0
+    fet: float = 0.0
+    seconds: float = 0.0
+
+
+def parse_budget(text: str) -> Budget:
+    """A budget such as `400k`, `400kFET`, `1.5M`, `250000` or `90s`; raises `BudgetError` with the accepted forms.
+
+    >>> parse_budget("400kFET"), parse_budget("90s")
+    (Budget(fet=400000.0, seconds=0.0), Budget(fet=0.0, seconds=90.0))
     """
-    number = text.strip().replace("_", "").replace(",", "")
-    if number.lower().endswith("fet"):
-        number = number[:-3].strip()
-    factor = {"k": 1e3, "m": 1e6, "g": 1e9}.get(number[-1:].lower(), 1.0)
+    number = text.strip().replace("_", "").replace(",", "").lower()
+    seconds = number.endswith("s")
+    number = number.removesuffix("s").removesuffix("fet").strip()
+    factor = 1.0 if seconds else {"k": 1e3, "m": 1e6, "g": 1e9}.get(number[-1:], 1.0)
     try:
         value = float(number[:-1] if factor != 1.0 else number) * factor
     except ValueError:
         value = -1.0
     if not 0 < value < float("inf"):
-        raise BudgetError(f"--budget: got {text!r}, expected a number of FET above 0 such as 400k, 400kFET or 1.5M")
-    return value
+        raise BudgetError(f"--budget: got {text!r}, expected a number above 0 of FET or seconds, such as 400kFET, 1.5M or 90s")
+    return Budget(seconds=value) if seconds else Budget(fet=value)

@@ -45,9 +45,11 @@ class SleepConfig:
     """Chunks of earlier sleeps read along in every pass, as a share of the sleep's own chunks."""
     budget_fet: float = 0.0
     """Hard cap on all FET of the memory, reading included; 0 for none."""
+    budget_seconds: float = 0.0
+    """No pass starts that would end later than this, reading included; 0 for none."""
 
     def __post_init__(self) -> None:
-        for name, low in (("passes", 0), ("patience", 1), ("look_every", 1), ("replay", 0), ("budget_fet", 0)):
+        for name, low in (("passes", 0), ("patience", 1), ("look_every", 1), ("replay", 0), ("budget_fet", 0), ("budget_seconds", 0)):
             value = getattr(self, name)
             if value != "auto" and value < low:
                 raise UsageError(f"sleep.{name}: got {value}, expected {low} or more")
@@ -146,7 +148,7 @@ class Sleeper:
 
     def _round_fet(self, active: Sequence[Progress], chunks: Sequence[Chunk]) -> float:
         """What must still fit under the cap before a pass may start: the pass, a look, the last look at all chunks, and the guard."""
-        if self.ledger.limit_fet is None:
+        if not self.ledger.limited:
             return 0.0
         return self.rule.next_pass_fet([p.chunk for p in active]) + 2 * self.meter.fet(chunks) + 2 * self.guard.fet
 

@@ -66,7 +66,7 @@ class Session:
         self.listener = listener
         self.protocol = make_protocol(self.base, self.config, memory.record if memory else None)
         self.answerer = Answerer(self.base, self.protocol, self.config.answer)
-        self.ledger = Ledger(self.config.sleep.budget_fet or None)
+        self.ledger = Ledger(self.config.sleep.budget_fet or None, self.config.sleep.budget_seconds or None)
         self.cost = CostModel.of(self.base.model)
         self.window = Window(self.config.stream, self.base.count_tokens)
         self.buffer = EvictionBuffer(self.config.stream.buffer_tokens)
