@@ -1,0 +1,107 @@
+"""Questions with their accepted answers, and documents that carry their own: JSON lines in, plain values out. Knows nothing about models.
+
+Two kinds of line: `{"id", "question", "answers"}`, or a document `{"doc_id", "dataset", "title", "document", "questions": [...]}`.
+"""
+
+import gzip
+import json
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from nrem.memory.errors import DocumentError, MissingFileError
+
+LABELS = ("n_facts", "ops", "hops", "position", "difficulty", "facts")
+"""Fields that say how hard a question is, of the question or of its document."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Question:
+    """One question; any of `answers` is right, the first is the one whose likelihood is measured."""
+
+    id: str
+    question: str
+    answers: tuple[str, ...]
+    dataset: str = ""
+    """Names the rule that it is scored by."""
+    labels: Mapping[str, int | str] = field(default_factory=dict)
+    """How hard it is, in the words of the data."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuestionedDocument:
+    """A text with questions about it."""
+
+    id: str
+    title: str
+    text: str
+    group: str
+    """Documents of one group share text and are drawn together when they are resampled."""
+    questions: tuple[Question, ...]
+
+
+def read_questions(path: str | Path) -> list[Question]:
+    """All questions of a file; raises `MissingFileError`, and `DocumentError` naming the line."""
+    found: list[Question] = []
+    for where, row in _rows(Path(path)):
+        if "questions" in row:
+            found += _questions(row, where)
+        else:
+            found.append(_question(row, {}, f"{len(found) + 1}", where))
+    return found
+
+
+def read_documents(path: str | Path) -> list[QuestionedDocument]:
+    """All documents of a file; raises `MissingFileError`, and `DocumentError` naming the line."""
+    found = []
+    for number, (where, row) in enumerate(_rows(Path(path)), 1):
+        text = row.get("document")
+        if not isinstance(text, str) or not text.strip():
+            raise DocumentError(f"{where}: no text under document; each line needs document and questions")
+        name = str(row.get("doc_id", number))
+        group = f"story {row['story']}" if "story" in row else name
+        title = str(row.get("title", ""))
+        found.append(QuestionedDocument(id=name, title=title, text=text, group=group, questions=tuple(_questions(row, where))))
+    return found
+
+
+def _questions(row: Mapping[str, Any], where: str) -> list[Question]:
+    listed = row.get("questions")
+    if not isinstance(listed, list) or not listed or not all(isinstance(q, dict) for q in listed):
+        raise DocumentError(f"{where}: questions must be a list of objects with question and answers, got {str(listed)[:40]!r}")
+    return [_question(q, row, f"{row.get('doc_id', '')}-{i}", where) for i, q in enumerate(listed)]
+
+
+def _question(q: Mapping[str, Any], row: Mapping[str, Any], default_id: str, where: str) -> Question:
+    text, answers = q.get("question"), q.get("answers")
+    if not isinstance(text, str) or not text.strip():
+        raise DocumentError(f'{where}: no text under question; a line is {{"id", "question", "answers": [...]}}')
+    if not isinstance(answers, list) or not answers or not all(isinstance(a, str) and a.strip() for a in answers):
+        raise DocumentError(f"{where}: answers of {text[:40]!r} must be a list of one or more strings, got {str(answers)[:40]}")
+    labels = {name: value for name in LABELS if isinstance(value := q.get(name, row.get(name)), int | str)}
+    if isinstance(support := q.get("support"), list):
+        labels["facts_needed"] = len(support)
+    name, dataset = str(q.get("id", default_id)), str(q.get("dataset", row.get("dataset", "")))
+    return Question(id=name, question=text, answers=tuple(answers), dataset=dataset, labels=labels)
+
+
+def _rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
+    """(file and line for messages, object) for every line that is not blank."""
+    if not path.is_file():
+        raise MissingFileError(f"{path}: no such file; give a JSON lines file of questions")
+    found = False
+    with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+            except ValueError as error:
+                raise DocumentError(f"{path} line {number}: not valid JSON ({error}); one object a line is expected") from None
+            if not isinstance(row, dict):
+                raise DocumentError(f"{path} line {number}: got {type(row).__name__}, expected an object with question and answers")
+            found = True
+            yield f"{path} line {number}", row
+    if not found:
+        raise DocumentError(f"{path}: no questions in it; give one JSON object a line")
