@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple, Self
 
-from torch import nn
 from transformers import PreTrainedModel
 
 from nrem.memory.errors import BudgetError
@@ -49,7 +48,7 @@ class CostModel:
         return 2 * (self.layer_weights * self.num_layers + self.head_weights)
 
     def forward(self, tokens: float, context: float, *, layers: int | None = None, head_tokens: float | None = None) -> float:
-        """`tokens` forward tokens that attend to `context` tokens each on average, through `layers` layers (all) and a head at `head_tokens` (all)."""
+        """Tokens through `layers` layers (default all), attending to `context` tokens on average, and a head at `head_tokens` (all)."""
         depth = self.num_layers if layers is None else layers
         flops = 2 * self.layer_weights * depth * tokens + 4 * depth * self.attention_width * tokens * context
         flops += 2 * self.head_weights * (tokens if head_tokens is None else head_tokens)
@@ -77,7 +76,7 @@ def _matmul_weights(module: Any) -> int:
 
 @dataclass
 class Ledger:
-    """What was spent, by kind of work, and the caps: FET are known before the work and never exceeded; seconds are looked at between passes."""
+    """What was spent, by kind of work, and the caps: FET are known before the work, seconds are looked at between passes."""
 
     limit_fet: float | None = None
     limit_seconds: float | None = None

@@ -2,8 +2,8 @@
 
     groups of passages -> K passes -> fast weights of every group -> questions, other text -> losses
 
-Groups are memories of their own that share a batch. With order 1 what a pass read is taken as given and only the last write is differentiated;
-with order 2 gradients run back through all passes. Knows nothing about optimisers or files.
+Groups are memories of their own that share a batch. With order 1 what a pass read is taken as given and only the last write is
+differentiated; with order 2 gradients run back through all passes. Knows nothing about optimisers or files.
 """
 
 import random
@@ -20,9 +20,10 @@ from nrem.consolidation.items import Item, collate
 from nrem.consolidation.lend import lent
 from nrem.consolidation.observe import Texts, observe
 from nrem.consolidation.protocol import Protocol
-from nrem.consolidation.ridge import RidgeParameters, Statistics
+from nrem.consolidation.ridge import RidgeParameters
 from nrem.consolidation.split_model import SplitModel
 from nrem.consolidation.training_data import NOT_STATED, Passage, QuestionAnswer
+from nrem.memory.statistics import Statistics
 
 
 @dataclass
@@ -60,7 +61,7 @@ class Bench:
     def answer_nll(
         self, questions: Sequence[QuestionAnswer], fast: dict[str, Tensor] | None, contexts: Sequence[Passage] | None = None
     ) -> Tensor:
-        """Mean NLL of each answer, nats per token; questions are group-major. With `contexts`, each question has its passage in the prompt."""
+        """Mean NLL of each answer, nats per token; questions are group-major. `contexts` puts each question's passage in its prompt."""
         p = self.protocol
         items = []
         for number, (question, answer) in enumerate(questions):

@@ -1,7 +1,7 @@
 """Facts: short answer spans in the sentences of a chunk, found by form alone.
 
-A fact is a sentence with one span that can be asked for: a date, a year, a number, a name, or, where a sentence has none of these, its rarest
-noun-like word. Deterministic, no model, no tagger: a 135M model asked to write questions invents facts (DESIGN 2.4). The rules
+A fact is a sentence with one span that can be asked for: a date, a year, a number, a name, or, where a sentence has none of these, its
+rarest noun-like word. Deterministic, no model, no tagger: a 135M model asked to write questions invents facts (DESIGN 2.4). The rules
 are for English prose; other scripts get fewer facts, never wrong offsets. Knows nothing about prompts or models.
 """
 
@@ -14,7 +14,9 @@ from nrem.memory.chunk import Chunk
 from nrem.memory.sentences import sentences
 
 MONTHS = "January|February|March|April|May|June|July|August|September|October|November|December"
-DATE = re.compile(rf"\b(?:\d{{1,2}}(?:st|nd|rd|th)? (?:of )?(?:{MONTHS})(?:,? \d{{4}})?|(?:{MONTHS}) \d{{1,2}}(?:st|nd|rd|th)?(?:, \d{{4}})?)\b")
+DATE = re.compile(
+    rf"\b(?:\d{{1,2}}(?:st|nd|rd|th)? (?:of )?(?:{MONTHS})(?:,? \d{{4}})?|(?:{MONTHS}) \d{{1,2}}(?:st|nd|rd|th)?(?:, \d{{4}})?)\b"
+)
 YEAR = re.compile(r"\b(?:1\d{3}|20\d{2})s?\b")
 NUMBER_WORD = "two|three|four|five|six|seven|eight|nine|ten|eleven|twelve|thirteen|fifteen|twenty|thirty|forty|fifty|hundred|thousand"
 NUMBER = re.compile(rf"[$£€]?\b\d[\d,]*(?:\.\d+)?(?:\s?%|\s(?:per cent|percent|million|billion|thousand))?|\b(?:{NUMBER_WORD})\b", re.I)
@@ -27,9 +29,9 @@ COMMON = frozenset(
     became because become been before began being below between both but by came can come could did do does done down during each
     either else end even ever every few first following for former found four from further gave general get give given go good great had has
     have he her here hers him his how however i if in including into is it its itself just kept kind known large last later least less like
-    little long made main make many may me might more most mostly much must my name named nearly never new next no nor not now of off often old
-    on once one only or other others our out over own part people place put quite rather said same second see seen set several she
-    should since small so some soon still such taken than that the their them then there these they thing third this those though three
+    little long made main make many may me might more most mostly much must my name named nearly never new next no nor not now of off often
+    old on once one only or other others our out over own part people place put quite rather said same second see seen set several
+    she should since small so some soon still such taken than that the their them then there these they thing third this those though three
     through thus time to today together too took two under until up upon us use used using usually very was way we well went were what when
     where whether which while who whole whom whose why will with within without would year years yet you your""".split()
 )

@@ -1,7 +1,7 @@
 """Lending fast weights to a model for a batch in which several memories are asked at once: every group of rows has its own.
 
-`FastWeights.attached` is the way of one memory; this one is differentiable, in the model's own dtype, and used where protocols are trained and
-measured. Axes: row (group-major: as many rows for each group), token, r rank, o output.
+`FastWeights.attached` is the way of one memory; this one is differentiable, in the model's own dtype, and used where protocols are trained
+and measured. Axes: row (group-major: as many rows for each group), token, r rank, o output.
 """
 
 from collections.abc import Iterator, Mapping

@@ -1,4 +1,4 @@
-"""Reading a text with whatever is attached, and what the ridge write needs of it: inputs of the adapted modules, hidden states, prediction errors.
+"""Reading a text with whatever is attached: what enters the adapted modules, hidden states and prediction errors, for the ridge write.
 
 Axes: batch (texts), token (padded on the right), d (width of the residual stream). Forward only. Knows nothing about keys or statistics.
 """
@@ -77,7 +77,7 @@ _scales: WeakKeyDictionary[nn.Module, float] = WeakKeyDictionary()
 def _root_mean_square(head: nn.Module) -> float:
     """Of the output embeddings' entries; remembered, since reading them all at every pass would cost a twentieth of it."""
     if head not in _scales:
-        _scales[head] = float(head.weight.float().pow(2).mean().sqrt())  # type: ignore[operator,union-attr]
+        _scales[head] = float(head.weight.float().pow(2).mean().sqrt())  # type: ignore[operator]
     return _scales[head]
 
 

@@ -25,7 +25,7 @@ class Protocol:
     rule: str = "gradient"
     instruction: str = INSTRUCTION
     template: Literal["chat", "plain"] = "chat"
-    """`chat`: the model's own template under the instruction; `plain`: bare question and answer, for those who learn what to do with them."""
+    """`chat`: the model's own template under the instruction; `plain`: bare question and answer, for protocols that learn what to do."""
     trained_passes: int = 0
     """Depth that the passes were trained for; 0 for an untrained protocol."""
     ridge: RidgeParameters | None = None
@@ -36,7 +36,9 @@ class Protocol:
     @cached_property
     def sha256(self) -> str:
         """Hash of everything that shapes a prompt, for the memory's provenance."""
-        values = {k: getattr(self, k) for k in ("id", "rule", "instruction", "template", "trained_passes", "weights_sha256")} | {"around": self._around}
+        values = {k: getattr(self, k) for k in ("id", "rule", "instruction", "template", "trained_passes", "weights_sha256")} | {
+            "around": self._around
+        }
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
     def question_prefix(self, context_ids: Sequence[int] = ()) -> list[int]:
@@ -100,4 +102,3 @@ class Protocol:
 
     def _encode(self, text: str) -> list[int]:
         return list(self.tokenizer(text, add_special_tokens=False).input_ids)
-

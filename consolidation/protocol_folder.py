@@ -82,7 +82,7 @@ def load_protocol(folder: Path, tokenizer: Any, base: BaseIdentity, device: torc
     theirs = BaseIdentity.from_dict(values["base"])
     if problem := theirs.mismatch(base):
         raise BaseMismatchError(
-            f"{folder}: this protocol was trained on {theirs.short()}, got {base.short()} ({problem}): load that model, or train one for this"
+            f"{folder}: this protocol was trained on {theirs.short()}, got {base.short()} ({problem}): load that model, or train a new one"
         )
     shapes = {name: (int(i), int(o)) for name, (i, o) in values["modules"].items()}
     ridge = RidgeParameters(shapes, values["d_model"], values["rank"], values["reader_rank"])
@@ -108,7 +108,9 @@ def load_parameters(folder: Path, parameters: RidgeParameters) -> None:
     try:
         parameters.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
     except RuntimeError as error:
-        raise MemoryFolderError(f"{folder}: its parameters do not fit ({str(error).splitlines()[-1].strip()}); give the same rank and layers") from None
+        raise MemoryFolderError(
+            f"{folder}: its parameters do not fit ({str(error).splitlines()[-1].strip()}); give the same rank and layers"
+        ) from None
 
 
 def _read(folder: Path) -> dict[str, Any]:

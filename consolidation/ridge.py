@@ -7,42 +7,33 @@ For a module with input x_t, and with h_t the final hidden state and e_t the pre
     k_t = A x_t        v_t = W1 h_t + W2 sum_j c_j e_{t-j}        beta_t = sigmoid(w . [h_t, e_t] + b)
     C = sum_t beta_t k_t k_t^T        M = sum_t beta_t v_t k_t^T        B = gain * M (C + lambda I)^-1
 
-e_t = E[x_{t+1}] - sum_j p_t(j) E[j] is the exact gradient of the next-token loss at the final hidden state, and the residual path carries it to every
-layer: no backward pass is needed. The taps c_j write an error also under the keys of its neighbours, before and behind: a question about "Frost founded
-Wexley" is asked with "Wexley" and wants "Frost", which next-token errors alone never associate in this direction. C and M are sums over tokens, so chunks
-add up, in any order, and can be taken out again. M is never formed token by token: sum_t beta_t v_t k_t^T = W1 (sum_t beta_t h_t k_t^T) +
-W2 (sum_t e_t (sum_j c_j beta_{t+j} k_{t+j})^T). Knows nothing about text, passes or training.
+e_t = E[x_{t+1}] - sum_j p_t(j) E[j] is the exact gradient of the next-token loss at the final hidden state, and the residual path carries
+it to every layer: no backward pass is needed. The taps c_j write an error also under the keys of its neighbours, before and behind: a
+question about "Frost founded Wexley" is asked with "Wexley" and wants "Frost", which next-token errors alone never associate in this
+direction. C and M are sums over tokens, so chunks add up, in any order, and can be taken out again. M is never formed token by token:
+
+    sum_t beta_t v_t k_t^T = W1 (sum_t beta_t h_t k_t^T) + W2 (sum_t e_t (sum_j c_j beta_{t+j} k_{t+j})^T)
+
+Knows nothing about text, passes or training.
 """
 
 import math
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import torch
 from einops import einsum, rearrange
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from nrem.memory.statistics import Statistics, WrittenStatistics, solve
+
 REACH = 16
 """Tokens before and behind whose keys an error can be written under."""
 
 
-class Statistics(NamedTuple):
-    """What a chunk leaves at one adapted module; the sum over chunks is what several chunks leave."""
-
-    C: Float[Tensor, "*batch rank rank"]
-    M: Float[Tensor, "*batch out rank"]
-
-    def __add__(self, other: "Statistics") -> "Statistics":  # type: ignore[override]
-        return Statistics(self.C + other.C, self.M + other.M)
-
-    def __sub__(self, other: "Statistics") -> "Statistics":
-        return Statistics(self.C - other.C, self.M - other.M)
-
-
 @dataclass(frozen=True)
 class Seen:
-    """What reading left at every token: final hidden states and prediction errors, both at unit scale; `valid` is 0 at padding and at the last token."""
+    """What reading left at every token, both at unit scale; `valid` is 0 at padding and at the last token."""
 
     hidden: Float[Tensor, "batch token d"]
     error: Float[Tensor, "batch token d"]
@@ -50,7 +41,7 @@ class Seen:
 
 
 class RidgeSite(nn.Module):
-    """The learned parameters at one adapted module: the write's (A, W1, W2, taps, gate, lambda, gain) and the static reader's (low-rank) factors."""
+    """What is learned at one adapted module: the write's A, W1, W2, taps, gate, lambda and gain, and the static reader's two factors."""
 
     def __init__(self, d_in: int, d_out: int, d_model: int, rank: int, reader_rank: int, generator: torch.Generator | None = None) -> None:
         super().__init__()
@@ -91,9 +82,8 @@ class RidgeSite(nn.Module):
         return rearrange(spread, "(b r) 1 t -> b t r", b=len(weighted))
 
     def solve(self, statistics: Statistics) -> Float[Tensor, "*batch out rank"]:
-        """The B that minimises sum_t beta_t |v_t - B k_t|^2 + lambda |B|^2, times the gain."""
-        ridge = statistics.C + self.log_lambda.exp() * torch.eye(self.rank, device=statistics.C.device)
-        return self.gain * torch.linalg.solve(ridge, statistics.M.mT).mT
+        """The fast weights that follow from the sum of the statistics."""
+        return solve(statistics, self.log_lambda.exp(), self.gain)
 
     def reader(self) -> Float[Tensor, "out i"]:
         """The static reader's change to the module's weight, for checks; never formed in use."""
@@ -103,7 +93,9 @@ class RidgeSite(nn.Module):
 class RidgeParameters(nn.Module):
     """The sites of one base model, by the adapted module's full name."""
 
-    def __init__(self, shapes: dict[str, tuple[int, int]], d_model: int, rank: int, reader_rank: int, generator: torch.Generator | None = None):
+    def __init__(
+        self, shapes: dict[str, tuple[int, int]], d_model: int, rank: int, reader_rank: int, generator: torch.Generator | None = None
+    ):
         super().__init__()
         self.rank, self.reader_rank = rank, reader_rank
         self.names = list(shapes)
@@ -125,3 +117,8 @@ class RidgeParameters(nn.Module):
     def solve(self, statistics: dict[str, Statistics]) -> dict[str, Tensor]:
         """B at every site."""
         return {name: site.solve(statistics[name]) for name, site in self.items()}
+
+    def nothing_written(self) -> WrittenStatistics:
+        """What a new memory starts from."""
+        damping = {name: site.log_lambda.detach().exp() for name, site in self.items()}
+        return WrittenStatistics(damping, {name: site.gain.detach().clone() for name, site in self.items()}, self.reader_rank)

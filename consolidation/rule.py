@@ -28,7 +28,7 @@ class WriteRule(ABC):
 
     @abstractmethod
     def begin(self, chunks: Sequence[Chunk], replay: Sequence[Chunk]) -> None:
-        """A sleep starts: `chunks` wait to be consolidated, `replay` are earlier ones that are read along so that they are not overwritten."""
+        """A sleep starts: `chunks` wait to be consolidated; `replay`, earlier ones, are read along so that they are not overwritten."""
 
     @abstractmethod
     def next_pass_fet(self, active: Sequence[int]) -> float:
@@ -51,5 +51,5 @@ class WriteRule(ABC):
         """Take a saved `state` after `begin` with the same chunks."""
 
     def keepsake(self) -> dict[str, Tensor]:
-        """What a finished memory keeps beside the fast weights, so that it can be extended, merged or partly forgotten; `restore` takes it."""
+        """What a finished memory keeps beside the fast weights, to be extended, merged or partly forgotten; `restore` takes it."""
         return {}

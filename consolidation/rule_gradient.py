@@ -4,10 +4,10 @@ Works on any causal language model. Without a trained protocol the write loss is
 answers of deterministic study items, one phrasing a pass in turn. Raw next-token loss is kept as the control arm; it stores the text
 and does not make it answerable (DESIGN 2.1). Everything below the fast weights is computed once per item and reused by all passes.
 
-A pass writes after every few items, mixed over all chunks: with one write a pass, 40 passes over 15 chunks had learned nothing that could be
-asked for (benchmarks/LOG.md). Step: `m <- b1 m + (1 - b1) g`, `v <- b2 v + (1 - b2) g^2`, `theta <- theta - eta m^ / (sqrt(v^) + eps)` (Adam, arXiv 1412.6980).
-Deviates from DESIGN 5.2, which divides by the norm over the whole adapter: with untrained step sizes that learned nothing in 16 passes where
-Adam did (benchmarks/LOG.md); `normalise = "global"` keeps it.
+A pass writes after every few items, mixed over all chunks: with one write a pass, 40 passes over 15 chunks had learned nothing that could
+be asked for (benchmarks/LOG.md). Step: `m <- b1 m + (1 - b1) g`, `v <- b2 v + (1 - b2) g^2`, `theta <- theta - eta m^ / (sqrt(v^) + eps)`
+(Adam, arXiv 1412.6980). Deviates from DESIGN 5.2, which divides by the norm over the whole adapter: with untrained step sizes that learned
+nothing in 16 passes where Adam did (benchmarks/LOG.md); `normalise = "global"` keeps it.
 """
 
 import math
@@ -121,7 +121,9 @@ class GradientRule(WriteRule):
     def _parts(self, items: Sequence[Item]) -> list[list[Item]]:
         """The items of one pass, mixed over all of its chunks and dealt out to its writes."""
         count = max(1, round(len(items) / self.config.items_per_write))
-        order = sorted(range(len(items)), key=random.Random(f"{self.material.seed} {self._passes}").sample(range(len(items)), len(items)).__getitem__)
+        order = sorted(
+            range(len(items)), key=random.Random(f"{self.material.seed} {self._passes}").sample(range(len(items)), len(items)).__getitem__
+        )
         return [[items[i] for i in order[part::count]] for part in range(count)] if items else []
 
     def _descend(self, batch: Batch, num_targets: int) -> tuple[list[float], Sequence[Tensor]]:

@@ -1,7 +1,7 @@
 """The ridge rule (DESIGN 5.3): a pass reads the active chunks with the current fast weights and solves for the new ones. Forward only.
 
-Needs a trained protocol. A chunk's statistics of the new pass replace those of its last pass; the fast weights follow from the sum over all chunks that
-the memory ever wrote, so earlier sleeps are not overwritten and nothing has to be replayed.
+Needs a trained protocol. A chunk's statistics of the new pass replace those of its last pass; the fast weights follow from the sum over all
+chunks that the memory ever wrote, so earlier sleeps are not overwritten and nothing has to be replayed.
 """
 
 from collections.abc import Sequence
@@ -12,11 +12,12 @@ from torch import Tensor
 from nrem.consolidation.budget import CostModel, Ledger
 from nrem.consolidation.observe import Texts, observe
 from nrem.consolidation.protocol import Protocol
-from nrem.consolidation.ridge import RidgeParameters, Seen, Statistics
+from nrem.consolidation.ridge import RidgeParameters, Seen
 from nrem.consolidation.rule import PassReport, WriteRule
 from nrem.consolidation.split_model import SplitModel
 from nrem.memory.chunk import Chunk
 from nrem.memory.fast_weights import Factors, FastWeights
+from nrem.memory.statistics import Statistics, WrittenStatistics
 
 BATCH_TOKENS = 2048
 
@@ -38,7 +39,7 @@ class RidgeRule(WriteRule):
         assert protocol.ridge is not None, "the ridge rule comes with a trained protocol"
         self.split, self.fast, self.protocol, self.parameters = split, fast, protocol, protocol.ridge
         self.ledger, self.cost = ledger, cost
-        self.statistics: dict[int, dict[str, Statistics]] = {}
+        self.written = self.parameters.nothing_written()
         self._ids: dict[int, list[int]] = {}
         self._groups: list[list[int]] = []
         self._lower: dict[int, Tensor | None] = {}
@@ -74,26 +75,16 @@ class RidgeRule(WriteRule):
                     one = self.parameters.statistics({name: x[row : row + 1, :length] for name, x in float32.items()}, part)
                     found[index] = {name: Statistics(s.C[0], s.M[0]) for name, s in one.items()}
                 loss.update(zip(group, seen.loss.tolist(), strict=True))
-        self.statistics |= found
-        self._solve()
+        self.written.chunks |= found
+        self.written.write_into(self.fast)
         return PassReport(loss=loss, tokens=sum(len(self._ids[index]) for index in active))
 
-    def _solve(self) -> None:
-        """The written part of the fast weights from the sum of all statistics."""
-        first = self.parameters.reader_rank
-        for name, site in self.parameters.items():
-            every = [chunk[name] for _, chunk in sorted(self.statistics.items())]
-            total = Statistics(sum(s.C for s in every), sum(s.M for s in every))  # type: ignore[arg-type]
-            self.fast.factors[name].B[:, first:] = site.solve(total)
-
     def state(self) -> dict[str, Tensor]:
-        return flatten(self.statistics)
-
-    def keepsake(self) -> dict[str, Tensor]:
-        return self.state()
+        return self.written.tensors()
 
     def restore(self, state: dict[str, Tensor]) -> None:
-        self.statistics = unflatten(state)
+        device = self.split.model.device
+        self.written = WrittenStatistics.from_tensors({key: tensor.to(device) for key, tensor in state.items()})
 
     def _active_groups(self, active: Sequence[int]) -> list[list[int]]:
         wanted = set(active)
@@ -128,18 +119,3 @@ class RidgeRule(WriteRule):
             d_out, d = site.W1.shape
             sums += read * (2 * site.A.numel() + 2 * site.rank**2 + 4 * d * site.rank) + len(group) * 4 * d_out * d * site.rank
         return fet + self.cost.adapter(tokens, self.fast.num_parameters) + sums / self.cost.flops_per_fet
-
-
-def flatten(statistics: dict[int, dict[str, Statistics]]) -> dict[str, Tensor]:
-    """`chunk/module/C` and `chunk/module/M`, as they are kept in files."""
-    return {f"{i:06d}/{name}/{part}": getattr(s, part) for i, sites in statistics.items() for name, s in sites.items() for part in "CM"}
-
-
-def unflatten(tensors: dict[str, Tensor]) -> dict[int, dict[str, Statistics]]:
-    """What `flatten` made."""
-    out: dict[int, dict[str, Statistics]] = {}
-    for key, tensor in tensors.items():
-        if key.endswith("/C"):
-            index, name, _ = key.split("/")
-            out.setdefault(int(index), {})[name] = Statistics(tensor, tensors[f"{index}/{name}/M"])
-    return out

@@ -1,7 +1,7 @@
 """Sleep: chunks -> probes -> passes, granted round by round -> probes -> exits -> guard: keep or roll back (DESIGN 4).
 
-This file is the sentence; every noun has its own file: `rule` writes a pass, `recall` scores the probes, `allocate` says who goes on, `guard` decides
-what stays, `budget` counts. A sleep can be cut off at any pass and goes on from its last checkpoint with the same result.
+This file is the sentence; every noun has its own file: `rule` writes a pass, `recall` scores the probes, `allocate` says who goes on,
+`guard` decides what stays, `budget` counts. A sleep can be cut off at any pass and goes on from its last checkpoint with the same result.
 """
 
 import time
@@ -29,8 +29,8 @@ UNTRAINED_PASSES = 32
 @dataclass(frozen=True, kw_only=True)
 class SleepConfig:
     passes: int | Literal["auto"] = "auto"
-    """Most passes a chunk gets in one sleep; with the uniform allocator, what every chunk gets. 0 writes nothing; "auto" is what the protocol
-    was trained for, or 32 for an untrained one."""
+    """Most passes a chunk gets in one sleep; with the uniform allocator, what every chunk gets. 0 writes nothing; "auto" is what the
+    protocol was trained for, or 32 for an untrained one."""
     allocator: Literal["uniform", "elimination"] = "elimination"
     """`elimination`: a chunk leaves when solved or hopeless; `uniform`: all get the same."""
     solved_recall: float = 1.0
@@ -66,9 +66,7 @@ class SleepConfig:
             raise UsageError('sleep.passes: "auto" depends on a protocol; call resolved() first')
         if self.allocator == "uniform":
             return Uniform(passes=self.passes)
-        return Elimination(
-            passes=self.passes, solved_recall=self.solved_recall, min_progress=self.min_progress, patience=self.patience
-        )
+        return Elimination(passes=self.passes, solved_recall=self.solved_recall, min_progress=self.min_progress, patience=self.patience)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -106,7 +104,8 @@ class Sleeper:
         resume: tuple[dict[str, Any], dict[str, Tensor]] | None = None,
     ) -> SleepResult:
         """Consolidate `chunks`, reading `replay` along; `resume` is what `checkpoint` was given last, if the sleep was cut off."""
-        assert self.config.passes != "auto" and self.config.look_every != "auto", "a session resolves its configuration"
+        assert self.config.passes != "auto", "a session resolves its configuration"
+        assert self.config.look_every != "auto", "a session resolves its configuration"
         before = self._snapshot()
         started, spent = time.perf_counter(), self.ledger.total_fet
         allocator = self.config.make_allocator()
@@ -142,9 +141,7 @@ class Sleeper:
         if not self.ledger.affords(2 * self.meter.fet(chunks) + 2 * self.guard.fet):
             return [Progress(chunk=c.index, num_probes=0, exit="budget") for c in chunks]
         first = self.meter.measure(chunks)
-        return [
-            Progress(chunk=c.index, num_probes=first[c.index].probes, recall=[first[c.index].recalled], looked_at=[0]) for c in chunks
-        ]
+        return [Progress(chunk=c.index, num_probes=first[c.index].probes, recall=[first[c.index].recalled], looked_at=[0]) for c in chunks]
 
     def _round_fet(self, active: Sequence[Progress], chunks: Sequence[Chunk]) -> float:
         """What must still fit under the cap before a pass may start: the pass, a look, the last look at all chunks, and the guard."""
@@ -237,6 +234,7 @@ class Sleeper:
         return [Progress(**p) for p in state["progress"]], (part("before.fast/"), part("before.rule/"))
 
     def _announce(self, index: int, chunks: Sequence[Chunk], replay: Sequence[Chunk], progress: Sequence[Progress]) -> None:
+        assert self.config.passes != "auto", "a session resolves its configuration"
         self.listener(
             SleepStarted(
                 index=index,

@@ -59,8 +59,7 @@ class SplitModel:
         if prefix:
             self._fill_lower(cache, self._prefix(prefix))
             cache.batch_repeat_interleave(len(ids))
-        found = self._stop_at_cut(ids, _with_prefix(mask, len(prefix)), cache)
-        return found
+        return self._stop_at_cut(ids, _with_prefix(mask, len(prefix)), cache)
 
     def upper(
         self,

@@ -29,7 +29,7 @@ def with_teacher(
     if len(context) + max(len(item) for item in items) > limit:
         return list(items)
     device, name = model.device, cache_argument(model)
-    taught = []
+    taught: list[Item] = []
     for item in items:  # one by one: the prefix is shared by rewinding the cache, so a row costs only its own tokens
         rest = [*item.prompt, *item.answer]
         fresh = not taught

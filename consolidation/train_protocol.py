@@ -1,8 +1,9 @@
 """Protocol training (DESIGN 5.4): learn once per base model how to write, so that passes pay on text never seen.
 
-Every step draws groups of passages and a number of passes K, writes each group into fast weights of its own, and descends the closed-book answer NLL through the
-write; now and then also the NLL with the passage in the prompt (the reader), and the divergence from the base on other text (locality). The draw of a
-step depends on seed and step number only, so a run that was killed goes on from its checkpoint with the same steps.
+Every step draws groups of passages and a number of passes K, writes each group into fast weights of its own, and descends the closed-book
+answer NLL through the write; now and then also the NLL with the passage in the prompt (the reader), and the divergence from the base on
+other text (locality). The draw of a step depends on seed and step number only, so a run that was killed goes on from its checkpoint with
+the same steps.
 """
 
 import random
@@ -115,7 +116,15 @@ class ProtocolTrainer:
             self.done.seconds, mark = self.done.seconds + now - mark, now
             recent.append(figures["loss"])
             if self.done.steps % 50 == 0:
-                log({"step": self.done.steps, "minutes": self.done.seconds / 60, "loss": sum(recent) / len(recent), **figures, "kind": "train"})
+                log(
+                    {
+                        "step": self.done.steps,
+                        "minutes": self.done.seconds / 60,
+                        "loss": sum(recent) / len(recent),
+                        **figures,
+                        "kind": "train",
+                    }
+                )
                 recent = []
             if self.done.seconds >= save_at:
                 self.checkpoint()
@@ -201,8 +210,10 @@ class ProtocolTrainer:
 
 
 @torch.no_grad()
-def evaluate_protocol(bench: Bench, passages: Sequence[Passage], levels: Sequence[int], *, batch: int = 8, context: bool = False) -> dict[str, Any]:
-    """Held-out answer NLL, mean over questions: `floor` (reader, no pass), right and wrong memory at each level, and the passage in the prompt."""
+def evaluate_protocol(
+    bench: Bench, passages: Sequence[Passage], levels: Sequence[int], *, batch: int = 8, context: bool = False
+) -> dict[str, Any]:
+    """Held-out answer NLL, mean over questions: no pass (`floor`), right and wrong memory at each level, the passage in the prompt."""
     out: dict[str, Any] = {"floor": 0.0, "right": dict.fromkeys(levels, 0.0), "wrong": dict.fromkeys(levels, 0.0)}
     if context:
         out["context"] = 0.0
@@ -226,4 +237,3 @@ def evaluate_protocol(bench: Bench, passages: Sequence[Passage], levels: Sequenc
 def _exactly(questions: Sequence[QuestionAnswer], count: int) -> list[QuestionAnswer]:
     """So many questions, repeating where there are fewer: groups of a batch must be of equal size."""
     return [questions[i % len(questions)] for i in range(count)]
-

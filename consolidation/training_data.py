@@ -1,7 +1,8 @@
 """What a protocol is trained on: passages with questions, drawn in groups that are written into one memory.
 
-Three kinds of question: those given with the data, clozes made from the text by rules, and questions about another text, whose answer is "not stated".
-Reads JSON lines with `document`/`questions` or `context`/`questions`, gzipped or not, and plain text (clozes only). Knows nothing about models.
+Three kinds of question: those given with the data, clozes made from the text by rules, and questions about another text, whose answer is
+"not stated". Reads JSON lines with `document`/`questions` or `context`/`questions`, gzipped or not, and plain text (clozes only). Knows
+nothing about models.
 """
 
 import gzip
@@ -86,7 +87,9 @@ def _passage(line: str, where: str) -> Passage:
         asked = [(q, a) for q, a in row["questions"]] if "context" in row else [(q["question"], q["answers"][0]) for q in row["questions"]]
         text = row["context"] if "context" in row else row["document"]
     except (ValueError, KeyError, TypeError, IndexError) as error:
-        raise DocumentError(f"{where}: not a passage with questions ({error!r}); expected document, questions: [{{question, answers}}]") from None
+        raise DocumentError(
+            f"{where}: not a passage with questions ({error!r}); expected document, questions: [{{question, answers}}]"
+        ) from None
     return Passage(str(row.get("title", "")), text, tuple(QuestionAnswer(q, a) for q, a in asked))
 
 

@@ -1,4 +1,7 @@
-"""The errors of nrem. One root; each child is also the builtin that a caller expects. A message says what, where, got, expected, what to do."""
+"""The errors of nrem: one root, each child also the builtin that a caller expects.
+
+A message says what, where, got, expected, and what to do.
+"""
 
 
 class NremError(Exception):

@@ -57,7 +57,9 @@ class Memory:
                 (made / TEXT).mkdir()
                 shutil.copyfile(self.text.path, made / TEXT / CHUNKS)
                 EvictedText(made / TEXT).save_index()
-            kept = [path for path in (made / ADAPTER_CONFIG, made / ADAPTER_WEIGHTS, made / STATISTICS, made / TEXT / CHUNKS) if path.exists()]
+            kept = [
+                path for path in (made / ADAPTER_CONFIG, made / ADAPTER_WEIGHTS, made / STATISTICS, made / TEXT / CHUNKS) if path.exists()
+            ]
             self.record.files = {str(path.relative_to(made)): sha256_file(path) for path in kept}
             (made / MEMORY).write_text(json.dumps(self.record.to_dict(), indent=2, sort_keys=True, ensure_ascii=False) + "\n")
             (made / "README.md").write_text(model_card(self.record, target.name), encoding="utf-8")
@@ -79,7 +81,9 @@ class Memory:
                     continue  # forgotten on purpose
                 raise MemoryFolderError(f"{folder}: {name} is missing; restore the file or sleep again")
             if sha256_file(folder / name) != digest:
-                raise MemoryFolderError(f"{folder}: {name} was changed or damaged after saving (its hash differs); restore it or sleep again")
+                raise MemoryFolderError(
+                    f"{folder}: {name} was changed or damaged after saving (its hash differs); restore it or sleep again"
+                )
         try:
             weights = FastWeights.load(folder)
         except MemoryFolderError:

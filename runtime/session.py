@@ -172,7 +172,7 @@ class Session:
         return list((torch.logsumexp(known, -1) - known.gather(1, targets[:, None])[:, 0]).tolist())
 
     def _evict(self, chunks: Sequence[Chunk]) -> None:
-        """From the window to the disk and the buffer; what an earlier session has evicted is recognised, and waits only if it was not slept on."""
+        """From the window to disk and buffer; what an earlier session evicted is recognised, and waits only if it was not slept on."""
         text, records = self.memory.text, self.memory.record.chunks
         assert text is not None
         self._cache = self._last_logits = None
@@ -181,7 +181,7 @@ class Session:
                 text.append(chunk)
             elif text.get(chunk.index) != chunk:
                 raise SleepError(
-                    f"{chunk.document}: chunk {chunk.index} differs from the one that the unfinished sleep has read; give the same document, "
+                    f"{chunk.document}: chunk {chunk.index} differs from the one that the unfinished sleep read; give the same document, "
                     "or start again with --force"
                 )
             if records[chunk.index].sleep < 0:
@@ -253,7 +253,7 @@ class Session:
         return memory
 
     def _finish(self) -> None:
-        """Keep what the rule needs to go on later, and a question with the answer that the memory gives now, so that anyone can check it."""
+        """Keep what the rule needs to go on later, and a question with the answer that the memory gives now, for anyone to check."""
         self.memory.statistics = self.sleeper.rule.keepsake()
         assert self.memory.text is not None
         for chunk in self.memory.text:

@@ -1,4 +1,4 @@
-"""Train a protocol for a base model: data and flags in, a protocol folder out, with its log, its held-out curve and a checkpoint to go on from.
+"""Train a protocol for a base model: data and flags in; a protocol folder, its log, its held-out curve and its last checkpoint out.
 
     base model + passages -> bench -> trainer -> OUT (the protocol) beside OUT.training (checkpoint, log.jsonl, curve.png)
 
@@ -91,7 +91,13 @@ def train_protocol(base: Base, job: TrainJob, config: TrainConfig, *, resume: bo
 
     def keep(done: Trained, figures: dict[str, Any]) -> None:
         protocol = replace(bench.protocol, trained_passes=config.max_passes)
-        about = {"training": asdict(config), "trained": asdict(done), "data": [p.name for p in job.data], "held_out": figures, "note": job.note}
+        about = {
+            "training": asdict(config),
+            "trained": asdict(done),
+            "data": [p.name for p in job.data],
+            "held_out": figures,
+            "note": job.note,
+        }
         save_protocol(job.out, protocol, base.identity, about | {"date": time.strftime("%Y-%m-%d")})
 
     done = trainer.run(job.minutes, evaluate, job.evaluate_minutes, log, keep)
@@ -124,7 +130,7 @@ def _hold_out(sources: Sequence[Source], base: Base, job: TrainJob, config: Trai
         passages = [p for d in apart.documents for p in d if p.given]
         return list(sources), passages[: job.held_out_passages]
     first = sources[0]
-    kept, out = list(first.documents), []
+    kept, out = list(first.documents), list[Passage]()
     while len(out) < job.held_out_passages and len(kept) > 1:
         out += [p for p in kept.pop() if p.given]
     if not out:

@@ -1,7 +1,7 @@
 """A session that can be cut off at any moment: its checkpoints, and how the next one takes them up.
 
-The journal's folder holds the evicted text as it grows and the last checkpoint; when the same documents are streamed again, everything up to the checkpoint is
-recognised rather than done again.
+The journal's folder holds the evicted text as it grows and the last checkpoint; when the same documents are streamed again, everything up
+to the checkpoint is recognised rather than done again.
 """
 
 import time
