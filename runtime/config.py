@@ -68,13 +68,17 @@ def load_config(source: str | Path | None = None, settings: Sequence[str] = ()) 
     """Resolve a configuration: `source` is a preset's name or a TOML file (None: `default`), `settings` are `a.b=c` strings."""
     name = "default" if source is None else str(source)
     values = _read_toml(name)
-    layers = [(name, values), *((f"--set {text}", _parse_setting(text)) for text in settings)]
-    return resolve(Config, layers)
+    return resolve(Config, [(name, values), *setting_layers(settings)])
 
 
-def config_from_dict(values: Mapping[str, Any]) -> Config:
-    """The configuration of a saved memory."""
-    return resolve(Config, [("saved configuration", values)])
+def config_from_dict(values: Mapping[str, Any], settings: Sequence[str] = ()) -> Config:
+    """The configuration of a saved memory, with `a.b=c` strings over it."""
+    return resolve(Config, [("saved configuration", values), *setting_layers(settings)])
+
+
+def setting_layers(settings: Sequence[str]) -> list[tuple[str, dict[str, Any]]]:
+    """`a.b=c` strings as layers for `resolve`."""
+    return [(f"--set {text}", _parse_setting(text)) for text in settings]
 
 
 def to_dict(config: Config) -> dict[str, Any]:
