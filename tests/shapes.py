@@ -1,0 +1,30 @@
+"""Shape checking: in tests, every call of a function whose annotations name shapes is checked against them."""
+
+from collections.abc import Callable
+from typing import Any
+
+from beartype import beartype
+from beartype.roar import BeartypeDecorHintPep673Exception
+from jaxtyping import install_import_hook
+
+MODULES = (
+    "nrem.consolidation.guard",
+    "nrem.consolidation.items",
+    "nrem.consolidation.observe",
+    "nrem.consolidation.ridge",
+    "nrem.consolidation.split_model",
+    "nrem.memory.fast_weights",
+)
+
+
+def checked(function: Callable[..., Any]) -> Callable[..., Any]:
+    """beartype, except for constructors that return `Self`, which it takes in whole classes only."""
+    try:
+        return beartype(function)
+    except BeartypeDecorHintPep673Exception:
+        return function
+
+
+def install() -> None:
+    """Check the shapes of these modules from now on; must come before they are imported."""
+    install_import_hook(MODULES, "tests.shapes.checked")
