@@ -28,6 +28,8 @@ class Protocol:
     """`chat`: the model's own template under the instruction; `plain`: bare question and answer, for protocols that learn what to do."""
     trained_passes: int = 0
     """Depth that the passes were trained for; 0 for an untrained protocol."""
+    segment_chunks: int = 0
+    """Chunks that one adapter was measured to hold; 0 for no limit."""
     ridge: RidgeParameters | None = None
     """What the ridge rule has learned; None for an untrained protocol."""
     weights_sha256: str = ""

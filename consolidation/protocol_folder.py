@@ -63,6 +63,7 @@ def save_protocol(folder: Path, protocol: Protocol, base: BaseIdentity, about: M
         "rule": protocol.rule,
         "template": protocol.template,
         "trained_passes": protocol.trained_passes,
+        "segment_chunks": protocol.segment_chunks,
         "base": base.to_dict(),
         "rank": protocol.ridge.rank,
         "reader_rank": protocol.ridge.reader_rank,
@@ -93,6 +94,7 @@ def load_protocol(folder: Path, tokenizer: Any, base: BaseIdentity, device: torc
         rule=values["rule"],
         template=values["template"],
         trained_passes=values["trained_passes"],
+        segment_chunks=values["segment_chunks"],
         ridge=ridge.to(device).requires_grad_(False),
         weights_sha256="".join(values["files"].values()),
     )

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from torch import Tensor
 
 from nrem.memory.chunk import Chunk
+from nrem.memory.statistics import WrittenStatistics
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +51,10 @@ class WriteRule(ABC):
     def restore(self, state: dict[str, Tensor]) -> None:
         """Take a saved `state` after `begin` with the same chunks."""
 
-    def keepsake(self) -> dict[str, Tensor]:
-        """What a finished memory keeps beside the fast weights, to be extended, merged or partly forgotten; `restore` takes it."""
-        return {}
+    @property
+    def written(self) -> WrittenStatistics | None:
+        """What a finished memory keeps beside the fast weights, to be extended, merged and partly forgotten, where the rule has it."""
+        return None
+
+    def go_on(self, written: WrittenStatistics) -> None:  # noqa: B027 - optional
+        """Write behind what an earlier session has written; a rule without such statistics starts from the fast weights alone."""

@@ -39,7 +39,7 @@ class RidgeRule(WriteRule):
         assert protocol.ridge is not None, "the ridge rule comes with a trained protocol"
         self.split, self.fast, self.protocol, self.parameters = split, fast, protocol, protocol.ridge
         self.ledger, self.cost = ledger, cost
-        self.written = self.parameters.nothing_written()
+        self._written = self.parameters.nothing_written()
         self._ids: dict[int, list[int]] = {}
         self._groups: list[list[int]] = []
         self._lower: dict[int, Tensor | None] = {}
@@ -75,16 +75,23 @@ class RidgeRule(WriteRule):
                     one = self.parameters.statistics({name: x[row : row + 1, :length] for name, x in float32.items()}, part)
                     found[index] = {name: Statistics(s.C[0], s.M[0]) for name, s in one.items()}
                 loss.update(zip(group, seen.loss.tolist(), strict=True))
-        self.written.chunks |= found
-        self.written.write_into(self.fast)
+        self._written.chunks |= found
+        self._written.write_into(self.fast)
         return PassReport(loss=loss, tokens=sum(len(self._ids[index]) for index in active))
 
     def state(self) -> dict[str, Tensor]:
-        return self.written.tensors()
+        return self._written.tensors()
 
     def restore(self, state: dict[str, Tensor]) -> None:
         device = self.split.model.device
-        self.written = WrittenStatistics.from_tensors({key: tensor.to(device) for key, tensor in state.items()})
+        self._written = WrittenStatistics.from_tensors({key: tensor.to(device) for key, tensor in state.items()})
+
+    @property
+    def written(self) -> WrittenStatistics:
+        return self._written
+
+    def go_on(self, written: WrittenStatistics) -> None:
+        self.restore(written.tensors())
 
     def _active_groups(self, active: Sequence[int]) -> list[list[int]]:
         wanted = set(active)

@@ -37,10 +37,15 @@ class FastWeightsConfig:
     """Suffix of the adapted modules; "auto" is the MLP's output projection (`down_proj` in Llama, `mlp.c_proj` in GPT-2)."""
     layers: Layers = "upper-half"
     """Which decoder layers are adapted; what lies below them is computed once per text and reused by every pass."""
+    segment_chunks: int | Literal["auto"] = "auto"
+    """Chunks of one document that one adapter holds; the next ones go into a further segment of the memory, and a question is routed to one
+    segment. 0: one adapter holds all; "auto" is what the protocol was measured to hold, or 0 for an untrained one."""
 
     def __post_init__(self) -> None:
         if self.rank < 1:
             raise UsageError(f"fast_weights.rank: got {self.rank}, expected a whole number from 1; 16 is the default")
+        if self.segment_chunks != "auto" and self.segment_chunks < 0:
+            raise UsageError(f'fast_weights.segment_chunks: got {self.segment_chunks}, expected "auto", 0 or a number of chunks')
 
 
 @dataclass

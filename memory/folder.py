@@ -3,39 +3,43 @@
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
 from weakref import WeakSet
 
-from safetensors.torch import load_file, save_file
-from torch import Tensor, nn
+from torch import nn
 
 from nrem.memory.atomic import replace_folder, sha256_file
 from nrem.memory.card import model_card
 from nrem.memory.errors import BaseMismatchError, MemoryFolderError, MissingFileError, SleepError, UsageError
-from nrem.memory.fast_weights import ADAPTER_CONFIG, ADAPTER_WEIGHTS, FastWeights
+from nrem.memory.fast_weights import ADAPTER_CONFIG, FastWeights
 from nrem.memory.identity import BaseIdentity, weights_sha256
 from nrem.memory.record import MemoryRecord
+from nrem.memory.segment import FILES, Segment, segment_folder
 from nrem.memory.text import CHUNKS, EvictedText
 
 MEMORY = "memory.json"
-STATISTICS = "statistics.safetensors"
 TEXT = "text"
 
 _in_use: WeakSet[nn.Module] = WeakSet()
 
 
 class Memory:
-    """A consolidation: `record` (what happened), `weights` (what was written), `text` (what was read, if kept)."""
+    """A consolidation: `record` (what happened), `segments` (what was written), `text` (what was read, if kept)."""
 
-    def __init__(self, *, record: MemoryRecord, weights: FastWeights, text: EvictedText | None, folder: Path | None = None) -> None:
-        self.record, self.weights, self.text, self.folder = record, weights, text, folder
-        self.statistics: dict[str, Tensor] = {}
-        """Additive statistics of the write, by chunk and module; empty where the rule has none."""
+    def __init__(
+        self, *, record: MemoryRecord, segments: Sequence[Segment], text: EvictedText | None, folder: Path | None = None
+    ) -> None:
+        self.record, self.segments, self.text, self.folder = record, list(segments), text, folder
         self.scratch: Any = None
         """Whatever must live as long as `text` does."""
+
+    @property
+    def weights(self) -> FastWeights:
+        """The fast weights of the first segment, as a rule the only one."""
+        return self.segments[0].weights
 
     @property
     def name(self) -> str:
@@ -46,20 +50,24 @@ class Memory:
         """Write the folder, whole or not at all; `force` replaces an older memory, and never anything else."""
         target = Path(path)
         check_target(target, force=force)
+        if forget_text and len(self.segments) > 1:
+            raise UsageError(
+                f"{target}: a memory of {len(self.segments)} segments needs its text to find the one that a question is about; "
+                "keep the text, or sleep with --set fast_weights.segment_chunks=0 to write all into one adapter"
+            )
         target.parent.mkdir(parents=True, exist_ok=True)
         made = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
         try:
             made.chmod(0o755)
-            self.weights.save(made, self.record.base.name, self.record.base.revision)
-            if self.statistics:
-                save_file({k: t.detach().cpu().contiguous() for k, t in self.statistics.items()}, made / STATISTICS)
+            for index, segment in enumerate(self.segments):
+                segment_folder(made, index).mkdir(exist_ok=True)
+                segment.save(segment_folder(made, index), self.record.base.name, self.record.base.revision)
             if self.text is not None and len(self.text) and not forget_text:
                 (made / TEXT).mkdir()
                 shutil.copyfile(self.text.path, made / TEXT / CHUNKS)
                 EvictedText(made / TEXT).save_index()
-            kept = [
-                path for path in (made / ADAPTER_CONFIG, made / ADAPTER_WEIGHTS, made / STATISTICS, made / TEXT / CHUNKS) if path.exists()
-            ]
+            folders = [segment_folder(made, index) for index in range(len(self.segments))]
+            kept = [path for path in (*(f / name for f in folders for name in FILES), made / TEXT / CHUNKS) if path.exists()]
             self.record.files = {str(path.relative_to(made)): sha256_file(path) for path in kept}
             (made / MEMORY).write_text(json.dumps(self.record.to_dict(), indent=2, sort_keys=True, ensure_ascii=False) + "\n")
             (made / "README.md").write_text(model_card(self.record, target.name), encoding="utf-8")
@@ -84,17 +92,9 @@ class Memory:
                 raise MemoryFolderError(
                     f"{folder}: {name} was changed or damaged after saving (its hash differs); restore it or sleep again"
                 )
-        try:
-            weights = FastWeights.load(folder)
-        except MemoryFolderError:
-            raise
-        except Exception as error:
-            raise MemoryFolderError(f"{folder}: {ADAPTER_WEIGHTS} cannot be read ({error}); restore it or sleep again") from error
+        segments = [Segment.load(segment_folder(folder, index)) for index in range(record.num_segments)]
         text = EvictedText(folder / TEXT) if (folder / TEXT / CHUNKS).exists() else None
-        memory = cls(record=record, weights=weights, text=text, folder=folder)
-        if STATISTICS in record.files:
-            memory.statistics = load_file(folder / STATISTICS)
-        return memory
+        return cls(record=record, segments=segments, text=text, folder=folder)
 
     def save_pretrained(self, path: str | Path, **options: Any) -> Path:
         """`save` under the name that PEFT and transformers use."""
@@ -113,9 +113,16 @@ class Memory:
                 "or sleep again with this one"
             )
 
+    def route(self, question: str) -> int:
+        """The segment that a question is about: that of the evicted chunk which a search for it finds first."""
+        if len(self.segments) == 1 or self.text is None:
+            return 0
+        hits = self.text.search(question, 1)
+        return self.record.chunks[hits[0].chunk.index].segment if hits else 0
+
     @contextmanager
-    def attached(self, model: nn.Module) -> Iterator[nn.Module]:
-        """Lend the fast weights to the model; afterwards, also after an exception, it is the base again, bit for bit."""
+    def attached(self, model: nn.Module, segment: int = 0) -> Iterator[nn.Module]:
+        """Lend a segment's fast weights to the model; afterwards, also after an exception, it is the base again, bit for bit."""
         digest = weights_sha256(model)
         if digest != self.record.base.weights_sha256:
             raise BaseMismatchError(
@@ -127,15 +134,15 @@ class Memory:
         _in_use.add(model)
         try:
             device = next(model.parameters()).device
-            with self.weights.to(device).attached(model):
+            with self.segments[segment].weights.to(device).attached(model):
                 yield model
         finally:
             _in_use.discard(model)
 
     @property
     def num_bytes(self) -> int:
-        """Size of the adapter's weights, bytes."""
-        return sum(t.numel() * t.element_size() for t in self.weights.tensors().values())
+        """Size of the adapters' weights, bytes."""
+        return sum(t.numel() * t.element_size() for segment in self.segments for t in segment.weights.tensors().values())
 
 
 def read_record(folder: Path) -> MemoryRecord:

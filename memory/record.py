@@ -39,6 +39,8 @@ class ChunkRecord:
     surprisal_median: float = 0.0
     sleep: int = -1
     """Index of the sleep that consolidated it; -1 while it waits."""
+    segment: int = 0
+    """Which of the memory's adapters holds it."""
     passes: int = 0
     exit: str = ""
     """solved | hopeless | cap | budget; empty while it waits."""
@@ -111,6 +113,10 @@ class MemoryRecord:
     @property
     def num_tokens(self) -> int:
         return sum(d.num_tokens for d in self.documents)
+
+    @property
+    def num_segments(self) -> int:
+        return 1 + max((c.segment for c in self.chunks), default=0)
 
     @property
     def num_chunks(self) -> int:

@@ -53,22 +53,27 @@ def make_sleeper(base: Base, config: Config, protocol: Protocol, fast: FastWeigh
     cost = CostModel.of(base.model)
     split = SplitModel(base.model, lowest_layer(base.model, fast.factors))
     material = StudyMaterial(protocol, config.probes, config.seed, longest_prefix=split.longest_prefix)
-    rule: WriteRule = (
-        RidgeRule(split, fast, protocol, ledger, cost)
-        if protocol.rule == "ridge"
-        else GradientRule(split, fast, material, config.rule, ledger, cost)
-    )
     unrelated = resources.files("nrem.configs").joinpath("unrelated.txt").read_text(encoding="utf-8")
     return Sleeper(
         split=split,
         fast=fast,
-        rule=rule,
+        rule=make_rule(split, config, protocol, material, fast, ledger),
         meter=RecallMeter(split, material, ledger, cost, fast.num_parameters),
         guard=Guard(base.model, protocol.plain_ids(unrelated, start=True), config.guard, ledger, cost),
         ledger=ledger,
         config=config.sleep.resolved(protocol.trained_passes),
         listener=listener,
     )
+
+
+def make_rule(
+    split: SplitModel, config: Config, protocol: Protocol, material: StudyMaterial, fast: FastWeights, ledger: Ledger
+) -> WriteRule:
+    """The protocol's write rule on these fast weights."""
+    cost = CostModel.of(split.model)
+    if protocol.rule == "ridge":
+        return RidgeRule(split, fast, protocol, ledger, cost)
+    return GradientRule(split, fast, material, config.rule, ledger, cost)
 
 
 def make_record(base: Base, config: Config, protocol: Protocol) -> MemoryRecord:

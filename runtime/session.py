@@ -29,14 +29,16 @@ from nrem.memory.errors import SleepError, UsageError
 from nrem.memory.folder import Memory
 from nrem.memory.journal import Journal
 from nrem.memory.record import ChunkRecord, DocumentRecord, SleepRecord
+from nrem.memory.segment import Segment
 from nrem.memory.text import EvictedText
 from nrem.memory.window import Window
 from nrem.runtime.answer import Answer, Answerer
 from nrem.runtime.config import Config, config_from_dict, load_config, to_dict
 from nrem.runtime.models import Base, load
-from nrem.runtime.parts import make_fast_weights, make_protocol, make_record, make_sleeper
+from nrem.runtime.parts import make_fast_weights, make_protocol, make_record
 from nrem.runtime.readers import Document, read_document
-from nrem.runtime.unfinished import Unfinished
+from nrem.runtime.segments import SegmentWriter
+from nrem.runtime.unfinished import CutOff, Unfinished
 
 
 class Session:
@@ -75,11 +77,9 @@ class Session:
         self._last_logits: Tensor | None = None
         self._scratch: Any = None
         self.memory = memory or self._new_memory(journal)
-        self.sleeper = make_sleeper(self.base, self.config, self.protocol, self.memory.weights, self.ledger, listener)
-        if memory is not None and memory.statistics:
-            self.sleeper.rule.restore(memory.statistics)
+        self.writer = SegmentWriter(self.base, self.config, self.protocol, self.memory, self.ledger, listener)
         self._unfinished = Unfinished(journal)
-        self._resume = self._unfinished.take_up(self.memory, self.base, to_dict(self.config), self.ledger, self.sleeper)
+        self._cut_off = self._unfinished.take_up(self.base, to_dict(self.config), self.ledger, self.writer)
         self._known = len(self.memory.record.chunks)
         """Chunks that an earlier session has read."""
 
@@ -134,7 +134,7 @@ class Session:
         known = chunk.index < self._known
         if evicted := self.window.push(chunk):
             self._evict(evicted)
-            if self.buffer.full:
+            if self.buffer.full or evicted[-1].index + 1 == self._cut_off.at:
                 self.sleep()
             if self.window.overlap and not known:
                 self._read(self.protocol.plain_ids(self.window.overlap))
@@ -191,37 +191,31 @@ class Session:
 
     # -- sleep ----------------------------------------------------------------------------------------------------------------
 
-    def sleep(self) -> SleepRecord:
-        """Consolidate everything in the buffer into the fast weights, and empty it."""
+    def sleep(self) -> list[SleepRecord]:
+        """Consolidate everything in the buffer into the fast weights, and empty it: one sleep for each segment that it goes to."""
         if not len(self.buffer):
             raise SleepError("sleep: the buffer is empty, nothing was evicted yet; stream a document first")
-        chunks = self.buffer.drain()
-        resume, self._resume = self._resume, None
-        result = self.sleeper.sleep(
-            len(self.memory.record.sleeps), chunks, self._replay(chunks), checkpoint=self._checkpoint, resume=resume
-        )
-        self._note_sleep(result)
-        self._unfinished.after_sleep(self.memory, self.ledger, self.sleeper)
-        records = tuple(self.memory.record.chunks[i] for i in result.record.chunks)
-        self.listener(SleepEnded(record=result.record, chunks=records))
-        return result.record
+        chunks, records = self.buffer.drain(), []
+        for run in self.writer.deal(chunks):
+            resume, self._cut_off = self._cut_off.sleep, CutOff()
+            result = self.writer.sleeper.sleep(
+                len(self.memory.record.sleeps), run, self.writer.replay(run), checkpoint=self._checkpoint, resume=resume
+            )
+            self._note_sleep(result)
+            self._unfinished.after_sleep(self.memory, self.ledger, self.writer, more=run[-1] is not chunks[-1])
+            records.append(result.record)
+            self.listener(SleepEnded(record=result.record, chunks=tuple(self.memory.record.chunks[c.index] for c in run)))
+        return records
 
     def _checkpoint(self, state: dict[str, Any], tensors: dict[str, Tensor]) -> None:
         self._unfinished.during_sleep(self.memory, self.ledger, state, tensors)
-
-    def _replay(self, chunks: Sequence[Chunk]) -> list[Chunk]:
-        """Chunks of earlier sleeps, spread evenly over them, from the evicted text."""
-        assert self.memory.text is not None
-        earlier = chunks[0].index
-        count = min(earlier, round(self.config.sleep.replay * len(chunks)))
-        shift = len(self.memory.record.sleeps)  # other chunks in every sleep
-        return [self.memory.text.get((i * earlier // count + shift) % earlier) for i in range(count)] if count else []
 
     def _note_sleep(self, result: SleepResult) -> None:
         self.memory.record.sleeps.append(result.record)
         for p in result.progress:
             record = self.memory.record.chunks[p.chunk]
-            record.sleep, record.passes, record.exit = result.record.index, p.passes, p.exit or ""
+            record.sleep, record.segment = result.record.index, self.writer.open
+            record.passes, record.exit = p.passes, p.exit or ""
             record.num_probes, record.recall_before, record.recall_after = p.num_probes, p.recall[0], p.recall[-1]
         self.memory.record.fet, self.memory.record.seconds = self.ledger.state()["fet"], self.ledger.state()["seconds"]
 
@@ -231,13 +225,19 @@ class Session:
         """Answer from the fast weights; in mid-stream the live window is in the prompt as well."""
         if not question.strip():
             raise UsageError("question: got an empty one; ask something")
-        with self.memory.attached(self.base.model):
+        with self.memory.attached(self.base.model, self.memory.route(question)):
             return self.answerer.ask(question, self.window.text)
 
     def answers(self, questions: Sequence[str]) -> list[Answer]:
-        """Answer several questions together, closed book."""
-        with self.memory.attached(self.base.model):
-            return self.answerer.ask_all(questions)
+        """Answer several questions closed book, those that go to one segment together."""
+        by_segment: dict[int, list[int]] = {}
+        for number, question in enumerate(questions):
+            by_segment.setdefault(self.memory.route(question), []).append(number)
+        found: dict[int, Answer] = {}
+        for segment, numbers in by_segment.items():
+            with self.memory.attached(self.base.model, segment):
+                found |= dict(zip(numbers, self.answerer.ask_all([questions[n] for n in numbers]), strict=True))
+        return [found[number] for number in range(len(questions))]
 
     # -- memory ---------------------------------------------------------------------------------------------------------------
 
@@ -248,16 +248,16 @@ class Session:
             self._scratch = tempfile.TemporaryDirectory(prefix="nrem-")
             text = EvictedText(Path(self._scratch.name))
         weights = make_fast_weights(self.base, self.config, self.protocol)
-        memory = Memory(record=make_record(self.base, self.config, self.protocol), weights=weights, text=text)
+        memory = Memory(record=make_record(self.base, self.config, self.protocol), segments=[Segment(weights)], text=text)
         memory.scratch = self._scratch  # the text lives as long as the memory
         return memory
 
     def _finish(self) -> None:
         """Keep what the rule needs to go on later, and a question with the answer that the memory gives now, for anyone to check."""
-        self.memory.statistics = self.sleeper.rule.keepsake()
+        self.writer.seal()
         assert self.memory.text is not None
         for chunk in self.memory.text:
-            if probes := self.sleeper.meter.material.held_out_probes(chunk):
+            if probes := self.writer.sleeper.meter.material.held_out_probes(chunk):
                 question = probes[0].question
                 self.memory.record.canary = {"question": question, "answer": self.answer(question).answer}
                 return

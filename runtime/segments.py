@@ -1,0 +1,94 @@
+"""The segments of a memory as they are written, one after the other: what one adapter holds is limited, so a long document gets several.
+
+Only the last segment is open. Chunks are dealt out in reading order, as many to a segment as the protocol was measured to hold, and a
+segment holds chunks of one document only. Knows nothing about windows, buffers or questions.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from itertools import takewhile
+
+from torch import Tensor
+
+from nrem.consolidation.budget import Ledger
+from nrem.consolidation.events import Listener
+from nrem.consolidation.protocol import Protocol
+from nrem.consolidation.sleep import Sleeper
+from nrem.memory.chunk import Chunk
+from nrem.memory.folder import Memory
+from nrem.memory.segment import Segment
+from nrem.runtime.config import Config
+from nrem.runtime.models import Base
+from nrem.runtime.parts import make_fast_weights, make_rule, make_sleeper
+
+
+class SegmentWriter:
+    """Holds the sleeper of the open segment, and opens the next one when it is full."""
+
+    def __init__(self, base: Base, config: Config, protocol: Protocol, memory: Memory, ledger: Ledger, listener: Listener) -> None:
+        self.base, self.config, self.protocol, self.memory, self.ledger = base, config, protocol, memory, ledger
+        capacity = config.fast_weights.segment_chunks
+        self.capacity = protocol.segment_chunks if capacity == "auto" else capacity
+        self.sleeper: Sleeper = make_sleeper(base, config, protocol, memory.segments[-1].weights, ledger, listener)
+        if (written := memory.segments[-1].written) is not None:
+            self.sleeper.rule.go_on(written)
+
+    @property
+    def open(self) -> int:
+        """Index of the open segment."""
+        return len(self.memory.segments) - 1
+
+    def deal(self, chunks: Sequence[Chunk]) -> Iterator[list[Chunk]]:
+        """Runs of the chunks, each to be slept on in the segment that is open when the run is handed out."""
+        rest = list(chunks)
+        while rest:
+            if not self._room(rest[0]):
+                self._open_next()
+            run = self._of_one_document(rest) if self.capacity else rest
+            run = run[: self._room(rest[0])]
+            yield run
+            rest = rest[len(run) :]
+
+    def replay(self, run: Sequence[Chunk]) -> list[Chunk]:
+        """Chunks that the open segment holds from earlier sleeps, spread evenly over them, from the evicted text."""
+        assert self.memory.text is not None
+        held = [c.index for c in self.memory.record.chunks if c.sleep >= 0 and c.segment == self.open]
+        count = min(len(held), round(self.config.sleep.replay * len(run)))
+        shift = len(self.memory.record.sleeps)  # other chunks in every sleep
+        return [self.memory.text.get(held[(i * len(held) // count + shift) % len(held)]) for i in range(count)]
+
+    def reopen(self, sealed: Sequence[Segment], fast: dict[str, Tensor], rule: dict[str, Tensor]) -> None:
+        """Go back to where the open segment stood behind these sealed ones."""
+        self.memory.segments[:] = sealed
+        self._begin()
+        if fast:
+            self.sleeper.fast.restore(fast)
+            self.sleeper.rule.restore(rule)
+
+    def seal(self) -> Segment:
+        """Give the open segment what it must keep to be changed later."""
+        segment = self.memory.segments[-1]
+        segment.written = self.sleeper.rule.written
+        return segment
+
+    @staticmethod
+    def _of_one_document(chunks: Sequence[Chunk]) -> list[Chunk]:
+        return list(takewhile(lambda chunk: chunk.document == chunks[0].document, chunks))
+
+    def _room(self, chunk: Chunk) -> int:
+        """How many more chunks the open segment takes, of this chunk's document."""
+        held = [c for c in self.memory.record.chunks if c.sleep >= 0 and c.segment == self.open]
+        if not self.capacity:
+            return len(self.memory.record.chunks)
+        return 0 if held and held[-1].document != chunk.document else max(0, self.capacity - len(held))
+
+    def _open_next(self) -> None:
+        self.seal()
+        self._begin()
+
+    def _begin(self) -> None:
+        fast = make_fast_weights(self.base, self.config, self.protocol)
+        self.memory.segments.append(Segment(fast))
+        material = self.sleeper.meter.material
+        rule = make_rule(self.sleeper.split, self.config, self.protocol, material, fast, self.ledger)
+        self.sleeper = replace(self.sleeper, fast=fast, rule=rule)
