@@ -34,21 +34,20 @@ class Journal:
         return cls(folder)
 
     def append(self, event: dict[str, Any]) -> None:
-        """Write one line through to the disk."""
-        with (self.folder / EVENTS).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(event, ensure_ascii=False) + "\n")
+        """Write one line through to the disk, behind the last whole one."""
+        path = self.folder / EVENTS
+        with path.open("r+b" if path.exists() else "w+b") as file:
+            file.truncate(file.read().rfind(b"\n") + 1)
+            file.seek(0, os.SEEK_END)
+            file.write(json.dumps(event, ensure_ascii=False).encode() + b"\n")
             file.flush()
             os.fsync(file.fileno())
 
     def events(self) -> list[dict[str, Any]]:
         """All whole lines; a torn last one is left out."""
-        path, out = self.folder / EVENTS, []
-        for line in path.read_text(encoding="utf-8").splitlines() if path.exists() else []:
-            try:
-                out.append(json.loads(line))
-            except ValueError:
-                break
-        return out
+        path = self.folder / EVENTS
+        lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
+        return [json.loads(line) for line in lines]
 
     def checkpoint(self, state: dict[str, Any], tensors: dict[str, Tensor]) -> None:
         """Replace the last checkpoint."""
