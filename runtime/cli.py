@@ -1,0 +1,249 @@
+"""The command line: commands, flags, exit codes. What a command does is in the file that it imports when it runs, so that help stays light.
+
+Results go to stdout, everything else to stderr. Exit code 2 for wrong usage, 1 for failure, each with one sentence; `NREM_DEBUG=1` shows
+the traceback.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+from typing import Annotated, Any, Optional
+
+import typer
+
+from nrem.runtime.quiet import debugging, quiet
+
+app = typer.Typer(
+    name="nrem",
+    help="Let a language model sleep on what it read: documents in, LoRA fast weights out, answers without the document.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+MemoryArgument = Annotated[Path, typer.Argument(metavar="MEMORY", help="A memory's folder.", show_default=False)]
+ModelOption = Annotated[
+    Optional[str],  # noqa: UP045 - read by typer
+    typer.Option("--model", metavar="M", help="smollm2-135m, a Hugging Face id, a folder or a .gguf file.", show_default=False),
+]
+ConfigOption = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--config", metavar="F", help="A preset (default, fast, thorough, gpu-4bit) or a TOML file.", show_default=False),
+]
+SetOption = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Option("--set", metavar="A.B=C", help="Set one key of the configuration; may be given often.", show_default=False),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
+
+
+@app.callback()
+def root(
+    version: Annotated[bool, typer.Option("--version", help="Print the version.", is_eager=True, callback=lambda on: _version(on))] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def sleep(
+    documents: Annotated[
+        list[str], typer.Argument(metavar="DOC...", help="Text or Markdown files; - is standard input.", show_default=False)
+    ],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="MEMORY", help="The folder to make.", show_default=False)],
+    passes: Annotated[
+        Optional[int],  # noqa: UP045
+        typer.Option("--passes", metavar="N", min=0, help="The same number of passes for every chunk.", show_default=False),
+    ] = None,
+    budget: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--budget", metavar="B", help="Cap on all that is computed: 400kFET, 1.5M or 90s.", show_default=False),
+    ] = None,
+    model: ModelOption = None,
+    config: ConfigOption = None,
+    settings: SetOption = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run of the same documents that was cut off.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an older memory, or an unfinished run.")] = False,
+    forget_text: Annotated[bool, typer.Option("--forget-text", help="Do not keep the evicted text.")] = False,
+    as_json: JsonOption = False,
+    be_quiet: QuietOption = False,
+) -> None:
+    """Read documents, sleep on them, save the memory."""
+    from nrem.runtime.config import load_config
+    from nrem.runtime.progress import Progress
+    from nrem.runtime.report import sleep_report, summary
+    from nrem.runtime.sleep_job import SleepJob, run_sleep
+
+    job = SleepJob(documents=tuple(documents), out=out, resume=resume, force=force, forget_text=forget_text)
+    resolved = load_config(config, [*_model(model), *_passes(passes), *_budget(budget), *(settings or [])])
+    progress = Progress(quiet=be_quiet)
+    try:
+        memory = run_sleep(job, resolved, listener=progress, tell=progress.note)
+    finally:
+        progress.close()
+    if as_json:
+        _print_json(summary(memory.record, out))
+    else:
+        print(sleep_report(memory.record, out))
+
+
+@app.command()
+def ask(
+    memory: MemoryArgument,
+    questions: Annotated[
+        list[str], typer.Argument(metavar="QUESTION...", help="- reads one a line from standard input.", show_default=False)
+    ],
+    model: ModelOption = None,
+    settings: SetOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Answer questions from a memory, no document in the prompt; one answer a line."""
+    from nrem.runtime.wake import ask_each, open_session
+
+    session = open_session(memory, [*_model(model), *(settings or [])])
+    for answer in ask_each(session, _each_question(questions)):
+        if as_json:
+            _print_json(answer.to_dict())
+        else:
+            print(" ".join(answer.answer.split()), flush=True)
+
+
+@app.command()
+def chat(memory: MemoryArgument, model: ModelOption = None, settings: SetOption = None) -> None:
+    """Ask a memory one question after the other; exit or Ctrl-D ends."""
+    from nrem.runtime.wake import chat, open_session
+
+    chat(open_session(memory, [*_model(model), *(settings or [])]))
+
+
+@app.command("ls")
+def list_(
+    folder: Annotated[Optional[Path], typer.Argument(metavar="[DIR]", help="Default: memories.", show_default=False)] = None,  # noqa: UP045
+    as_json: JsonOption = False,
+) -> None:
+    """List the memories in a folder; with --json one object a line."""
+    from nrem.memory.library import list_memories
+    from nrem.runtime.report import console, library_table, summary
+
+    entries = [] if folder is None and not Path("memories").exists() else list_memories(folder or Path("memories"))
+    if as_json:
+        for entry in entries:
+            found = summary(entry.record, entry.folder) if entry.record else {"memory": str(entry.folder)}
+            _print_json(found | {"bytes": entry.num_bytes, "problem": entry.problem})
+    elif entries:
+        console().print(library_table(entries))
+    else:
+        print(f"no memories in {folder or 'memories'}; `nrem sleep DOC -o memories/NAME` makes one", file=sys.stderr)
+
+
+@app.command()
+def show(memory: MemoryArgument, as_json: JsonOption = False) -> None:
+    """Show what a memory was made from and how: documents, sleeps, chunks, costs."""
+    from nrem.memory.folder import read_record
+    from nrem.runtime.report import memory_report, memory_to_dict
+
+    record = read_record(memory)
+    if as_json:
+        _print_json(memory_to_dict(record, memory))
+    else:
+        memory_report(record, memory)
+
+
+@app.command()
+def verify(memory: MemoryArgument, model: ModelOption = None, as_json: JsonOption = False) -> None:
+    """Check a memory: files, tensors, base model, the same logits from PEFT, the recorded answer."""
+    from nrem.runtime.report import check_report
+    from nrem.runtime.verify import verify_memory
+
+    checks = list(verify_memory(memory, _model(model)))
+    if as_json:
+        _print_json({"memory": str(memory), "ok": all(c.ok for c in checks), "checks": [c.to_dict() for c in checks]})
+    else:
+        check_report(checks)
+    if failed := [c for c in checks if not c.ok]:
+        _fail(f"{memory}: {failed[0].name}: {failed[0].found}")
+
+
+@app.command("rm")
+def remove(
+    memories: Annotated[list[Path], typer.Argument(metavar="MEMORY...", help="Folders of memories.", show_default=False)],
+    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
+) -> None:
+    """Delete memories; never anything else."""
+    from nrem.memory.library import check_deletable, delete_memory
+
+    for memory in memories:
+        check_deletable(memory)
+    for memory in memories:
+        if yes or typer.confirm(f"delete {memory}?", err=True):
+            delete_memory(memory)
+            print(f"deleted {memory}", file=sys.stderr)
+
+
+def main(argv: Sequence[str] | None = None) -> None:
+    """Run a command and exit; the only place where errors become sentences and exit codes."""
+    from nrem.memory.errors import NremError, UsageError
+
+    quiet()
+    try:
+        code = app(args=list(sys.argv[1:] if argv is None else argv), prog_name="nrem", standalone_mode=False)
+        sys.stdout.flush()
+    except NremError as error:
+        _fail(str(error), 2 if isinstance(error, UsageError) else 1)
+    except (KeyboardInterrupt, typer.Abort):
+        _fail("interrupted", 130)
+    except BrokenPipeError:  # the reader of our output has gone, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(1)
+    except Exception as error:
+        if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # typer's own, under several names over its versions
+            _fail(f"{error.format_message()} `nrem --help` lists commands and flags.", error.exit_code)
+        if debugging():
+            raise
+        text = " ".join(str(error).split())
+        _fail(f"unexpected {type(error).__name__}: {text[:500]}; NREM_DEBUG=1 shows where", 1)
+    sys.exit(code if isinstance(code, int) else 0)
+
+
+def _fail(sentence: str, code: int = 1) -> None:
+    if debugging() and sys.exc_info()[0] is not None:
+        raise  # the error at hand, with its traceback
+    print(f"nrem: {sentence}", file=sys.stderr)
+    sys.exit(code)
+
+
+def _version(wanted: bool) -> None:
+    if wanted:
+        from nrem import __version__
+
+        print(f"nrem {__version__}")
+        raise typer.Exit
+
+
+def _print_json(values: Any) -> None:
+    print(json.dumps(values, ensure_ascii=False), flush=True)
+
+
+def _each_question(questions: Sequence[str]) -> Iterable[str]:
+    for question in questions:
+        yield from sys.stdin if question == "-" else [question]
+
+
+def _model(name: str | None) -> list[str]:
+    return [] if name is None else [f"model.name={json.dumps(name)}"]
+
+
+def _passes(count: int | None) -> list[str]:
+    return [] if count is None else [f"sleep.passes={count}", "sleep.allocator=uniform"]
+
+
+def _budget(text: str | None) -> list[str]:
+    if text is None:
+        return []
+    from nrem.consolidation.budget import parse_budget
+
+    budget = parse_budget(text)
+    return [f"sleep.budget_fet={budget.fet}", f"sleep.budget_seconds={budget.seconds}"]

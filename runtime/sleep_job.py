@@ -1,0 +1,97 @@
+"""The job of `nrem sleep`: documents in, a saved memory out, and nothing lost when it is killed on the way.
+
+The journal lies beside the target, in `MEMORY.unfinished`, from the first token until the memory is saved. Knows nothing about terminals.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from nrem.consolidation.events import Listener
+from nrem.memory.errors import UsageError
+from nrem.memory.folder import MEMORY, Memory, check_target, read_record
+from nrem.memory.journal import RESUME, Journal
+from nrem.memory.library import check_is_unfinished
+from nrem.runtime.config import Config
+from nrem.runtime.readers import Document, read_document
+from nrem.runtime.session import Session
+from nrem.runtime.wake import load_base
+
+
+@dataclass(frozen=True, kw_only=True)
+class SleepJob:
+    """What to read, where to put it, and what to do with what is there."""
+
+    documents: tuple[str, ...]
+    """File names; `-` is standard input."""
+    out: Path
+    resume: bool = False
+    """Go on with an unfinished run of the same documents."""
+    force: bool = False
+    """Replace an older memory; without `resume` also throw away an unfinished run."""
+    forget_text: bool = False
+    """Do not keep the evicted text in the memory."""
+
+    @property
+    def unfinished(self) -> Path:
+        """The journal's folder."""
+        return self.out.with_name(f"{self.out.name}.unfinished")
+
+
+def run_sleep(job: SleepJob, config: Config, *, listener: Listener, tell: Callable[[str], None]) -> Memory:
+    """Read, sleep, save. Everything that can be refused is refused before the model is loaded."""
+    if job.resume and (done := _finished(job)):
+        tell(f"{job.out}: nothing is unfinished, the memory is there already")
+        return done
+    check_target(job.out, force=job.force)
+    if job.unfinished.exists():
+        check_is_unfinished(job.unfinished)
+        if not (job.resume or job.force):
+            raise UsageError(f"{job.unfinished}: an unfinished sleep is there; go on with --resume, or start again with --force")
+    documents = [_open(name) for name in _each_once(job.documents)]
+    tell(f"loading {config.model.name}")
+    base = load_base(config)
+    journal = Journal.open(job.unfinished, anew=not job.resume)
+    try:
+        session = Session(base=base, config=config, listener=listener, journal=journal)
+        for document in documents[:-1]:
+            session.stream(document, finish=False)
+        memory = session.stream(documents[-1])
+        memory.save(job.out, force=job.force, forget_text=job.forget_text)
+    except BaseException as error:
+        if not (journal.folder / RESUME).exists():
+            journal.remove()
+        elif isinstance(error, KeyboardInterrupt):
+            tell(f"interrupted; the same command with --resume goes on from the last checkpoint in {job.unfinished}")
+        raise
+    journal.remove()
+    return memory
+
+
+def _finished(job: SleepJob) -> Memory | None:
+    """The memory of a run that has nothing left to do but, perhaps, to remove its journal."""
+    if not (job.out / MEMORY).exists():
+        return None
+    if job.unfinished.exists():
+        journal = Journal(job.unfinished)
+        latest = journal.latest()
+        if latest is None or latest[0]["record"]["created"] != read_record(job.out).created:
+            return None  # an older memory, which the unfinished run was to replace
+        journal.remove()
+    return Memory.load(job.out)
+
+
+def _each_once(names: tuple[str, ...]) -> tuple[str, ...]:
+    if names.count("-") > 1:
+        raise UsageError("-: standard input can be read once only; name it once")
+    return names
+
+
+def _open(name: str) -> Document:
+    """A document whose beginning is known to be text, so that an empty or binary file is refused at once."""
+    document = read_document(name)
+    if name != "-":
+        for piece in document.pieces():
+            if piece.strip():
+                break
+    return document
