@@ -20,6 +20,9 @@ from nrem.consolidation.split_model import cache_argument
 from nrem.memory.errors import UsageError
 from nrem.runtime.models import Base
 
+SHORT_TEXT = 512
+"""Tokens up to which a text is read again with every question: decoding together saves more than reading once."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class AnswerConfig:
@@ -64,15 +67,16 @@ class Answerer:
         return self._decode([question], self._fit(context))[0]
 
     def ask_all(self, questions: Sequence[str], context: str = "") -> list[Answer]:
-        """Answer many questions: batched closed book, or one after the other over one reading of the text.
+        """Answer many questions: batched closed book or over a short text, one after the other over one reading of a long one.
 
         Seconds are the mean over what was decoded together; FET are charged as if each question read the text itself.
         """
-        if context:
-            return [self._decode_after(question, self._fit(context)) for question in questions]
+        fitted = self._fit(context)
+        if len(fitted) > SHORT_TEXT:
+            return [self._decode_after(question, fitted) for question in questions]
         size = self.config.batch_size
         groups = (questions[i : i + size] for i in range(0, len(questions), size))
-        return [answer for group in groups for answer in self._decode(group, [])]
+        return [answer for group in groups for answer in self._decode(group, fitted)]
 
     @torch.no_grad()
     def nll(self, pairs: Sequence[tuple[str, str]], context: str = "") -> list[float]:

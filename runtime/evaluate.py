@@ -6,7 +6,6 @@ The floor has what every other arm has but the text: with a trained protocol its
 """
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from importlib import resources
 from statistics import fmean
@@ -23,7 +22,7 @@ from nrem.runtime.readers import Document
 from nrem.runtime.scores import RULES, Score, score
 from nrem.runtime.session import Session
 
-__all__ = ["ARMS", "Evaluation", "Outcome", "Question", "ask", "evaluate_memory", "read_questions", "recovery", "summary"]
+__all__ = ["ARMS", "Evaluation", "Outcome", "Question", "ask", "ask_memory", "evaluate_memory", "read_questions", "recovery", "summary"]
 
 ARMS = ("floor", "wrong", "memory", "context")
 
@@ -87,6 +86,17 @@ def ask(answerer: Answerer, questions: Sequence[Question], context: str = "") ->
     return [Outcome(q, a, nll, score(q.question, a.answer, q.answers, q.dataset)) for q, a, nll in found]
 
 
+def ask_memory(base: Base, answerer: Answerer, memory: Memory, questions: Sequence[Question]) -> list[Outcome]:
+    """Ask everything of a memory, closed book; each question goes to the segment that a search routes it to."""
+    segments = [memory.route(q.question) for q in questions]
+    found: dict[int, Outcome] = {}
+    for segment in sorted(set(segments)):
+        numbers = [n for n, s in enumerate(segments) if s == segment]
+        with memory.attached(base.model, segment):
+            found |= zip(numbers, ask(answerer, [questions[n] for n in numbers]), strict=True)
+    return [found[n] for n in range(len(questions))]
+
+
 def evaluate_memory(
     base: Base,
     memory: Memory,
@@ -110,19 +120,14 @@ def evaluate_memory(
     context = _context(memory, context_text) if "context" in arms else ""
     if "wrong" in arms and wrong is None:
         wrong = sleep_on_other_document(base, config)
-
-    def attached(arm: str) -> AbstractContextManager[Any]:
-        if arm == "memory":
-            return memory.attached(base.model)
-        if arm == "wrong":
-            assert wrong is not None
-            return wrong.attached(base.model)
-        return make_fast_weights(base, config, protocol).attached(base.model)
-
+    memories = {"memory": memory, "wrong": wrong}
     out = {}
     for arm in arms:
-        with attached(arm):
-            out[arm] = ask(answerer, questions, context if arm == "context" else "")
+        if written := memories.get(arm):
+            out[arm] = ask_memory(base, answerer, written, questions)
+        else:
+            with make_fast_weights(base, config, protocol).attached(base.model):
+                out[arm] = ask(answerer, questions, context if arm == "context" else "")
     return Evaluation(out)
 
 
