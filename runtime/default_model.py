@@ -38,7 +38,7 @@ def default_model_folder() -> Path:
     """A transformers folder with the default model; made on first use."""
     folder = cache_folder() / REVISION
     if folder.exists():
-        if problem := _damage(folder):
+        if problem := damage(folder):
             warnings.warn(f"nrem: the cached default model {folder} is damaged ({problem}) and is made again", stacklevel=2)
         else:
             return folder
@@ -54,7 +54,8 @@ def default_model_folder() -> Path:
     return folder
 
 
-def _damage(folder: Path) -> str:
+def damage(folder: Path) -> str:
+    """What is wrong with a cached model, in words; empty where nothing is."""
     try:
         files = json.loads((folder / MANIFEST).read_text())
         wrong = [name for name, digest in files.items() if sha256_file(folder / name) != digest]
