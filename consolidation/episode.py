@@ -51,7 +51,7 @@ class Bench:
         for number in range(passes):
             through = nullcontext() if self.order == 2 and number else torch.no_grad()
             with through, lent(self.split.model, self.parameters, fast):
-                seen = observe(self.split, texts, lower, self.parameters.names)
+                seen = observe(self.split, texts, lower, self.parameters.names, self.parameters.error_vocabulary)
             last = number == passes - 1
             with nullcontext() if last or self.order == 2 else torch.no_grad():
                 found = self.parameters.statistics(seen.inputs, seen.seen)

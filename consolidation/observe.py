@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from nrem.consolidation.ridge import Seen
 from nrem.consolidation.split_model import SplitModel
 
-HEAD_BLOCK = 256
+HEAD_BLOCK = 512
 """Tokens whose probabilities over the vocabulary are held at once."""
 
 
@@ -43,30 +43,41 @@ class Observation(NamedTuple):
     """Mean next-token loss, nats per token, of each text."""
 
 
-def observe(split: SplitModel, texts: Texts, lower: Tensor | None, names: Sequence[str]) -> Observation:
-    """Read the texts once, from their activations below the cut."""
+def observe(split: SplitModel, texts: Texts, lower: Tensor | None, names: Sequence[str], vocabulary: int = 0) -> Observation:
+    """Read the texts once, from their activations below the cut; `vocabulary` as in `prediction_error`."""
     with _inputs_of(split.model, names) as inputs:
         hidden = split.hidden(texts.ids, texts.mask, lower)
     valid = torch.cat([texts.mask[:, 1:], torch.zeros_like(texts.mask[:, :1])], 1).float()
-    error, loss = prediction_error(split.model.get_output_embeddings(), hidden, texts.ids.roll(-1, 1), valid.bool())
+    error, loss = prediction_error(split.model.get_output_embeddings(), hidden, texts.ids.roll(-1, 1), valid.bool(), vocabulary)
     unit = nn.functional.rms_norm(hidden.float(), hidden.shape[-1:])
     mean_loss = (loss * valid).sum(1) / valid.sum(1).clamp_min(1)
     return Observation(inputs, Seen(unit, error, valid), mean_loss)
 
 
 def prediction_error(
-    head: Any, hidden: Float[Tensor, "batch token d"], targets: Int[Tensor, "batch token"], valid: Bool[Tensor, "batch token"]
+    head: Any,
+    hidden: Float[Tensor, "batch token d"],
+    targets: Int[Tensor, "batch token"],
+    valid: Bool[Tensor, "batch token"],
+    vocabulary: int = 0,
 ) -> tuple[Float[Tensor, "batch token d"], Float[Tensor, "batch token"]]:
     """E[x] - sum_j p(j) E[j] at every valid token, in units of the embeddings' root mean square, and the loss -log p(x); 0 elsewhere.
 
-    Exact for heads that are one matrix (with or without a bias); a soft cap on the logits is not differentiated.
+    p is over the first `vocabulary` tokens and x itself (0: over all). Tokenizers number tokens by frequency, and most of what the whole
+    vocabulary costs, as much as the upper layers, would be spent on tokens that are almost never expected. Exact for heads that are one
+    matrix (with or without a bias); a soft cap on the logits is not differentiated.
     """
     E, goal, scale = head.weight, targets[valid], _root_mean_square(head)
+    size = min(vocabulary or len(E), len(E))
+    likely, bias = E[:size], head.bias[:size] if head.bias is not None else None
     errors, losses = [], []
-    for block, x in zip(hidden[valid].split(HEAD_BLOCK), goal.split(HEAD_BLOCK), strict=True):
-        p = torch.softmax(head(block), -1)
-        errors.append((E[x] - p @ E).float() / scale)
-        losses.append(-p.gather(1, x[:, None])[:, 0].float().clamp_min(1e-9).log())
+    for h, x in zip(hidden[valid].split(HEAD_BLOCK), goal.split(HEAD_BLOCK), strict=True):
+        own = (h * E[x]).sum(-1, keepdim=True) + (head.bias[x][:, None] if bias is not None else 0)
+        logits = torch.cat([nn.functional.linear(h, likely, bias), own.masked_fill(x[:, None] < size, -torch.inf)], -1)
+        p = torch.softmax(logits, -1)
+        expected = p[:, :size] @ likely + p[:, size:] * E[x]
+        errors.append((E[x] - expected).float() / scale)
+        losses.append(-p.gather(1, x[:, None].clamp_max(size))[:, 0].float().clamp_min(1e-9).log())
     error = torch.zeros(hidden.shape, device=hidden.device).masked_scatter(valid[..., None], torch.cat(errors))
     return error, torch.zeros(targets.shape, device=hidden.device).masked_scatter(valid, torch.cat(losses))
 

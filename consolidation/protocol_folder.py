@@ -67,8 +67,9 @@ def save_protocol(folder: Path, protocol: Protocol, base: BaseIdentity, about: M
         "base": base.to_dict(),
         "rank": protocol.ridge.rank,
         "reader_rank": protocol.ridge.reader_rank,
-        "modules": {name: [site.A.shape[1], len(site.W1)] for name, site in protocol.ridge.items()},
-        "d_model": protocol.ridge.items()[0][1].W1.shape[1],
+        "error_vocabulary": protocol.ridge.error_vocabulary,
+        "modules": {name: [site.A.shape[1], len(site.W2)] for name, site in protocol.ridge.items()},
+        "d_model": protocol.ridge.items()[0][1].W2.shape[1],
         "files": {path.name: sha256_file(path) for path in sorted(made.glob("*.safetensors"))},
         "about": dict(about),
     }
@@ -86,7 +87,7 @@ def load_protocol(folder: Path, tokenizer: Any, base: BaseIdentity, device: torc
             f"{folder}: this protocol was trained on {theirs.short()}, got {base.short()} ({problem}): load that model, or train a new one"
         )
     shapes = {name: (int(i), int(o)) for name, (i, o) in values["modules"].items()}
-    ridge = RidgeParameters(shapes, values["d_model"], values["rank"], values["reader_rank"])
+    ridge = RidgeParameters(shapes, values["d_model"], values["rank"], values["reader_rank"], values["error_vocabulary"])
     load_parameters(folder, ridge)
     return Protocol(
         tokenizer,

@@ -29,6 +29,8 @@ from nrem.memory.statistics import Statistics, WrittenStatistics, solve
 
 REACH = 16
 """Tokens before and behind whose keys an error can be written under."""
+HIDDEN_RANK = 64
+"""Rank of W1: the errors carry most of what is written, so the hidden states get the smaller matrix."""
 
 
 @dataclass(frozen=True)
@@ -51,7 +53,9 @@ class RidgeSite(nn.Module):
 
         self.reader_A, self.reader_B = normal(reader_rank, 1.0), nn.Parameter(torch.zeros(d_out, reader_rank))
         self.A = normal(rank, 4.0)
-        self.W1 = nn.Parameter(torch.zeros(d_out, d_model))
+        scale = 1 / math.sqrt(d_model)
+        self.W1_in = nn.Parameter(torch.randn(HIDDEN_RANK, d_model, generator=generator) * scale)  # W1 = W1_out W1_in, zero at first
+        self.W1_out = nn.Parameter(torch.zeros(d_out, HIDDEN_RANK))
         self.W2 = nn.Parameter(torch.eye(d_out, d_model))  # the error is the value to begin with: random values learned almost nothing
         away = torch.arange(-REACH, REACH + 1).abs()
         self.taps = nn.Parameter(torch.where(away == 0, 1.0, 0.1 * torch.exp(-away / 4)))
@@ -73,7 +77,7 @@ class RidgeSite(nn.Module):
         C = einsum(weighted, keys, "b t r, b t s -> b r s")
         P = einsum(seen.hidden, weighted, "b t d, b t r -> b d r")
         Q = einsum(seen.error, self._spread(weighted), "b t d, b t r -> b d r")
-        return Statistics(C, self.W1 @ P + self.W2 @ Q)
+        return Statistics(C, self.W1_out @ (self.W1_in @ P) + self.W2 @ Q)
 
     def _spread(self, weighted: Float[Tensor, "batch token rank"]) -> Float[Tensor, "batch token rank"]:
         """At each token, the keys of its neighbours under which its error is written."""
@@ -94,10 +98,18 @@ class RidgeParameters(nn.Module):
     """The sites of one base model, by the adapted module's full name."""
 
     def __init__(
-        self, shapes: dict[str, tuple[int, int]], d_model: int, rank: int, reader_rank: int, generator: torch.Generator | None = None
+        self,
+        shapes: dict[str, tuple[int, int]],
+        d_model: int,
+        rank: int,
+        reader_rank: int,
+        error_vocabulary: int = 0,
+        generator: torch.Generator | None = None,
     ):
         super().__init__()
         self.rank, self.reader_rank = rank, reader_rank
+        self.error_vocabulary = error_vocabulary
+        """Tokens over which expectations run when the error is taken; 0 for all."""
         self.names = list(shapes)
         self._sites = nn.ModuleList(RidgeSite(i, o, d_model, rank, reader_rank, generator) for i, o in shapes.values())
 

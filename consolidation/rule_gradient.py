@@ -19,6 +19,7 @@ from typing import Literal
 import torch
 import torch.nn.functional as F
 from torch import Tensor
+from transformers.pytorch_utils import Conv1D
 
 from nrem.consolidation.budget import CostModel, Ledger
 from nrem.consolidation.items import Batch, Item, Size, collate, pack, with_lower
@@ -73,6 +74,7 @@ class GradientRule(WriteRule):
         self.ledger, self.cost = ledger, cost
         self._tensors = list(fast.tensors().values())
         self._adapter_weights = sum(t.numel() for t in self._tensors)
+        self._layers_back = cost.num_layers - split.cut - int(_ends_layer(split, fast))
         self._mean = [torch.zeros_like(t) for t in self._tensors]
         self._square = [torch.zeros_like(t) for t in self._tensors]
         self._passes = 0  # of this memory, over all its sleeps: phrasings go on where they stopped
@@ -213,5 +215,12 @@ class GradientRule(WriteRule):
         size, upper = Size.of(group), self.cost.num_layers - self.split.cut
         forward = size.forward_fet(self.cost, layers=upper, head=True) + self.cost.adapter(size.tokens, self._adapter_weights)
         return forward + self.cost.backward(
-            size.tokens, size.context, layers=upper, head_tokens=size.targets, adapter_weights=self._adapter_weights
+            size.tokens, size.context, layers=self._layers_back, head_tokens=size.targets, adapter_weights=self._adapter_weights
         )
+
+
+def _ends_layer(split: SplitModel, fast: FastWeights) -> bool:
+    """Whether the lowest layer's fast weights stand at its end, so that gradients need not go back through any of it."""
+    adapted = {split.model.get_submodule(name) for name in fast.factors}
+    linear = [m for m in split.layers[split.cut].modules() if isinstance(m, Conv1D) or hasattr(m, "in_features")]
+    return not adapted.intersection(linear[:-1])

@@ -67,7 +67,7 @@ class RidgeRule(WriteRule):
         for group in self._active_groups(active):
             texts, lower = self._texts(group), self._lower_of(group)
             with self.ledger.debit("passes", self._fet(group)):
-                seen = observe(self.split, texts, lower, self.parameters.names)
+                seen = observe(self.split, texts, lower, self.parameters.names, self.parameters.error_vocabulary)
                 float32 = {name: x.float() for name, x in seen.inputs.items()}
                 for row, index in enumerate(group):  # one by one: a chunk's statistics must not depend on its neighbours' padding
                     length = len(self._ids[index])
@@ -115,14 +115,20 @@ class RidgeRule(WriteRule):
         width = max(len(self._ids[i]) for i in group)
         return self.cost.forward(width * len(group), width / 2, layers=self.split.cut, head_tokens=0)
 
+    @property
+    def _share_of_head(self) -> float:
+        """Share of the output head that the error is taken over."""
+        size = len(self.split.model.get_output_embeddings().weight)
+        return min(self.parameters.error_vocabulary or size, size) / size
+
     def _fet(self, group: Sequence[int]) -> float:
         """The upper layers, the head forward and once more for the expected embedding, the adapter, and the sums of the statistics."""
         width = max(len(self._ids[i]) for i in group)
         tokens, read = width * len(group), sum(len(self._ids[i]) for i in group)
         upper = self.cost.num_layers - self.split.cut
-        fet = self.cost.forward(tokens, width / 2, layers=upper, head_tokens=2 * read)
+        fet = self.cost.forward(tokens, width / 2, layers=upper, head_tokens=2 * read * self._share_of_head)
         sums = 0.0
         for _, site in self.parameters.items():
-            d_out, d = site.W1.shape
+            d_out, d = site.W2.shape
             sums += read * (2 * site.A.numel() + 2 * site.rank**2 + 4 * d * site.rank) + len(group) * 4 * d_out * d * site.rank
         return fet + self.cost.adapter(tokens, self.fast.num_parameters) + sums / self.cost.flops_per_fet

@@ -27,6 +27,8 @@ class TrainConfig:
     """Rank of the written part."""
     reader_rank: int = 16
     """Rank of the static reader; rank + reader_rank should be one that engines accept: 16, 32, 64, 128."""
+    error_vocabulary: int = 8192
+    """Most frequent tokens over which expectations run when a pass takes the prediction error; 0 for all."""
     target: str = "auto"
     """Suffix of the adapted modules; "auto" is the MLP's output projection."""
     layers: Layers = "upper-half"
@@ -39,7 +41,7 @@ class TrainConfig:
     """Passages read in a step."""
     chunks_together: tuple[int, ...] = (1, 1, 2, 4, 8)
     """How many of them are written into one memory; drawn anew at every step."""
-    questions_per_chunk: int = 3
+    questions_per_chunk: int = 4
     """Questions asked for every passage."""
     max_chunk_tokens: int = 288
     """Longer passages are left out."""
@@ -49,9 +51,9 @@ class TrainConfig:
     """Every so many steps the passage is put in the prompt as well."""
     not_stated_share: float = 0.15
     """Share of those prompts that get another passage's question."""
-    locality_every: int = 2
+    locality_every: int = 4
     """Every so many steps the divergence on other text is descended as well."""
-    locality_weight: float = 1.0
+    locality_weight: float = 2.0
     """Its weight."""
     step_size: float = 1e-3
     """AdamW's step size, after the warm-up and before the decay."""
@@ -143,7 +145,7 @@ class ProtocolTrainer:
         rng = random.Random(f"{c.seed} {number}")
         together = rng.choice(c.chunks_together)
         groups = [self.sampler.group(rng, together) for _ in range(c.chunks_per_step // together)]
-        passes = rng.choices(range(c.max_passes + 1), [0.12, *(1.0 if k <= 2 else 0.4 for k in range(1, c.max_passes + 1))])[0]
+        passes = rng.choices(range(c.max_passes + 1), [0.15, *(1 / k for k in range(1, c.max_passes + 1))])[0]
         asked = [q for group in groups for q in self.sampler.questions(rng, group, c.questions_per_chunk * together)]
         fast = self.bench.write(groups, passes)
         loss = answers = self.bench.answer_nll(asked, fast).mean()
@@ -193,7 +195,7 @@ class ProtocolTrainer:
             return
         state, tensors = latest
         mine = asdict(self.config)
-        fixed = ("rank", "reader_rank", "target", "layers")
+        fixed = ("rank", "reader_rank", "error_vocabulary", "target", "layers")
         if changed := [key for key in fixed if state["config"][key] != mine[key]]:
             raise SleepError(
                 f"{self.journal.folder}: this training began with {changed[0]} {state['config'][changed[0]]}, got {mine[changed[0]]}; "

@@ -115,7 +115,7 @@ def make_bench(base: Base, config: TrainConfig, job: TrainJob) -> Bench:
     shapes = {name: (d_in, d_out) for name, (d_in, d_out, _) in targets.shapes.items()}
     d_model = base.model.get_output_embeddings().weight.shape[1]
     generator = torch.Generator().manual_seed(config.seed)
-    parameters = RidgeParameters(shapes, d_model, config.rank, config.reader_rank, generator)
+    parameters = RidgeParameters(shapes, d_model, config.rank, config.reader_rank, config.error_vocabulary, generator)
     if job.start_from:
         load_parameters(job.start_from, parameters)
     parameters.to(base.model.device)

@@ -80,7 +80,7 @@ def make_ridge_protocol(base: Base, rank: int = 6, reader_rank: int = 2, seed: i
     shapes = {name: (d_in, d_out) for name, (d_in, d_out, _) in find_targets(base.model, "auto", first).shapes.items()}
     generator = torch.Generator().manual_seed(seed)
     d_model = base.model.get_output_embeddings().weight.shape[1]
-    ridge = RidgeParameters(shapes, d_model, rank, reader_rank, generator)
+    ridge = RidgeParameters(shapes, d_model, rank, reader_rank, generator=generator)
     with torch.no_grad():
         for parameter in ridge.parameters():
             parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
