@@ -167,6 +167,35 @@ def verify(memory: MemoryArgument, model: ModelOption = None, as_json: JsonOptio
         _fail(f"{memory}: {failed[0].name}: {failed[0].found}")
 
 
+@app.command("eval")
+def evaluate(
+    memory: MemoryArgument,
+    questions: Annotated[Path, typer.Option("--questions", metavar="QA.jsonl", help="Questions with their answers.", show_default=False)],
+    arms: Annotated[str, typer.Option("--arms", metavar="A,B", help="What to compare.")] = "floor,wrong,memory,context",
+    wrong: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--wrong", metavar="MEMORY", help="Default: sleeps on a document that comes with nrem.", show_default=False),
+    ] = None,
+    model: ModelOption = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Score a memory on questions beside no pass, a wrong memory, and the text in the prompt."""
+    from nrem.memory.folder import Memory
+    from nrem.runtime.evaluate import ARMS, check_arms, evaluate_memory, read_questions
+    from nrem.runtime.report import console, evaluation_table
+    from nrem.runtime.wake import open_session
+
+    wanted = [arm.strip() for arm in arms.split(",") if arm.strip()]
+    check_arms(wanted, ARMS)
+    asked, other = read_questions(questions), Memory.load(wrong) if wrong else None
+    session = open_session(memory, _model(model))
+    found = evaluate_memory(session.base, session.memory, asked, arms=wanted, wrong=other).to_dict()
+    if as_json:
+        _print_json(found)
+    else:
+        console().print(evaluation_table(found))
+
+
 @app.command("rm")
 def remove(
     memories: Annotated[list[Path], typer.Argument(metavar="MEMORY...", help="Folders of memories.", show_default=False)],
@@ -181,6 +210,79 @@ def remove(
         if yes or typer.confirm(f"delete {memory}?", err=True):
             delete_memory(memory)
             print(f"deleted {memory}", file=sys.stderr)
+
+
+@app.command()
+def doctor(as_json: JsonOption = False) -> None:
+    """Say what this machine has, and whether nrem works on it."""
+    from nrem.runtime.doctor import examine
+    from nrem.runtime.report import check_report
+
+    checks = list(examine())
+    bad = [c for c in checks if c.needed and not c.ok]
+    if as_json:
+        _print_json({"ok": not bad, "checks": [c.to_dict() for c in checks]})
+    else:
+        check_report(checks)
+    if bad:
+        _fail(f"doctor: {bad[0].name}: {bad[0].found}")
+
+
+@app.command("train-protocol")
+def train(
+    data: Annotated[
+        Optional[list[Path]],  # noqa: UP045
+        typer.Option("--data", metavar="FILE", help="Passages with questions (.jsonl), or text; may be given often.", show_default=False),
+    ] = None,
+    out: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--out", "-o", metavar="DIR", help="The protocol's folder.", show_default=False),
+    ] = None,
+    minutes: Annotated[float, typer.Option("--minutes", metavar="M", min=0.0, help="Time to train, earlier runs included.")] = 30.0,
+    rule: Annotated[str, typer.Option("--rule", help="The write rule.")] = "ridge",
+    max_passes: Annotated[int, typer.Option("--max-passes", metavar="K", min=1, help="Depth to train for.")] = 4,
+    order: Annotated[int, typer.Option("--order", min=1, max=2, help="1: through the last write only; 2: through all passes.")] = 1,
+    model: ModelOption = None,
+    held_out: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--held-out", metavar="FILE", help="Passages that are only evaluated.", show_default=False),
+    ] = None,
+    start_from: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--from", metavar="PROTOCOL", help="Start from what this protocol has learned.", show_default=False),
+    ] = None,
+    settings: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option("--set", metavar="KEY=VALUE", help="Set one key of the training; may be given often.", show_default=False),
+    ] = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with an earlier run of the same folder.")] = False,
+    smoke: Annotated[bool, typer.Option("--smoke", help="A tiny random model on the demo document, in under a minute.")] = False,
+    as_json: JsonOption = False,
+) -> None:
+    """Train a protocol for a base model, once: how it writes, so that few passes pay."""
+    from nrem.runtime.report import console
+    from nrem.runtime.train_job import TrainFlags, run_training
+    from nrem.runtime.train_report import held_out_table, log_line
+
+    flags = TrainFlags(
+        data=tuple(data or ()),
+        out=out,
+        minutes=minutes,
+        rule=rule,
+        settings=(f"max_passes={max_passes}", f"order={order}", *(settings or [])),
+        model=tuple(_model(model)),
+        held_out=held_out,
+        start_from=start_from,
+        resume=resume,
+        smoke=smoke,
+    )
+    report = run_training(flags, tell=lambda figures: print(log_line(figures), file=sys.stderr, flush=True))
+    if as_json:
+        _print_json({"protocol": str(report.folder), "steps": report.trained.steps, "seconds": report.trained.seconds, **report.figures})
+    else:
+        console().print(held_out_table(report.figures))
+        if report.folder.exists():
+            print(f"saved in {report.folder}; use it with --set protocol.name={report.folder}")
 
 
 def main(argv: Sequence[str] | None = None) -> None:

@@ -146,11 +146,28 @@ def costs_table(record: MemoryRecord) -> Table:
     return table
 
 
+ARM_NAMES = {"floor": "no pass", "wrong": "wrong memory", "memory": "memory", "context": "text in the prompt"}
+
+
+def evaluation_table(found: dict[str, Any]) -> Table:
+    """The scores of every arm of `Evaluation.to_dict`."""
+    table = plain_table("arm", ">questions", ">exact", ">F1", ">answer NLL", ">FET", ">seconds")
+    for name, arm in found["arms"].items():
+        exact = f"{arm['em'] * arm['n']:.0f} of {arm['n']}"
+        scores = (f"{arm['f1']:.3f}", f"{arm['nll']:.3f}", f"{arm['fet']:,.0f}", f"{arm['seconds']:.3f}")
+        table.add_row(ARM_NAMES.get(name, name), str(arm["n"]), exact, *scores)
+    if found["recovery"] is not None:
+        table.caption = f"recovery {share(found['recovery'])} of the way from no pass to the text in the prompt, in answer NLL"
+        table.caption_justify = "left"
+    return table
+
+
 def check_report(checks: Sequence[Check]) -> None:
     """Print what was looked at."""
     table = Table(box=None, pad_edge=False, show_header=False)
     for check in checks:
-        table.add_row("[green]ok[/]" if check.ok else "[red]failed[/]", check.name, escape(check.found))
+        mark = "[green]ok[/]" if check.ok else "[red]failed[/]" if check.needed else "[yellow]-[/]"
+        table.add_row(mark, check.name, escape(check.found))
     console().print(table)
 
 
