@@ -3,7 +3,7 @@
 from collections.abc import Callable
 from typing import Any
 
-from beartype import beartype
+from beartype import BeartypeConf, beartype
 from beartype.roar import BeartypeDecorHintPep673Exception
 from jaxtyping import install_import_hook
 
@@ -20,7 +20,7 @@ MODULES = (
 def checked(function: Callable[..., Any]) -> Callable[..., Any]:
     """beartype, except for constructors that return `Self`, which it takes in whole classes only."""
     try:
-        return beartype(function)
+        return beartype(conf=BeartypeConf(is_pep484_tower=True))(function)  # an int is a float
     except BeartypeDecorHintPep673Exception:
         return function
 
