@@ -37,6 +37,10 @@ SetOption = Annotated[
     Optional[list[str]],  # noqa: UP045
     typer.Option("--set", metavar="A.B=C", help="Set one key of the configuration; may be given often.", show_default=False),
 ]
+PassesOption = Annotated[
+    Optional[int],  # noqa: UP045
+    typer.Option("--passes", metavar="N", min=0, help="The same number of passes for every chunk.", show_default=False),
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
 
@@ -54,10 +58,7 @@ def sleep(
         list[str], typer.Argument(metavar="DOC...", help="Text or Markdown files; - is standard input.", show_default=False)
     ],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="MEMORY", help="The folder to make.", show_default=False)],
-    passes: Annotated[
-        Optional[int],  # noqa: UP045
-        typer.Option("--passes", metavar="N", min=0, help="The same number of passes for every chunk.", show_default=False),
-    ] = None,
+    passes: PassesOption = None,
     budget: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option("--budget", metavar="B", help="Cap on all that is computed: 400kFET, 1.5M or 90s.", show_default=False),
@@ -210,6 +211,38 @@ def remove(
         if yes or typer.confirm(f"delete {memory}?", err=True):
             delete_memory(memory)
             print(f"deleted {memory}", file=sys.stderr)
+
+
+@app.command()
+def demo(
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="MEMORY", help="Where to put the memory.")] = Path("memories/demo"),
+    passes: PassesOption = None,
+    model: ModelOption = None,
+    config: ConfigOption = None,
+    settings: SetOption = None,
+    force: Annotated[bool, typer.Option("--force", help="Replace a memory there that is not the demo's.")] = False,
+    as_json: JsonOption = False,
+    be_quiet: QuietOption = False,
+) -> None:
+    """Run the main job on a document that comes with nrem, and compare."""
+    from nrem.runtime.config import load_config
+    from nrem.runtime.demo import compare, demo_document, sleep_on_demo
+    from nrem.runtime.demo_report import show_comparison, show_document, show_night
+    from nrem.runtime.progress import Progress
+    from nrem.runtime.report import console, summary
+
+    resolved = load_config(config, [*_model(model), *_passes(passes), *(settings or [])])
+    progress, screen = Progress(quiet=be_quiet), console(silent=as_json)
+    try:
+        show_document(screen, demo_document())
+        night = sleep_on_demo(out, resolved, force=force, listener=progress, tell=progress.note)
+        show_night(screen, night)
+        found = compare(night, listener=progress, tell=progress.note)
+        show_comparison(screen, night, found)
+    finally:
+        progress.close()
+    if as_json:
+        _print_json(summary(night.memory.record, out) | {"adapter_bytes": night.memory.num_bytes} | found.to_dict())
 
 
 @app.command()

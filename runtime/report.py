@@ -146,7 +146,7 @@ def costs_table(record: MemoryRecord) -> Table:
     return table
 
 
-ARM_NAMES = {"floor": "no pass", "wrong": "wrong memory", "memory": "memory", "context": "text in the prompt"}
+ARM_NAMES = {"floor": "no document", "wrong": "wrong memory", "memory": "memory", "context": "document in the prompt"}
 
 
 def evaluation_table(found: dict[str, Any]) -> Table:
@@ -157,7 +157,7 @@ def evaluation_table(found: dict[str, Any]) -> Table:
         scores = (f"{arm['f1']:.3f}", f"{arm['nll']:.3f}", f"{arm['fet']:,.0f}", f"{arm['seconds']:.3f}")
         table.add_row(ARM_NAMES.get(name, name), str(arm["n"]), exact, *scores)
     if found["recovery"] is not None:
-        table.caption = f"recovery {share(found['recovery'])} of the way from no pass to the text in the prompt, in answer NLL"
+        table.caption = f"recovery {share(found['recovery'])} of the way from no document to the document in the prompt, in answer NLL"
         table.caption_justify = "left"
     return table
 
@@ -179,10 +179,10 @@ def plain_table(*columns: str, title: str = "") -> Table:
     return table
 
 
-def console() -> Console:
+def console(*, silent: bool = False) -> Console:
     """Standard output; lines are not folded to a terminal's width where there is no terminal."""
-    out = Console(highlight=False)
-    return out if out.is_terminal else Console(highlight=False, width=200)
+    out = Console(highlight=False, quiet=silent)
+    return out if out.is_terminal else Console(highlight=False, quiet=silent, width=200)
 
 
 def plural(count: int, one: str, many: str = "") -> str:

@@ -13,6 +13,7 @@ from nrem.memory.folder import MEMORY, Memory, check_target, read_record
 from nrem.memory.journal import RESUME, Journal
 from nrem.memory.library import check_is_unfinished
 from nrem.runtime.config import Config
+from nrem.runtime.models import Base
 from nrem.runtime.readers import Document, read_document
 from nrem.runtime.session import Session
 from nrem.runtime.wake import load_base
@@ -38,8 +39,8 @@ class SleepJob:
         return self.out.with_name(f"{self.out.name}.unfinished")
 
 
-def run_sleep(job: SleepJob, config: Config, *, listener: Listener, tell: Callable[[str], None]) -> Memory:
-    """Read, sleep, save. Everything that can be refused is refused before the model is loaded."""
+def run_sleep(job: SleepJob, config: Config, *, base: Base | None = None, listener: Listener, tell: Callable[[str], None]) -> Memory:
+    """Read, sleep, save. Everything that can be refused is refused before the model is loaded, if it was not given."""
     if job.resume and (done := _finished(job)):
         tell(f"{job.out}: nothing is unfinished, the memory is there already")
         return done
@@ -49,8 +50,9 @@ def run_sleep(job: SleepJob, config: Config, *, listener: Listener, tell: Callab
         if not (job.resume or job.force):
             raise UsageError(f"{job.unfinished}: an unfinished sleep is there; go on with --resume, or start again with --force")
     documents = [_open(name) for name in _each_once(job.documents)]
-    tell(f"loading {config.model.name}")
-    base = load_base(config)
+    if base is None:
+        tell(f"loading {config.model.name}")
+        base = load_base(config)
     journal = Journal.open(job.unfinished, anew=not job.resume)
     try:
         session = Session(base=base, config=config, listener=listener, journal=journal)

@@ -22,7 +22,8 @@ def log_line(figures: Mapping[str, Any]) -> str:
 def held_out_table(figures: Mapping[str, Any]) -> Table:
     """Answer NLL of held-out passages by number of passes."""
     levels = list(figures["right"])
-    table = plain_table("held-out answer NLL", ">no pass", *(f">{plural(level, 'pass', 'passes')}" for level in levels), ">text in the prompt")
+    columns = [f">{plural(level, 'pass', 'passes')}" for level in levels]
+    table = plain_table("held-out answer NLL", ">no pass", *columns, ">text in the prompt")
     context = f"{figures['context']:.3f}" if "context" in figures else "-"
     table.add_row("right memory", f"{figures['floor']:.3f}", *(f"{figures['right'][level]:.3f}" for level in levels), context)
     table.add_row("wrong memory", "", *(f"{figures['wrong'][level]:.3f}" for level in levels), "")
