@@ -14,6 +14,7 @@ MODULES = (
     "nrem.consolidation.ridge",
     "nrem.consolidation.split_model",
     "nrem.memory.fast_weights",
+    "nrem.memory.statistics",
 )
 
 

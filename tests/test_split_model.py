@@ -116,6 +116,6 @@ def test_items_in_batches_give_what_each_gives_alone(base: Base) -> None:
         assert batch.lower is not None
         with torch.no_grad():
             logits = batch.logits(split)
-        for row, item in enumerate(group):
-            torch.testing.assert_close(logits[batch.owner == row], expected[item.chunk], atol=2e-5, rtol=1e-4)
-            assert batch.targets[batch.owner == row].tolist() == list(item.answer)
+        for number, item in enumerate(group):
+            torch.testing.assert_close(logits[batch.owner == number], expected[item.chunk], atol=2e-5, rtol=1e-4)
+            assert batch.targets[batch.owner == number].tolist() == list(item.answer)
