@@ -154,6 +154,10 @@ class FastWeights:
             factors[name] = Factors(A, B)
         return cls(factors, int(values["r"]), bool(values.get("fan_in_fan_out", False)))
 
+    def copy(self) -> Self:
+        """The same values in tensors of their own."""
+        return type(self)({n: Factors(f.A.clone(), f.B.clone()) for n, f in self.factors.items()}, self.rank, self.transposed)
+
     def to(self, device: torch.device | str) -> Self:
         """The same values on another device."""
         moved = {name: Factors(f.A.to(device), f.B.to(device)) for name, f in self.factors.items()}

@@ -77,6 +77,8 @@ class MemoryRecord:
     config: dict[str, Any]
     """The resolved configuration."""
     seed: int
+    segment_chunks: int = 0
+    """Chunks that one of the memory's adapters holds; 0 for no limit."""
     documents: list[DocumentRecord] = field(default_factory=list)
     chunks: list[ChunkRecord] = field(default_factory=list)
     sleeps: list[SleepRecord] = field(default_factory=list)

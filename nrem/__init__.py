@@ -13,10 +13,12 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from nrem.memory.errors import NremError
     from nrem.memory.folder import Memory
+    from nrem.memory.rebuild import forget, merge
     from nrem.runtime.config import Config, load_config
+    from nrem.runtime.consolidate import consolidate, extend
     from nrem.runtime.models import load as load_model
     from nrem.runtime.readers import Document
-    from nrem.runtime.session import Session, consolidate
+    from nrem.runtime.session import Session
 
 __version__ = "0.1.0"
 
@@ -26,11 +28,14 @@ _HOME = {
     "Memory": "nrem.memory.folder",
     "NremError": "nrem.memory.errors",
     "Session": "nrem.runtime.session",
-    "consolidate": "nrem.runtime.session",
+    "consolidate": "nrem.runtime.consolidate",
+    "extend": "nrem.runtime.consolidate",
+    "merge": "nrem.memory.rebuild",
+    "forget": "nrem.memory.rebuild",
     "load_config": "nrem.runtime.config",
     "load_model": "nrem.runtime.models",
 }
-__all__ = ["Config", "Document", "Memory", "NremError", "Session", "__version__", "consolidate", "load_config", "load_model"]
+__all__ = [*sorted(_HOME), "__version__"]
 
 
 def __getattr__(name: str) -> Any:

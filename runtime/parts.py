@@ -22,9 +22,15 @@ from nrem.memory.fast_weights import FastWeights
 from nrem.memory.layers import find_targets, lowest_layer
 from nrem.memory.record import MemoryRecord
 from nrem.runtime.config import Config, to_dict
-from nrem.runtime.models import Base
+from nrem.runtime.models import Base, load
 
 LIBRARIES = ("nrem", "torch", "transformers", "peft", "safetensors")
+
+
+def load_base(config: Config, name: str = "") -> Base:
+    """The configured base model, or another one by name."""
+    c = config.model
+    return load(name or c.name, c.load_in or None, c.dtype, c.revision or None)
 
 
 def make_protocol(base: Base, config: Config, record: MemoryRecord | None = None) -> Protocol:
@@ -78,11 +84,13 @@ def make_rule(
 
 def make_record(base: Base, config: Config, protocol: Protocol) -> MemoryRecord:
     """The provenance of a memory that is about to be made."""
+    capacity = config.fast_weights.segment_chunks
     return MemoryRecord(
         base=base.identity,
         protocol={"id": protocol.id, "sha256": protocol.sha256},
         config=to_dict(config),
         seed=config.seed,
+        segment_chunks=protocol.segment_chunks if capacity == "auto" else capacity,
         versions={name: metadata.version(name) for name in LIBRARIES},
         created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     )

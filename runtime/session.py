@@ -7,11 +7,11 @@ keeps the record.
 """
 
 import hashlib
+import shutil
 import statistics
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -34,8 +34,8 @@ from nrem.memory.text import EvictedText
 from nrem.memory.window import Window
 from nrem.runtime.answer import Answer, Answerer
 from nrem.runtime.config import Config, config_from_dict, load_config, to_dict
-from nrem.runtime.models import Base, load
-from nrem.runtime.parts import make_fast_weights, make_protocol, make_record
+from nrem.runtime.models import Base
+from nrem.runtime.parts import load_base, make_fast_weights, make_protocol, make_record
 from nrem.runtime.readers import Document, read_document
 from nrem.runtime.segments import SegmentWriter
 from nrem.runtime.unfinished import CutOff, Unfinished
@@ -62,7 +62,7 @@ class Session:
         journal: Journal | None = None,
     ) -> None:
         self.config = config or (config_from_dict(memory.record.config) if memory else load_config())
-        self.base = base if isinstance(base, Base) else _load(base, self.config)
+        self.base = base if isinstance(base, Base) else load_base(self.config, base or "")
         if memory is not None:
             memory.check_base(self.base.identity)
         self.listener = listener
@@ -75,8 +75,8 @@ class Session:
         self._cache_name = cache_argument(self.base.model)
         self._cache: DynamicCache | None = None
         self._last_logits: Tensor | None = None
-        self._scratch: Any = None
         self.memory = memory or self._new_memory(journal)
+        self.ledger.restore({"fet": self.memory.record.fet, "seconds": self.memory.record.seconds})
         self.writer = SegmentWriter(self.base, self.config, self.protocol, self.memory, self.ledger, listener)
         self._unfinished = Unfinished(journal)
         self._cut_off = self._unfinished.take_up(self.base, to_dict(self.config), self.ledger, self.writer)
@@ -92,6 +92,7 @@ class Session:
         cannot be read and `SleepError` where a resumed document has changed.
         """
         document = document if isinstance(document, Document) else read_document(document)
+        self._own_text()
         digest, characters = hashlib.sha256(), 0
 
         def watched() -> Iterator[str]:
@@ -242,15 +243,22 @@ class Session:
     # -- memory ---------------------------------------------------------------------------------------------------------------
 
     def _new_memory(self, journal: Journal | None) -> Memory:
-        if journal is not None:
-            text = EvictedText(journal.folder / "text")
-        else:
-            self._scratch = tempfile.TemporaryDirectory(prefix="nrem-")
-            text = EvictedText(Path(self._scratch.name))
+        scratch = tempfile.TemporaryDirectory(prefix="nrem-")
+        text = EvictedText(journal.folder / "text" if journal else Path(scratch.name))
         weights = make_fast_weights(self.base, self.config, self.protocol)
         memory = Memory(record=make_record(self.base, self.config, self.protocol), segments=[Segment(weights)], text=text)
-        memory.scratch = self._scratch  # the text lives as long as the memory
+        memory.scratch = scratch  # the text lives as long as the memory
         return memory
+
+    def _own_text(self) -> None:
+        """Reading on must not touch the files of a saved memory: from here on the session works on a copy of its text."""
+        text, folder = self.memory.text, self.memory.folder
+        if text is None:
+            raise UsageError(f"{self.memory.name} has forgotten its text and cannot be extended; sleep again on all of its documents")
+        if folder is not None and text.folder.is_relative_to(folder):
+            self.memory.scratch = tempfile.TemporaryDirectory(prefix="nrem-")
+            shutil.copyfile(text.path, Path(self.memory.scratch.name) / text.path.name)
+            self.memory.text = EvictedText(Path(self.memory.scratch.name))
 
     def _finish(self) -> None:
         """Keep what the rule needs to go on later, and a question with the answer that the memory gives now, for anyone to check."""
@@ -261,32 +269,3 @@ class Session:
                 question = probes[0].question
                 self.memory.record.canary = {"question": question, "answer": self.answer(question).answer}
                 return
-
-
-def consolidate(
-    *documents: Document | str | Path,
-    base: Base | str | None = None,
-    passes: int | None = None,
-    config: Config | None = None,
-    listener: Listener = ignore,
-) -> Memory:
-    """Read documents, sleep on them, and return the memory; `passes` is the number of passes for every chunk.
-
-    >>> memory = consolidate("report.md", passes=16)          # doctest: +SKIP
-    >>> memory.save("memories/report")                        # doctest: +SKIP
-    >>> Session(memory).answer("When was it signed?").answer  # doctest: +SKIP
-    """
-    if not documents:
-        raise UsageError("consolidate: got no document; give at least one file name or Document")
-    config = config or load_config()
-    if passes is not None:
-        config = replace(config, sleep=replace(config.sleep, passes=passes, allocator="uniform"))
-    session = Session(base=base, config=config, listener=listener)
-    for document in documents[:-1]:
-        session.stream(document, finish=False)
-    return session.stream(documents[-1])
-
-
-def _load(name: str | None, config: Config) -> Base:
-    c = config.model
-    return load(name or c.name, c.load_in or None, c.dtype, c.revision or None)

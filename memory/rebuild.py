@@ -1,0 +1,137 @@
+"""A memory made from the chunks of others, exactly: merging two, and forgetting single chunks. Arithmetic on what was written; no model.
+
+    chunks of one or two memories -> kept, renumbered -> record, evicted text and segments of a new memory
+
+The results equal what the same statistics would have given from the start: sums do not remember an order. What has no statistics (the
+gradient rule) can be put side by side as segments, but not taken apart.
+"""
+
+import tempfile
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+from nrem.memory.chunk import Chunk
+from nrem.memory.errors import BaseMismatchError, UsageError
+from nrem.memory.fast_weights import FastWeights
+from nrem.memory.folder import Memory
+from nrem.memory.record import ChunkRecord, DocumentRecord, MemoryRecord, SleepRecord
+from nrem.memory.segment import Segment
+from nrem.memory.text import EvictedText
+
+
+def merge(first: Memory, second: Memory) -> Memory:
+    """One memory of both: statistics add up where one adapter may hold everything (`segment_chunks` 0), else segments stand side by side.
+
+    Raises `BaseMismatchError` for different base models and `UsageError` for different protocols.
+    """
+    if problem := first.record.base.mismatch(second.record.base):
+        raise BaseMismatchError(f"merge: {second.name} was made for {second.record.base.short()} ({problem}): merge memories of one model")
+    if first.record.protocol != second.record.protocol:
+        theirs, mine = second.record.protocol["id"], first.record.protocol["id"]
+        raise UsageError(f"merge: {second.name} was made with protocol {theirs}, {first.name} with {mine}: sleep again with one of them")
+    offset, sleeps = len(first.record.chunks), len(first.record.sleeps)
+    shift = {c.index: c.index + offset for c in second.record.chunks}
+    written = first.segments[0].written, second.segments[0].written
+    if first.record.segment_chunks == 0 and len(first.segments) == len(second.segments) == 1 and written[0] and written[1]:
+        both = written[0].joined(written[1].renumbered(shift))
+        segments, shift_segment = [_solved(first.segments[0].weights, Segment(first.segments[0].weights, both))], 0
+    else:
+        moved = [Segment(s.weights, s.written.renumbered(shift) if s.written else None) for s in second.segments]
+        segments, shift_segment = [*first.segments, *moved], len(first.segments)
+    chunks = [
+        replace(c, index=shift[c.index], segment=c.segment + shift_segment, sleep=c.sleep + sleeps if c.sleep >= 0 else -1)
+        for c in second.record.chunks
+    ]
+    record = replace(
+        first.record,
+        documents=[*first.record.documents, *second.record.documents],
+        chunks=[*first.record.chunks, *chunks],
+        sleeps=[*first.record.sleeps, *(_renumbered(s, shift, s.index + sleeps) for s in second.record.sleeps)],
+        fet=_added(first.record.fet, second.record.fet),
+        seconds=_added(first.record.seconds, second.record.seconds),
+        canary={},
+    )
+    texts = None
+    if first.text is not None and second.text is not None:
+        texts = [*first.text, *(replace(chunk, index=shift[chunk.index]) for chunk in second.text)]
+    elif len(segments) > 1:
+        raise UsageError("merge: finding the segment that a question is about needs the text of both, and one memory has forgotten its own")
+    return _memory(record, segments, texts)
+
+
+def forget(memory: Memory, indices: Sequence[int]) -> Memory:
+    """The memory without these chunks: out of the adapter, the statistics, the text and the record; later chunks move up.
+
+    Raises `UsageError` for an index that is not there, and where the write rule has no statistics.
+    """
+    gone = set(indices)
+    if wrong := sorted(gone - {c.index for c in memory.record.chunks}):
+        last = len(memory.record.chunks) - 1
+        raise UsageError(f"forget: {memory.name} has the chunks 0 to {last}, got {wrong[0]}; `nrem show` lists them")
+    touched = {memory.record.chunks[i].segment for i in gone}
+    if any(memory.segments[i].written is None for i in touched):
+        raise UsageError(f"forget: {memory.name} was written by a rule that cannot take chunks out again; sleep again without them")
+    kept = [c for c in memory.record.chunks if c.index not in gone]
+    if not kept:
+        raise UsageError(f"forget: {memory.name} has no other chunks; delete it with `nrem rm`")
+    shift = {c.index: new for new, c in enumerate(kept)}
+    alive = sorted({c.segment for c in kept})
+    segments = []
+    for old in alive:
+        segment = memory.segments[old]
+        moved = Segment(segment.weights, segment.written.renumbered(shift) if segment.written else None)
+        segments.append(_solved(segment.weights, moved) if old in touched else moved)
+    record = replace(
+        memory.record,
+        documents=_documents_without(memory.record, [memory.record.chunks[i] for i in gone]),
+        chunks=[replace(c, index=shift[c.index], segment=alive.index(c.segment)) for c in kept],
+        sleeps=[_renumbered(s, shift, s.index) for s in memory.record.sleeps],
+        canary={},
+    )
+    texts = [replace(c, index=shift[c.index]) for c in memory.text if c.index in shift] if memory.text is not None else None
+    return _memory(record, segments, texts)
+
+
+def _solved(weights: FastWeights, segment: Segment) -> Segment:
+    """The segment with fast weights of its own that follow from its statistics."""
+    assert segment.written is not None
+    fresh = weights.copy()
+    segment.written.write_into(fresh)
+    return Segment(fresh, segment.written)
+
+
+def _memory(record: MemoryRecord, segments: Sequence[Segment], texts: Iterable[Chunk] | None) -> Memory:
+    scratch = tempfile.TemporaryDirectory(prefix="nrem-")
+    text = EvictedText(Path(scratch.name)) if texts is not None else None
+    for chunk in texts or ():
+        assert text is not None
+        text.append(chunk)
+    memory = Memory(record=record, segments=segments, text=text)
+    memory.scratch = scratch  # the text lives as long as the memory
+    return memory
+
+
+def _documents_without(record: MemoryRecord, gone: Sequence[ChunkRecord]) -> list[DocumentRecord]:
+    """The documents with what is left of them; their hash stays that of the whole document."""
+    out = []
+    for document in record.documents:
+        mine = [c for c in gone if c.document == document.name]
+        left = replace(
+            document,
+            num_chunks=document.num_chunks - len(mine),
+            num_tokens=document.num_tokens - sum(c.num_tokens for c in mine),
+            num_characters=document.num_characters - sum(c.end - c.start for c in mine),
+        )
+        if left.num_chunks:
+            out.append(left)
+    return out
+
+
+def _renumbered(sleep: SleepRecord, shift: Mapping[int, int], index: int) -> SleepRecord:
+    chunks = [shift[i] for i in sleep.chunks if i in shift]
+    return replace(sleep, index=index, chunks=chunks, replayed=[shift[i] for i in sleep.replayed if i in shift])
+
+
+def _added(first: Mapping[str, float], second: Mapping[str, float]) -> dict[str, float]:
+    return {key: first.get(key, 0.0) + second.get(key, 0.0) for key in {**first, **second}}
