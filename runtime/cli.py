@@ -83,6 +83,10 @@ def sleep(
     progress = Progress(quiet=be_quiet)
     try:
         memory = run_sleep(job, resolved, listener=progress, tell=progress.note)
+    except KeyboardInterrupt:
+        if job.unfinished.exists():
+            progress.note(f"the same command with --resume goes on from the last checkpoint in {job.unfinished}")
+        raise
     finally:
         progress.close()
     if as_json:
@@ -226,12 +230,12 @@ def demo(
 ) -> None:
     """Run the main job on a document that comes with nrem, and compare."""
     from nrem.runtime.config import load_config
-    from nrem.runtime.demo import compare, demo_document, sleep_on_demo
+    from nrem.runtime.demo import SETTINGS, compare, demo_document, sleep_on_demo
     from nrem.runtime.demo_report import show_comparison, show_document, show_night
     from nrem.runtime.progress import Progress
     from nrem.runtime.report import console, summary
 
-    resolved = load_config(config, [*_model(model), *_passes(passes), *(settings or [])])
+    resolved = load_config(config, [*SETTINGS, *_model(model), *_passes(passes), *(settings or [])])
     progress, screen = Progress(quiet=be_quiet), console(silent=as_json)
     try:
         show_document(screen, demo_document())

@@ -16,10 +16,12 @@ from nrem.runtime.answer import Answer, Answerer
 from nrem.runtime.config import Config
 from nrem.runtime.evaluate import Evaluation, Question, evaluate_memory, read_questions
 from nrem.runtime.models import Base
-from nrem.runtime.parts import make_fast_weights, make_protocol
+from nrem.runtime.parts import load_base, make_fast_weights, make_protocol
 from nrem.runtime.session import Session
 from nrem.runtime.sleep_job import SleepJob, run_sleep
-from nrem.runtime.wake import load_base
+
+SETTINGS = ("sleep.budget_seconds=110",)
+"""Ends the demo's sleeps in time where a model has no trained protocol, however slow the machine."""
 
 
 @dataclass(frozen=True)

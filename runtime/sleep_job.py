@@ -14,9 +14,9 @@ from nrem.memory.journal import RESUME, Journal
 from nrem.memory.library import check_is_unfinished
 from nrem.runtime.config import Config
 from nrem.runtime.models import Base
+from nrem.runtime.parts import load_base
 from nrem.runtime.readers import Document, read_document
 from nrem.runtime.session import Session
-from nrem.runtime.wake import load_base
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,11 +60,9 @@ def run_sleep(job: SleepJob, config: Config, *, base: Base | None = None, listen
             session.stream(document, finish=False)
         memory = session.stream(documents[-1])
         memory.save(job.out, force=job.force, forget_text=job.forget_text)
-    except BaseException as error:
-        if not (journal.folder / RESUME).exists():
+    except BaseException:
+        if not (journal.folder / RESUME).exists():  # nothing to go on with
             journal.remove()
-        elif isinstance(error, KeyboardInterrupt):
-            tell(f"interrupted; the same command with --resume goes on from the last checkpoint in {job.unfinished}")
         raise
     journal.remove()
     return memory

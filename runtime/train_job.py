@@ -9,9 +9,9 @@ from typing import Any
 from nrem.consolidation.train_protocol import TrainConfig
 from nrem.memory.errors import UsageError
 from nrem.runtime.config import load_config, resolve, setting_layers
+from nrem.runtime.parts import load_base
 from nrem.runtime.tiny import tiny_base, tiny_data, tiny_training
 from nrem.runtime.train import TrainJob, TrainReport, train_protocol
-from nrem.runtime.wake import load_base
 
 SMOKE_MINUTES = 0.1
 RULES = ("ridge",)

@@ -14,8 +14,8 @@ from nrem.memory.folder import Memory
 from nrem.memory.segment import segment_folder
 from nrem.runtime.check import Check
 from nrem.runtime.config import config_from_dict
+from nrem.runtime.parts import load_base
 from nrem.runtime.session import Session
-from nrem.runtime.wake import load_base
 
 SENTENCE = "The lamp burned all night, and nobody came to see it."
 SAME = 1e-5

@@ -9,8 +9,8 @@ from pathlib import Path
 from nrem.memory.errors import NremError, UsageError
 from nrem.memory.folder import Memory
 from nrem.runtime.answer import Answer
-from nrem.runtime.config import Config, config_from_dict
-from nrem.runtime.models import Base, load
+from nrem.runtime.config import config_from_dict
+from nrem.runtime.parts import load_base
 from nrem.runtime.session import Session
 
 GOODBYE = ("exit", "quit")
@@ -24,12 +24,6 @@ def open_session(folder: Path, settings: Sequence[str] = ()) -> Session:
     memory = Memory.load(folder)
     config = config_from_dict(memory.record.config, settings)
     return Session(memory, base=load_base(config), config=config)
-
-
-def load_base(config: Config) -> Base:
-    """The configured base model."""
-    c = config.model
-    return load(c.name, c.load_in or None, c.dtype, c.revision or None)
 
 
 def ask_each(session: Session, questions: Iterable[str]) -> Iterator[Answer]:

@@ -17,7 +17,7 @@ shapes.install()
 import torch  # noqa: E402
 
 from nrem.runtime.models import Base, load  # noqa: E402
-from tests import tiny  # noqa: E402
+from tests import cli, tiny  # noqa: E402
 
 torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
 
@@ -62,3 +62,21 @@ def story(tmp_path: Path) -> Path:
 def real_base() -> Base:
     """The default model."""
     return load()
+
+
+@pytest.fixture(scope="session")
+def model_folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    """Two tiny models on disk, equal but for their weights."""
+    folder = tmp_path_factory.mktemp("models")
+    return cli.save_model(folder / "one", seed=0), cli.save_model(folder / "two", seed=1)
+
+
+@pytest.fixture
+def shell(
+    tmp_path: Path, model_folders: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> cli.Shell:
+    """The command line in a folder with `story.md` and `tiny.toml`."""
+    monkeypatch.chdir(tmp_path)
+    cli.save_config(tmp_path / "tiny.toml", model_folders[0])
+    (tmp_path / "story.md").write_text("# Orrin\n\n" + tiny.STORY, encoding="utf-8")
+    return cli.Shell(tmp_path, capsys)
