@@ -35,7 +35,20 @@ _HOME = {
     "load_config": "nrem.runtime.config",
     "load_model": "nrem.runtime.models",
 }
-__all__ = [*sorted(_HOME), "__version__"]
+__all__ = [
+    "Config",
+    "Document",
+    "Memory",
+    "NremError",
+    "Session",
+    "__version__",
+    "consolidate",
+    "extend",
+    "forget",
+    "load_config",
+    "load_model",
+    "merge",
+]
 
 
 def __getattr__(name: str) -> Any:

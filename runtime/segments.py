@@ -27,8 +27,7 @@ class SegmentWriter:
 
     def __init__(self, base: Base, config: Config, protocol: Protocol, memory: Memory, ledger: Ledger, listener: Listener) -> None:
         self.base, self.config, self.protocol, self.memory, self.ledger = base, config, protocol, memory, ledger
-        capacity = config.fast_weights.segment_chunks
-        self.capacity = protocol.segment_chunks if capacity == "auto" else capacity
+        self.capacity = memory.record.segment_chunks
         self.sleeper: Sleeper = make_sleeper(base, config, protocol, memory.segments[-1].weights, ledger, listener)
         if (written := memory.segments[-1].written) is not None:
             self.sleeper.rule.go_on(written)
