@@ -26,7 +26,7 @@ from nrem.consolidation.items import Batch, Item, Size, collate, pack, with_lowe
 from nrem.consolidation.rule import PassReport, WriteRule
 from nrem.consolidation.split_model import SplitModel
 from nrem.consolidation.study import StudyMaterial
-from nrem.consolidation.teacher import with_teacher
+from nrem.consolidation.teacher import teacher_fet, with_teacher
 from nrem.memory.chunk import Chunk
 from nrem.memory.errors import UsageError
 from nrem.memory.fast_weights import FastWeights
@@ -93,10 +93,14 @@ class GradientRule(WriteRule):
 
     def next_pass_fet(self, active: Sequence[int]) -> float:
         todo = self._read_list(active)
-        new = [item for index in todo if (index, self._phrasing) not in self._lower for item in self._bare_items(index)]
+        unread = [index for index in todo if (index, self._phrasing) not in self._lower]
+        new = [item for index in unread for item in self._bare_items(index)]
         prepare = sum(self._prepare_fet(group) for group in pack(new, self.config.batch_tokens))
+        if self.config.distill_weight:
+            prepare += sum(self._teacher_fet(index) for index in unread)
         bare = [item for index in todo for item in self._bare_items(index)]
-        return prepare + sum(self._pass_fet(group) for group in pack(bare, self.config.batch_tokens))
+        groups = [group for part in self._parts(bare) for group in pack(part, self.config.batch_tokens)]
+        return prepare + sum(self._pass_fet(group) for group in groups)
 
     def write(self, active: Sequence[int]) -> PassReport:
         items = self._prepared_items(self._read_list(active))
@@ -121,12 +125,11 @@ class GradientRule(WriteRule):
         return PassReport(loss={c: loss_sum[c] / max(1, loss_count[c]) for c in active}, tokens=tokens)
 
     def _parts(self, items: Sequence[Item]) -> list[list[Item]]:
-        """The items of one pass, mixed over all of its chunks and dealt out to its writes."""
+        """The items of one pass, mixed over all of its chunks and dealt out to its writes; in whatever order they come."""
         count = max(1, round(len(items) / self.config.items_per_write))
-        order = sorted(
-            range(len(items)), key=random.Random(f"{self.material.seed} {self._passes}").sample(range(len(items)), len(items)).__getitem__
-        )
-        return [[items[i] for i in order[part::count]] for part in range(count)] if items else []
+        mixed = sorted(items, key=lambda item: (item.chunk, tuple(item.prompt), tuple(item.answer)))
+        random.Random(f"{self.material.seed} {self._passes}").shuffle(mixed)
+        return [mixed[part::count] for part in range(count)] if mixed else []
 
     def _descend(self, batch: Batch, num_targets: int) -> tuple[list[float], Sequence[Tensor]]:
         """Summed write loss of each item, and the gradients of the batch's share of the mean loss."""
@@ -204,6 +207,9 @@ class GradientRule(WriteRule):
         return with_teacher(
             items, self._chunks[index], self.material.protocol, self.split.model, self.config.distill_top, self.ledger, self.cost
         )
+
+    def _teacher_fet(self, index: int) -> float:
+        return teacher_fet(self._bare_items(index), self._chunks[index], self.material.protocol, self.split.model, self.cost)
 
     def _collate(self, group: Sequence[Item]) -> Batch:
         return collate(group, self.material.protocol.stop_id, self._tensors[0].device)

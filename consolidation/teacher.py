@@ -17,31 +17,47 @@ from nrem.consolidation.split_model import cache_argument
 from nrem.memory.chunk import Chunk
 
 
+def teacher_fet(items: Sequence[Item], chunk: Chunk, protocol: Protocol, model: PreTrainedModel, cost: CostModel) -> float:
+    """What `with_teacher` debits for these items."""
+    context = _context(items, chunk, protocol, model)
+    return sum(_item_fet(item, len(context), cost, fresh=not number) for number, item in enumerate(items)) if context else 0.0
+
+
 @torch.no_grad()
 def with_teacher(
     items: Sequence[Item], chunk: Chunk, protocol: Protocol, model: PreTrainedModel, top: int, ledger: Ledger, cost: CostModel
 ) -> list[Item]:
     """The items, each with the teacher's `top` tokens at its answer positions; unchanged where the chunk does not fit in the context."""
-    if not items:
-        return []
-    context = protocol.question_prefix(protocol.plain_ids(chunk.text.strip() + "\n\n"))
-    limit = getattr(model.config.get_text_config(), "max_position_embeddings", 2048)
-    if len(context) + max(len(item) for item in items) > limit:
+    context = _context(items, chunk, protocol, model)
+    if not context:
         return list(items)
     device, name = model.device, cache_argument(model)
     taught: list[Item] = []
     for item in items:  # one by one: the prefix is shared by rewinding the cache, so a row costs only its own tokens
         rest = [*item.prompt, *item.answer]
-        fresh = not taught
-        tokens = len(rest) + (len(context) if fresh else 0)
-        with ledger.debit("teacher", cost.forward(tokens, len(context) / (2 if fresh else 1), head_tokens=len(item.answer))):
-            if fresh:
+        with ledger.debit("teacher", _item_fet(item, len(context), cost, fresh=not taught)):
+            if not taught:
                 cache = DynamicCache(config=model.config)
                 model(input_ids=torch.tensor([context], device=device), **{name: cache}, use_cache=True, logits_to_keep=1)
             logits = model(
                 input_ids=torch.tensor([rest], device=device), **{name: cache}, use_cache=True, logits_to_keep=len(item.answer) + 1
             ).logits[0, :-1]
-            cache.crop(len(context))
+            cache.crop(-len(rest))
             probs, ids = torch.softmax(logits.float(), -1).topk(min(top, logits.shape[-1]), -1)
         taught.append(replace(item, teacher=Teacher(ids, probs / probs.sum(-1, keepdim=True))))
     return taught
+
+
+def _context(items: Sequence[Item], chunk: Chunk, protocol: Protocol, model: PreTrainedModel) -> list[int]:
+    """The prompt up to the end of the chunk; empty where there is nothing to teach, or no room for it."""
+    if not items:
+        return []
+    context = protocol.question_prefix(protocol.plain_ids(chunk.text.strip() + "\n\n"))
+    limit = getattr(model.config.get_text_config(), "max_position_embeddings", 2048)
+    return context if len(context) + max(len(item) for item in items) <= limit else []
+
+
+def _item_fet(item: Item, context: int, cost: CostModel, *, fresh: bool) -> float:
+    """One item behind the chunk; the first one pays for reading the chunk."""
+    reading = cost.forward(context, context / 2, head_tokens=1) if fresh else 0.0
+    return reading + cost.forward(len(item), context + len(item) / 2, head_tokens=len(item.answer))

@@ -1,0 +1,218 @@
+"""Every write rule on every family: one list of behaviours. A new rule costs one row of RULES."""
+
+import copy
+from collections.abc import Callable
+from pathlib import Path
+
+import peft
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from nrem.consolidation.budget import CostModel, Ledger
+from nrem.consolidation.events import ignore
+from nrem.consolidation.protocol import Protocol
+from nrem.consolidation.rule import WriteRule
+from nrem.consolidation.sleep import Sleeper
+from nrem.memory.fast_weights import FastWeights
+from nrem.memory.identity import weights_sha256
+from nrem.runtime.config import Config
+from nrem.runtime.models import Base
+from nrem.runtime.parts import make_fast_weights, make_sleeper
+from tests import tiny
+
+
+def untrained(base: Base) -> Protocol:
+    return Protocol(base.tokenizer)
+
+
+RULES: dict[str, tuple[Callable[[Base], Protocol], tuple[str, ...]]] = {
+    "gradient": (untrained, ()),
+    "gradient, many writes": (untrained, ("rule.items_per_write=3", "rule.batch_tokens=200")),
+    "gradient, one norm": (untrained, ("rule.normalise=global",)),
+    "gradient, taught": (untrained, ("rule.distill_weight=0.5", "rule.distill_top=5")),
+    "gradient, next token": (untrained, ("rule.objective=next-token",)),
+    "ridge": (tiny.make_ridge_protocol, ()),
+}
+"""Protocol and settings under which each rule runs."""
+
+
+@pytest.fixture(params=list(RULES))
+def rule_name(request: pytest.FixtureRequest) -> str:
+    return str(request.param)
+
+
+def make_sleeper_for(base: Base, rule: str, *settings: str, ledger: Ledger | None = None) -> Sleeper:
+    """Everything that a sleep with this rule needs, around new fast weights."""
+    make_protocol, more = RULES[rule]
+    protocol, config = make_protocol(base), tiny.make_config(*more, *settings)
+    return make_sleeper(base, config, protocol, make_fast_weights(base, config, protocol), ledger or Ledger(), ignore)
+
+
+def run_passes(base: Base, sleeper: Sleeper, passes: int, *, begin: bool = True, replay: int = 0) -> list[dict[int, float]]:
+    """So many passes over the story; its first `replay` chunks are only read along. Returns the loss before each."""
+    chunks = tiny.make_chunks(base)
+    with sleeper.fast.attached(base.model):
+        if begin:
+            sleeper.rule.begin(chunks[replay:], chunks[:replay])
+        return [sleeper.rule.write([chunk.index for chunk in chunks[replay:]]).loss for _ in range(passes)]
+
+
+def equal(a: FastWeights, b: dict[str, Tensor]) -> bool:
+    return all(torch.equal(tensor, b[key]) for key, tensor in a.tensors().items())
+
+
+def logits_with(base: Base, fast: FastWeights) -> Tensor:
+    with fast.attached(base.model):
+        return tiny.logits_of(base)
+
+
+def test_no_pass_writes_nothing(base: Base, rule_name: str) -> None:
+    sleeper = make_sleeper_for(base, rule_name)
+    start = sleeper.fast.clone()
+    run_passes(base, sleeper, 0)
+    sleeper.rule.end()
+    assert equal(sleeper.fast, start)
+
+
+def test_a_pass_writes_and_leaves_the_base_alone(base: Base, rule_name: str) -> None:
+    digest, before = weights_sha256(base.model, fresh=True), tiny.logits_of(base)
+    sleeper = make_sleeper_for(base, rule_name)
+    start = sleeper.fast.clone()
+    losses = run_passes(base, sleeper, 2)
+    assert not equal(sleeper.fast, start)
+    assert all(loss > 0 for by_chunk in losses for loss in by_chunk.values())
+    assert not torch.equal(logits_with(base, sleeper.fast), before)
+    assert weights_sha256(base.model, fresh=True) == digest
+    assert torch.equal(tiny.logits_of(base), before)
+    assert all(parameter.grad is None and not parameter.requires_grad for parameter in base.model.parameters())
+
+
+@pytest.mark.parametrize("rule", [name for name in RULES if name.startswith("gradient")])
+def test_passes_lower_the_write_loss(base: Base, rule: str) -> None:
+    sleeper = make_sleeper_for(base, rule, "rule.step_size=1e-2" if rule != "gradient, one norm" else "rule.step_size=0.5")
+    rounds = sleeper.rule.material.num_phrasings(sleeper.rule.config.objective)  # type: ignore[attr-defined]
+    losses = [sum(loss.values()) / len(loss) for loss in run_passes(base, sleeper, max(20, 4 * rounds))]
+    first, last = sum(losses[:rounds]) / rounds, sum(losses[-rounds:]) / rounds
+    assert last < 0.97 * first
+
+
+def test_a_killed_sleep_goes_on_to_the_same_weights(base: Base, rule_name: str) -> None:
+    straight = make_sleeper_for(base, rule_name)
+    run_passes(base, straight, 4, replay=1)
+
+    killed = make_sleeper_for(base, rule_name)
+    run_passes(base, killed, 2, replay=1)
+    fast = killed.fast.clone()
+    state = {key: tensor.clone() for key, tensor in killed.rule.state().items()}
+
+    revived, chunks = make_sleeper_for(base, rule_name), tiny.make_chunks(base)
+    revived.rule.begin(chunks[1:], chunks[:1])
+    revived.fast.restore(fast)
+    revived.rule.restore(state)
+    run_passes(base, revived, 2, begin=False, replay=1)
+    assert equal(revived.fast, straight.fast.tensors())
+    assert not equal(revived.fast, fast)
+
+
+def test_equal_sleeps_give_equal_weights(llama: Base, rule_name: str) -> None:
+    first, second = make_sleeper_for(llama, rule_name), make_sleeper_for(llama, rule_name)
+    run_passes(llama, first, 2)
+    run_passes(llama, second, 2)
+    assert equal(first.fast, second.fast.tensors())
+
+
+def test_the_price_is_known_before_the_pass(base: Base, rule_name: str) -> None:
+    ledger = Ledger()
+    sleeper, chunks = make_sleeper_for(base, rule_name, ledger=ledger), tiny.make_chunks(base)
+    with sleeper.fast.attached(base.model):
+        sleeper.rule.begin(chunks, [])
+        for active in ([0, 1, 2, 3, 4], [0, 2, 4], [1]):
+            spent, bound = ledger.total_fet, sleeper.rule.next_pass_fet(active)
+            sleeper.rule.write(active)
+            paid = ledger.total_fet - spent
+            assert 0 < paid <= bound * (1 + 1e-9)
+
+
+def test_what_was_written_opens_in_plain_peft(base: Base, rule_name: str, tmp_path: Path) -> None:
+    sleeper = make_sleeper_for(base, rule_name)
+    run_passes(base, sleeper, 1)
+    sleeper.fast.save(tmp_path, "tiny")
+    model = peft.PeftModel.from_pretrained(copy.deepcopy(base.model), str(tmp_path))
+    assert torch.equal(tiny.logits_of(Base(model, base.tokenizer, base.identity)), logits_with(base, sleeper.fast))
+
+
+# What holds for one rule only.
+
+
+@pytest.mark.parametrize("order", [(4, 3, 2, 1, 0), (2, 0, 4, 1, 3)])
+def test_the_order_of_chunks_is_nothing_to_the_ridge_rule(base: Base, order: tuple[int, ...]) -> None:
+    sleepers, chunks = [make_sleeper_for(base, "ridge") for _ in range(2)], tiny.make_chunks(base)
+    for sleeper, indices in zip(sleepers, (range(5), order), strict=True):
+        with sleeper.fast.attached(base.model):
+            sleeper.rule.begin([chunks[i] for i in indices], [])
+            for _ in range(2):
+                sleeper.rule.write(list(indices))
+    assert equal(sleepers[0].fast, sleepers[1].fast.tensors())
+
+
+def test_a_ridge_pass_replaces_what_the_chunk_left_before(llama: Base) -> None:
+    """Two passes with the same fast weights attached leave what one leaves."""
+    once, twice = make_sleeper_for(llama, "ridge"), make_sleeper_for(llama, "ridge")
+    chunks = tiny.make_chunks(llama)
+    for sleeper, passes in ((once, 1), (twice, 2)):
+        sleeper.rule.begin(chunks, [])
+        for _ in range(passes):
+            sleeper.rule.write([0, 1, 2, 3, 4])  # nothing is attached: every pass reads with the bare base
+    assert equal(once.fast, twice.fast.tensors())
+
+
+def test_ridge_sleeps_one_after_the_other_add_up(llama: Base) -> None:
+    together, apart = make_sleeper_for(llama, "ridge"), make_sleeper_for(llama, "ridge")
+    chunks = tiny.make_chunks(llama)
+    together.rule.begin(chunks, [])
+    together.rule.write([0, 1, 2, 3, 4])
+    for part in ([0, 1], [2, 3, 4]):
+        apart.rule.begin([chunks[i] for i in part], [])
+        apart.rule.write(part)
+        apart.rule.end()
+    for key, tensor in together.fast.tensors().items():
+        torch.testing.assert_close(apart.fast.tensors()[key], tensor, atol=1e-5, rtol=1e-3)
+
+
+def test_a_batched_gradient_is_the_sum_over_items(base: Base) -> None:
+    """A pass with shared prefixes, padding and stored activations, against a loop over items through the whole model."""
+    config: Config = tiny.make_config("rule.items_per_write=1000", "rule.batch_tokens=300")
+    protocol = untrained(base)
+    sleeper = make_sleeper(base, config, protocol, make_fast_weights(base, config, protocol), Ledger(), ignore)
+    for factors in sleeper.fast.factors.values():
+        factors.B.add_(0.1 * torch.randn(factors.B.shape, generator=torch.Generator().manual_seed(0)))
+    chunks, tensors = tiny.make_chunks(base), list(sleeper.fast.tensors().values())
+    items = [item for chunk in chunks for item in sleeper.meter.material.study(chunk, 0, "study")]
+    total, count = torch.tensor(0.0), sum(len(item.answer) for item in items)
+    for tensor in tensors:
+        tensor.requires_grad_(True)
+    with sleeper.fast.attached(base.model):
+        for item in items:
+            row = torch.tensor([[*item.prefix, *item.prompt, *item.answer]])
+            logits = base.model(input_ids=row, use_cache=False).logits[0, -len(item.answer) - 1 : -1]
+            total = total + F.cross_entropy(logits, torch.tensor(item.answer), label_smoothing=config.rule.label_smoothing, reduction="sum")
+    expected = torch.autograd.grad(total / count, tensors)
+    for tensor in tensors:
+        tensor.requires_grad_(False)
+    rule: WriteRule = sleeper.rule
+    with sleeper.fast.attached(base.model):
+        rule.begin(chunks, [])
+        rule.write([chunk.index for chunk in chunks])
+    for number, gradient in enumerate(expected):
+        mean = rule.state()[f"mean.{number}"]
+        torch.testing.assert_close(mean / (1 - config.rule.beta1), gradient, atol=1e-5, rtol=1e-3)
+
+
+def test_costs_of_the_model_are_counted_once(base: Base) -> None:
+    """Guards the table itself: each row really runs its own rule."""
+    kinds = {name: type(make_sleeper_for(base, name).rule).__name__ for name in RULES}
+    assert {kind for name, kind in kinds.items() if name.startswith("gradient")} == {"GradientRule"}
+    assert kinds["ridge"] == "RidgeRule"
+    assert CostModel.of(base.model).num_layers == 4
