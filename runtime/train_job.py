@@ -13,7 +13,7 @@ from nrem.runtime.parts import load_base
 from nrem.runtime.tiny import tiny_base, tiny_data, tiny_training
 from nrem.runtime.train import TrainJob, TrainReport, train_protocol
 
-SMOKE_MINUTES = 0.1
+SMOKE_MINUTES = 0.05
 RULES = ("ridge",)
 
 
