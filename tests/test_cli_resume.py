@@ -31,7 +31,8 @@ def start_and_kill(shell: Shell, *argv: str, checkpoints: int) -> None:
     process = subprocess.Popen(
         argv, cwd=shell.folder, stdout=subprocess.PIPE, stderr=subprocess.PIPE, env=os.environ | {"OMP_NUM_THREADS": "1"}
     )
-    resume, seen, deadline = shell.folder / "m.unfinished" / "resume.safetensors", set(), time.monotonic() + 120
+    resume, deadline = shell.folder / "m.unfinished" / "resume.safetensors", time.monotonic() + 120
+    seen: set[int] = set()
     while len(seen) < checkpoints and process.poll() is None and time.monotonic() < deadline:
         if resume.exists():
             seen.add(resume.stat().st_mtime_ns)
