@@ -11,7 +11,8 @@ import shlex
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -49,6 +50,15 @@ def run(main: Callable[[Sequence[str]], None]) -> None:
     except NremError as error:
         print(error, file=sys.stderr)
         sys.exit(2 if isinstance(error, UsageError) else 1)
+
+
+@contextmanager
+def stage(name: str) -> Iterator[None]:
+    """Say on stderr what is being measured, and how long it took."""
+    started = time.perf_counter()
+    print(f"{name} ...", end=" ", file=sys.stderr, flush=True)
+    yield
+    print(f"{time.perf_counter() - started:.1f} s", file=sys.stderr, flush=True)
 
 
 def require_green(*tests: str) -> None:

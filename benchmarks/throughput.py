@@ -31,7 +31,7 @@ from nrem.runtime.session import Session
 from nrem.runtime.train import TrainJob, make_bench
 
 QUESTIONS = ("How tall is Mount Garrick?", "Who founded the town of Wexley?")
-RIDGE_CHUNKS, GRADIENT_CHUNKS = 8, 2
+RIDGE_CHUNKS, GRADIENT_CHUNKS = 8, 1
 """Chunks of a timed pass; a pass of study items reads some ten times the tokens of its chunks."""
 NEW_TOKENS = 8
 
@@ -57,10 +57,11 @@ def text_of(base: Base, tokens: int) -> str:
 
 
 def chunks_of(base: Base, config: Config, count: int) -> list[Chunk]:
-    """The first chunks of the demo document."""
+    """The first chunks of the demo document that are at least half full: a heading by itself states nothing."""
     size = config.stream.chunk_tokens
-    pieces = [text_of(base, 2 * count * size)]
-    return list(cut_chunks(pieces, count_tokens=base.count_tokens, max_tokens=size, document="demo", title="Dunmar"))[:count]
+    pieces = [text_of(base, 4 * count * size)]
+    cut = cut_chunks(pieces, count_tokens=base.count_tokens, max_tokens=size, document="demo", title="Dunmar")
+    return [chunk for chunk in cut if 2 * chunk.num_tokens >= size][:count]
 
 
 def measure_rules(base: Base, config: Config, repeats: int) -> dict[str, Any]:
@@ -68,7 +69,8 @@ def measure_rules(base: Base, config: Config, repeats: int) -> dict[str, Any]:
     rates, speeds = [gemm_rate(base)], {}
     for rule, protocol in protocols(base, config).items():
         chunks = chunks_of(base, config, RIDGE_CHUNKS if rule == "ridge" else GRADIENT_CHUNKS)
-        speeds[rule] = measure_rule(base, config, protocol, chunks, repeats)
+        with common.stage(f"passes of the {rule} rule"):
+            speeds[rule] = measure_rule(base, config, protocol, chunks, repeats)
         rates.append(gemm_rate(base))
     rate = median(rates)
     rules = {rule: speed.to_dict(rate) for rule, speed in speeds.items()}
@@ -87,19 +89,22 @@ def measure_questions(base: Base, config: Config, lengths: Sequence[int], repeat
     config = replace(config, answer=replace(config.answer, max_new_tokens=NEW_TOKENS))
     protocol = make_protocol(base, config)
     answerer = Answerer(base, protocol, config.answer)
-    sessions = {length: _slept(base, config, length) for length in lengths}
+    sessions = {}
+    for length in lengths:
+        with common.stage(f"sleep on {length} tokens"):
+            sessions[length] = _slept(base, config, length)
     memory: dict[int, list[dict[str, float]]] = {length: [] for length in lengths}
     document: dict[int, list[dict[str, float]]] = {length: [] for length in lengths}
-    for number in range(repeats + 1):
-        for length, session in sessions.items():
-            for question in QUESTIONS:
-                memory[length].append(_timed_answer(lambda s=session, q=question: s.answer(q)))
-        if number == 0:
-            memory = {length: [] for length in lengths}  # the first round warms up
-        for length in lengths if number < 2 else ():
-            with make_fast_weights(base, config, protocol).attached(base.model):
-                context = text_of(base, length)
-                document[length].append(_timed_answer(lambda c=context: answerer.ask(QUESTIONS[0], c)))
+    for session in sessions.values():
+        session.answer(QUESTIONS[0])  # warms up
+    with common.stage("questions from memory"):
+        for _ in range(repeats):
+            for length, session in sessions.items():  # in turn, so that a busy minute hits all alike
+                memory[length] += [_timed_answer(lambda s=session, q=question: s.answer(q)) for question in QUESTIONS]
+    for length in lengths:
+        context = text_of(base, length)
+        with common.stage(f"questions with {length} tokens in the prompt"), make_fast_weights(base, config, protocol).attached(base.model):
+            document[length] += [_timed_answer(lambda c=context, q=question: answerer.ask(q, c)) for question in QUESTIONS]
     by_length = {str(length): _median(rows) for length, rows in memory.items()}
     seconds = [row["seconds"] for row in by_length.values()]
     return {
