@@ -21,6 +21,8 @@ class Progress:
     passes: int = 0
     recall: list[float] = field(default_factory=list)
     """Held-out recall at each look; the first is from before the first pass."""
+    nll: list[float] = field(default_factory=list)
+    """Mean answer NLL of the held-out probes at each look, nats per token."""
     looked_at: list[int] = field(default_factory=list)
     """Number of passes at each look."""
     loss: list[float] = field(default_factory=list)
@@ -50,8 +52,9 @@ class Uniform(Allocator):
 class Elimination(Allocator):
     """Leave when solved, or when hopeless, or at the cap.
 
-    Solved: recall at the last look reached `solved_recall`. Hopeless: after `patience` looks, neither the smoothed recall nor the write
-    loss has moved by `min_progress` since; uncalibrated here. A chunk without probes gets the cap: nothing says that it may leave.
+    Solved: recall at the last look reached `solved_recall`. Hopeless: over the last `patience` looks neither the recall nor the answer NLL
+    of the held-out probes has gained `min_progress`: further passes would not pay. A chunk without probes gets the cap: nothing says that
+    it may leave.
     """
 
     passes: int
@@ -73,10 +76,9 @@ class Elimination(Allocator):
     def _stuck(self, p: Progress) -> bool:
         if len(p.recall) <= self.patience:
             return False
-        then, now = p.looked_at[-1 - self.patience], p.looked_at[-1]
-        recall_gain = p.recall[-1] - p.recall[-1 - self.patience]
-        loss_then, loss_now = p.loss[min(then, len(p.loss) - 1)], p.loss[min(now, len(p.loss)) - 1]
-        return recall_gain < self.min_progress and loss_then - loss_now < self.min_progress * max(loss_then, 1e-9)
+        back = -1 - self.patience
+        return max(p.recall[-1] - p.recall[back], p.nll[back] - p.nll[-1]) < self.min_progress
+
 
 
 ALLOCATORS = ("uniform", "elimination")

@@ -24,7 +24,8 @@ class GuardConfig:
     max_perplexity_ratio: float = 2.0
     """Largest perplexity on unrelated text, relative to the base's."""
     min_recall_gain: float = 0.0
-    """Recall over the sleep's chunks must have risen by at least this (0: it must not have fallen)."""
+    """Recall of the sleep's held-out probes must have risen by at least this (0: it must not have fallen), or else their answer NLL have
+    fallen: with a handful of probes, one that is lost says little by itself."""
     unrelated_tokens: int = 256
     """How much of the unrelated text is read."""
     enabled: bool = True
@@ -42,6 +43,8 @@ class GuardReport:
     kl: float
     perplexity_ratio: float
     recall_gain: float
+    nll_gain: float
+    """By how much the answer NLL of the held-out probes fell, nats per token."""
 
     def to_dict(self) -> dict[str, float]:
         return asdict(self)
@@ -60,7 +63,7 @@ class Guard:
         """What one reading costs."""
         return self.cost.forward(self.ids.shape[1], self.ids.shape[1] / 2)
 
-    def check(self, attached: AbstractContextManager[Any], recall_gain: float) -> GuardReport:
+    def check(self, attached: AbstractContextManager[Any], recall_gain: float, nll_gain: float) -> GuardReport:
         """Read the unrelated text with the fast weights of `attached`."""
         if self._base is None:
             self._base = self._read()
@@ -69,7 +72,7 @@ class Guard:
         targets = self.ids[0, 1:, None]
         kl = (self._base.exp() * (self._base - now)).sum(-1).mean()
         ratio = (self._base.gather(1, targets).mean() - now.gather(1, targets).mean()).exp()
-        return GuardReport(float(kl), float(ratio), recall_gain)
+        return GuardReport(float(kl), float(ratio), recall_gain, nll_gain)
 
     def objection(self, report: GuardReport) -> str:
         """Why the sleep must be rolled back; empty when it may stay."""
@@ -80,8 +83,11 @@ class Guard:
             return f"KL to the base on unrelated text is {report.kl:.2f} nats a token, allowed {c.max_kl:g}"
         if not report.perplexity_ratio <= c.max_perplexity_ratio:
             return f"perplexity on unrelated text is {report.perplexity_ratio:.2f} times the base's, allowed {c.max_perplexity_ratio:g}"
-        if report.recall_gain < c.min_recall_gain:
-            return f"probe recall changed by {report.recall_gain:+.2f}, required {c.min_recall_gain:+g}"
+        if report.recall_gain < c.min_recall_gain and report.nll_gain <= 0:
+            return (
+                f"probe recall changed by {report.recall_gain:+.2f}, required {c.min_recall_gain:+g}, "
+                f"and the NLL of the probes' answers by {-report.nll_gain:+.2f}"
+            )
         return ""
 
     @torch.no_grad()

@@ -36,8 +36,8 @@ class SleepConfig:
     solved_recall: float = 1.0
     """Held-out recall at which a chunk is solved."""
     min_progress: float = 0.02
-    """A chunk whose recall and write loss both moved by less than this over `patience` looks is hopeless."""
-    patience: int = 3
+    """A chunk whose held-out probes gained less than this over `patience` looks, in recall and in answer NLL (nats), is hopeless."""
+    patience: int = 1
     """Looks over which progress is judged."""
     look_every: int | Literal["auto"] = "auto"
     """Passes between two looks at the held-out probes; "auto" is 1 for a trained protocol and 8 for an untrained one."""
@@ -141,7 +141,8 @@ class Sleeper:
         if not self.ledger.affords(2 * self.meter.fet(chunks) + 2 * self.guard.fet):
             return [Progress(chunk=c.index, num_probes=0, exit="budget") for c in chunks]
         first = self.meter.measure(chunks)
-        return [Progress(chunk=c.index, num_probes=first[c.index].probes, recall=[first[c.index].recalled], looked_at=[0]) for c in chunks]
+        looks = ((c.index, first[c.index]) for c in chunks)
+        return [Progress(chunk=i, num_probes=r.probes, recall=[r.recalled], nll=[r.nll], looked_at=[0]) for i, r in looks]
 
     def _round_fet(self, active: Sequence[Progress], chunks: Sequence[Chunk]) -> float:
         """What must still fit under the cap before a pass may start: the pass, a look, the last look at all chunks, and the guard."""
@@ -159,6 +160,7 @@ class Sleeper:
         found = self.meter.measure([c for c in chunks if c.index in wanted])
         for p in active:
             p.recall.append(found[p.chunk].recalled)
+            p.nll.append(found[p.chunk].nll)
             p.looked_at.append(p.passes)
 
     def _recall_after(self, progress: Sequence[Progress], chunks: Sequence[Chunk]) -> dict[int, Recall]:
@@ -187,7 +189,8 @@ class Sleeper:
         now = _mean([recall[p.chunk].recalled for p in progress if p.num_probes]) if recall else was
         figures, objection = {}, ""
         if recall:
-            report = self.guard.check(self.fast.attached(self.split.model), now - was)
+            nll_gain = _mean([p.nll[0] - recall[p.chunk].nll for p in progress if p.num_probes])
+            report = self.guard.check(self.fast.attached(self.split.model), now - was, nll_gain)
             figures, objection = report.to_dict(), self.guard.objection(report)
         if objection:
             self.fast.restore(before[0])
@@ -195,6 +198,7 @@ class Sleeper:
         for p in progress:
             after = p.recall[0] if objection and p.recall else recall[p.chunk].recalled if recall else (p.recall or [0.0])[-1]
             p.recall.append(after)
+            p.nll.append(p.nll[0] if objection and p.nll else recall[p.chunk].nll if recall else (p.nll or [0.0])[-1])
             p.looked_at.append(p.passes)
         record = SleepRecord(
             index=index,

@@ -47,6 +47,9 @@ class ChunkRecord:
     num_probes: int = 0
     recall_before: float = 0.0
     recall_after: float = 0.0
+    nll_before: float = 0.0
+    """Mean answer NLL of the held-out probes, nats per token."""
+    nll_after: float = 0.0
 
 
 @dataclass(kw_only=True)

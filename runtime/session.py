@@ -218,6 +218,7 @@ class Session:
             record.sleep, record.segment = result.record.index, self.writer.open
             record.passes, record.exit = p.passes, p.exit or ""
             record.num_probes, record.recall_before, record.recall_after = p.num_probes, p.recall[0], p.recall[-1]
+            record.nll_before, record.nll_after = p.nll[0], p.nll[-1]
         self.memory.record.fet, self.memory.record.seconds = self.ledger.state()["fet"], self.ledger.state()["seconds"]
 
     # -- answer ---------------------------------------------------------------------------------------------------------------
