@@ -54,9 +54,7 @@ def root(
 
 @app.command()
 def sleep(
-    documents: Annotated[
-        list[str], typer.Argument(metavar="DOC...", help="Text or Markdown files; - is standard input.", show_default=False)
-    ],
+    documents: Annotated[list[str], typer.Argument(metavar="DOC", help="Text or Markdown files; - is standard input.", show_default=False)],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="MEMORY", help="The folder to make.", show_default=False)],
     passes: PassesOption = None,
     budget: Annotated[
@@ -98,9 +96,7 @@ def sleep(
 @app.command()
 def ask(
     memory: MemoryArgument,
-    questions: Annotated[
-        list[str], typer.Argument(metavar="QUESTION...", help="- reads one a line from standard input.", show_default=False)
-    ],
+    questions: Annotated[list[str], typer.Argument(metavar="QUESTION", help="- reads one a line from standard input.", show_default=False)],
     model: ModelOption = None,
     settings: SetOption = None,
     as_json: JsonOption = False,
@@ -126,7 +122,7 @@ def chat(memory: MemoryArgument, model: ModelOption = None, settings: SetOption 
 
 @app.command("ls")
 def list_(
-    folder: Annotated[Optional[Path], typer.Argument(metavar="[DIR]", help="Default: memories.", show_default=False)] = None,  # noqa: UP045
+    folder: Annotated[Optional[Path], typer.Argument(metavar="DIR", help="Default: memories.", show_default=False)] = None,  # noqa: UP045
     as_json: JsonOption = False,
 ) -> None:
     """List the memories in a folder; with --json one object a line."""
@@ -203,7 +199,7 @@ def evaluate(
 
 @app.command("rm")
 def remove(
-    memories: Annotated[list[Path], typer.Argument(metavar="MEMORY...", help="Folders of memories.", show_default=False)],
+    memories: Annotated[list[Path], typer.Argument(metavar="MEMORY", help="Folders of memories.", show_default=False)],
     yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
 ) -> None:
     """Delete memories; never anything else."""
@@ -230,12 +226,12 @@ def demo(
 ) -> None:
     """Run the main job on a document that comes with nrem, and compare."""
     from nrem.runtime.config import load_config
-    from nrem.runtime.demo import SETTINGS, compare, demo_document, sleep_on_demo
+    from nrem.runtime.demo import compare, demo_document, sleep_on_demo
     from nrem.runtime.demo_report import show_comparison, show_document, show_night
     from nrem.runtime.progress import Progress
     from nrem.runtime.report import console, summary
 
-    resolved = load_config(config, [*SETTINGS, *_model(model), *_passes(passes), *(settings or [])])
+    resolved = load_config(config, [*_model(model), *_passes(passes), *(settings or [])])
     progress, screen = Progress(quiet=be_quiet), console(silent=as_json)
     try:
         show_document(screen, demo_document())

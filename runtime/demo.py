@@ -4,7 +4,7 @@ Two steps, so that the first can be shown while the second runs. Knows nothing a
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -20,8 +20,8 @@ from nrem.runtime.parts import load_base, make_fast_weights, make_protocol
 from nrem.runtime.session import Session
 from nrem.runtime.sleep_job import SleepJob, run_sleep
 
-SETTINGS = ("sleep.budget_seconds=110",)
-"""Ends the demo's sleeps in time where a model has no trained protocol, however slow the machine."""
+UNTRAINED_PASSES = 16
+"""Study passes are dear: half of the usual number keeps the demo within five minutes on two cores where a model has no trained protocol."""
 
 
 @dataclass(frozen=True)
@@ -70,6 +70,8 @@ def sleep_on_demo(out: Path, config: Config, *, force: bool, listener: Listener,
     job = SleepJob(documents=(str(demo_document()),), out=out, force=replaceable)
     tell(f"loading {config.model.name}")
     base = load_base(config)
+    if config.sleep.passes == "auto" and not make_protocol(base, config).trained_passes:
+        config = replace(config, sleep=replace(config.sleep, passes=UNTRAINED_PASSES))
     return Night(base, config, run_sleep(job, config, base=base, listener=watch, tell=tell), tuple(evictions))
 
 
