@@ -108,12 +108,12 @@ def _decode(file: BinaryIO, name: str) -> Iterator[str]:
         block = file.read(BLOCK_BYTES)
         if b"\0" in block:
             raise DocumentError(f"{name}: byte {offset + block.index(0)} is NUL, expected UTF-8 text; this looks like a binary file")
-        waiting = len(decoder.getstate()[0])  # bytes of a character that the last block has cut
+        cut = len(decoder.getstate()[0])  # bytes of a character that the last block has cut
         try:
             text = decoder.decode(block, final=not block)
         except UnicodeDecodeError as error:
             raise DocumentError(
-                f"{name}: not UTF-8 text near byte {offset - waiting + error.start} ({error.reason}); convert it to UTF-8, or give a text file"
+                f"{name}: not UTF-8 text near byte {offset - cut + error.start} ({error.reason}); convert it, or give a text file"
             ) from None
         yield text.removeprefix("\ufeff") if offset == 0 else text
         if not block:

@@ -75,7 +75,7 @@ def test_standard_input_is_a_document(monkeypatch: pytest.MonkeyPatch) -> None:
         (b" \n\t\n", "the document is empty; give one with text in it"),
         (b"\xef\xbb\xbf", "the document is empty"),
         (b"text\0text", "byte 4 is NUL, expected UTF-8 text; this looks like a binary file"),
-        (b"caf\xe9 au lait", "not UTF-8 text near byte 3 (invalid continuation byte); convert it to UTF-8, or give a text file"),
+        (b"caf\xe9 au lait", "not UTF-8 text near byte 3 (invalid continuation byte); convert it, or give a text file"),
         (b"torn at the end \xe2\x82", "not UTF-8 text near byte 16 (unexpected end of data)"),
     ],
 )
