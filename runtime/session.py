@@ -165,7 +165,11 @@ class Session:
             self._cache, self._last_logits = DynamicCache(config=self.base.model.config), None
         seen = self._cache.get_seq_length()
         tokens = torch.tensor([list(ids)], device=self.base.model.device)
-        with self.ledger.debit("reading", self.cost.forward(len(ids), seen + len(ids) / 2)):
+        fet = self.cost.forward(len(ids), seen + len(ids) / 2)
+        if self.memory.record.sleeps and not self.ledger.affords(fet):  # sleeps have spent the budget: the rest is kept as text only
+            self._cache = None
+            return []
+        with self.ledger.debit("reading", fet):
             logits = self.base.model(input_ids=tokens, use_cache=True, **{self._cache_name: self._cache}).logits[0].float()
         known = logits[:-1] if self._last_logits is None else torch.cat([self._last_logits, logits[:-1]])
         self._last_logits = logits[-1:]
