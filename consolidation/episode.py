@@ -58,6 +58,17 @@ class Bench:
                 fast = self.parameters.solve({name: _sum_groups(s, len(groups)) for name, s in found.items()})
         return fast
 
+    @torch.no_grad()
+    def statistics(self, passages: Sequence[Passage], fast: dict[str, Tensor] | None) -> dict[str, Statistics]:
+        """What one pass over these passages leaves, one entry a row, while the fast weights of one group are active."""
+        rows = [self.protocol.chunk_ids(p.title, p.text) for p in passages]
+        texts = Texts.pad(rows, self.protocol.stop_id, self.device)
+        with lent(self.split.model, self.parameters, fast):
+            seen = observe(
+                self.split, texts, self.split.lower(texts.ids, texts.mask), self.parameters.names, self.parameters.error_vocabulary
+            )
+        return self.parameters.statistics(seen.inputs, seen.seen)
+
     def answer_nll(
         self, questions: Sequence[QuestionAnswer], fast: dict[str, Tensor] | None, contexts: Sequence[Passage] | None = None
     ) -> Tensor:

@@ -27,7 +27,7 @@ from torch import Tensor, nn
 
 from nrem.memory.statistics import Statistics, WrittenStatistics, solve
 
-REACH = 16
+REACH = 4
 """Tokens before and behind whose keys an error can be written under."""
 HIDDEN_RANK = 64
 """Rank of W1: the errors carry most of what is written, so the hidden states get the smaller matrix."""

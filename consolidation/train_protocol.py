@@ -39,7 +39,7 @@ class TrainConfig:
     """K is drawn from 0 to this, small ones more often; becomes `trained_passes`."""
     chunks_per_step: int = 8
     """Passages read in a step."""
-    chunks_together: tuple[int, ...] = (1, 1, 2, 4, 8)
+    chunks_together: tuple[int, ...] = (1, 1, 1, 2, 4, 8)
     """How many of them are written into one memory; drawn anew at every step."""
     questions_per_chunk: int = 4
     """Questions asked for every passage."""
@@ -53,13 +53,13 @@ class TrainConfig:
     """Share of those prompts that get another passage's question."""
     locality_every: int = 4
     """Every so many steps the divergence on other text is descended as well."""
-    locality_weight: float = 2.0
+    locality_weight: float = 0.5
     """Its weight."""
     step_size: float = 1e-3
     """AdamW's step size, after the warm-up and before the decay."""
     warm_up: int = 20
     """Steps of the linear warm-up."""
-    decay_share: float = 0.25
+    decay_share: float = 0.9
     """The last share of the minutes, over which the step size falls linearly to a twentieth."""
     seed: int = 0
 
@@ -80,8 +80,8 @@ class Trained:
 
 
 CHECKPOINT_SECONDS = 120.0
-QUICK = 5.0
-"""Step size of vectors and scalars (taps, gates, lambda, gain), relative to that of matrices."""
+GATE_PACE = 0.1
+"""Step size of the gates, relative to the others': at the full one they soon open and close at random, and what is written is noise."""
 Log = Callable[[dict[str, Any]], None]
 
 
@@ -92,11 +92,9 @@ class ProtocolTrainer:
         self.bench, self.sampler, self.other_text, self.config, self.journal = bench, sampler, list(other_text), config, journal
         bench.order = config.order
         self._named = dict(bench.parameters.named_parameters())
-        quick = [p for p in self._named.values() if p.ndim < 2]  # a few scalars that have far to go
-        groups = [
-            {"params": [p for p in self._named.values() if p.ndim > 1], "pace": 1.0},
-            {"params": quick, "pace": QUICK, "weight_decay": 0.0},
-        ]
+        gates = [p for name, p in self._named.items() if name.endswith("gate_weight")]
+        others = [p for name, p in self._named.items() if not name.endswith("gate_weight")]
+        groups = [{"params": others, "pace": 1.0}, {"params": gates, "pace": GATE_PACE, "weight_decay": 0.0}]
         self.optimiser = torch.optim.AdamW(groups, lr=config.step_size, weight_decay=0.01)
         self.done = Trained()
         self._take_up()

@@ -139,13 +139,13 @@ def _hold_out(sources: Sequence[Source], base: Base, job: TrainJob, config: Trai
 
 
 def _weights(sources: Sequence[Source]) -> list[float]:
-    """Files with questions share most of the draws, larger ones less than in proportion to their size; plain text shares the rest."""
+    """Files with questions share most of the draws in proportion to their size, plain text shares the rest."""
     plain = [s for s in sources if s.plain]
     out = []
     for s in sources:
         group = plain if s.plain else [t for t in sources if not t.plain]
         share = 1.0 if len(group) == len(sources) else PLAIN_WEIGHT if s.plain else GIVEN_WEIGHT
-        out.append(share * s.num_passages**0.75 / sum(t.num_passages**0.75 for t in group))
+        out.append(share * s.num_passages / sum(t.num_passages for t in group))
     return out
 
 
