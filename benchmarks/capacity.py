@@ -4,8 +4,8 @@
 
 `together` writes all chunks in one batch; `sequential` one after the other, each with the fast weights of the earlier ones active
 (statistics add up, so nothing is overwritten); `replay` the same, and rereads every earlier chunk once after each; `routed` writes every
-chunk into a segment of its own and sends a question to the one that a search over all `--chunks` finds. Texts are the documents of the file, or the chunks of long ones, taken in order.
-Needs a trained protocol: the gradient rule has no statistics that add up.
+chunk into a segment of its own and sends a question to the one that a search over all `--chunks` finds. Texts are the documents of the
+file, or the chunks of long ones, taken in order. Needs a trained protocol: the gradient rule has no statistics that add up.
 """
 
 import random

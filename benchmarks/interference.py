@@ -1,8 +1,8 @@
-"""Interference: passages are slept on one after the other, and after every sleep all of them are asked (the table of SEAL, arXiv 2506.10943).
+"""Interference: passages are slept on one after the other, all of them are asked after every sleep (the table of SEAL, arXiv 2506.10943).
 
     python -m benchmarks.interference --data FILE.jsonl [--passages 8] [--set fast_weights.segment_chunks=0] [--json]
 
-A row is a sleep, a column a passage; the entries are recovery, the share of the way from "nothing written" to "the passage in the prompt" in
+A row is a sleep, a column a passage; the entries are recovery, the share of the way from nothing written to the passage in the prompt, in
 answer NLL. `kept` is what the oldest passage has after the last sleep as a share of what it had right after its own. With
 `segment_chunks=0` all passages go into one adapter.
 """

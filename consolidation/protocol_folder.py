@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from nrem.consolidation.protocol import Protocol
+from nrem.consolidation.protocol_card import protocol_card
 from nrem.consolidation.ridge import RidgeParameters
 from nrem.memory.atomic import replace_folder, sha256_file
 from nrem.memory.errors import BaseMismatchError, MemoryFolderError, MissingFileError
@@ -74,6 +75,7 @@ def save_protocol(folder: Path, protocol: Protocol, base: BaseIdentity, about: M
         "about": dict(about),
     }
     (made / PROTOCOL).write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    (made / "README.md").write_text(protocol_card(values), encoding="utf-8")
     replace_folder(made, folder)
     return folder
 
