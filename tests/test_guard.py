@@ -11,7 +11,7 @@ from nrem.memory.errors import UsageError
 from nrem.runtime.models import Base
 from tests import tiny
 
-FINE = GuardReport(kl=0.1, perplexity_ratio=1.1, recall_gain=0.5)
+FINE = GuardReport(kl=0.1, perplexity_ratio=1.1, recall_gain=0.5, nll_gain=0.5)
 
 
 def make_guard(base: Base, config: GuardConfig | None = None, ledger: Ledger | None = None) -> Guard:
@@ -19,14 +19,14 @@ def make_guard(base: Base, config: GuardConfig | None = None, ledger: Ledger | N
 
 
 def test_the_base_does_not_differ_from_itself(base: Base) -> None:
-    report = make_guard(base).check(nullcontext(), 0.25)
-    assert report.to_dict() == pytest.approx({"kl": 0, "perplexity_ratio": 1, "recall_gain": 0.25}, abs=1e-5)
+    report = make_guard(base).check(nullcontext(), 0.25, -0.5)
+    assert report.to_dict() == pytest.approx({"kl": 0, "perplexity_ratio": 1, "recall_gain": 0.25, "nll_gain": -0.5}, abs=1e-5)
 
 
 @torch.no_grad()
 def test_the_figures_are_the_definitions(base: Base) -> None:
     guard, fast = make_guard(base), tiny.make_fast_weights(base, scale=0.5)
-    report = guard.check(fast.attached(base.model), 0.0)
+    report = guard.check(fast.attached(base.model), 0.0, 0.0)
     ids = torch.tensor([list(tiny.STORY.encode()[:64])])
     p = base.model(input_ids=ids).logits[0, :-1].softmax(-1)
     with fast.attached(base.model):
@@ -43,7 +43,7 @@ def test_every_reading_is_charged_and_the_base_is_read_once(llama: Base) -> None
     ledger = Ledger()
     guard = make_guard(llama, ledger=ledger)
     for _ in range(2):
-        guard.check(nullcontext(), 0.0)
+        guard.check(nullcontext(), 0.0, 0.0)
     assert ledger.total_fet == pytest.approx(3 * guard.fet)
 
 
@@ -51,11 +51,13 @@ def test_every_reading_is_charged_and_the_base_is_read_once(llama: Base) -> None
     ("report", "words"),
     [
         (FINE, ""),
-        (GuardReport(1.01, 1.0, 0.5), "KL to the base on unrelated text is 1.01 nats a token, allowed 1"),
-        (GuardReport(0.1, 2.5, 0.5), "perplexity on unrelated text is 2.50 times the base's, allowed 2"),
-        (GuardReport(0.1, 1.0, -0.25), "probe recall changed by -0.25, required +0"),
-        (GuardReport(float("nan"), 1.0, 0.5), "KL to the base on unrelated text is nan nats a token, allowed 1"),
-        (GuardReport(0.1, float("nan"), 0.5), "perplexity on unrelated text is nan times the base's, allowed 2"),
+        (GuardReport(1.01, 1.0, 0.5, 0.5), "KL to the base on unrelated text is 1.01 nats a token, allowed 1"),
+        (GuardReport(0.1, 2.5, 0.5, 0.5), "perplexity on unrelated text is 2.50 times the base's, allowed 2"),
+        (GuardReport(0.1, 1.0, -0.25, 0.1), ""),
+        (GuardReport(0.1, 1.0, 0.0, -1.0), ""),
+        (GuardReport(0.1, 1.0, -0.25, -1.0), "probe recall changed by -0.25, required +0, and the NLL of the probes' answers by +1.00"),
+        (GuardReport(float("nan"), 1.0, 0.5, 0.5), "KL to the base on unrelated text is nan nats a token, allowed 1"),
+        (GuardReport(0.1, float("nan"), 0.5, 0.5), "perplexity on unrelated text is nan times the base's, allowed 2"),
     ],
 )
 def test_it_objects_with_the_figure(llama: Base, report: GuardReport, words: str) -> None:
@@ -63,7 +65,7 @@ def test_it_objects_with_the_figure(llama: Base, report: GuardReport, words: str
 
 
 def test_switched_off_it_objects_to_nothing(llama: Base) -> None:
-    assert make_guard(llama, GuardConfig(enabled=False)).objection(GuardReport(float("nan"), 9.0, -1.0)) == ""
+    assert make_guard(llama, GuardConfig(enabled=False)).objection(GuardReport(float("nan"), 9.0, -1.0, -1.0)) == ""
 
 
 def test_bounds_that_make_no_sense_are_refused() -> None:

@@ -48,10 +48,10 @@ def exits(result: SleepResult) -> set[str | None]:
 # The allocator alone.
 
 
-def progress(passes: int, recall: Sequence[float], loss: Sequence[float] = (), probes: int = 3) -> Progress:
-    """A chunk that was looked at before the first pass and after every one."""
+def progress(passes: int, recall: Sequence[float], nll: Sequence[float] = (), probes: int = 3) -> Progress:
+    """A chunk that was looked at before the first pass and after every one; the NLL of its probes' answers stays where it is not given."""
     looks = list(range(len(recall)))
-    return Progress(chunk=7, num_probes=probes, passes=passes, recall=list(recall), looked_at=looks, loss=list(loss))
+    return Progress(chunk=7, num_probes=probes, passes=passes, recall=list(recall), nll=list(nll) or [3.0 for _ in looks], looked_at=looks)
 
 
 ELIMINATION = Elimination(passes=10, solved_recall=1.0, min_progress=0.02, patience=2)
@@ -62,15 +62,17 @@ ELIMINATION = Elimination(passes=10, solved_recall=1.0, min_progress=0.02, patie
     [
         (progress(0, [0.0]), None),
         (progress(0, [1.0]), "solved"),
-        (progress(1, [0.0, 1.0], [3.0]), "solved"),
-        (progress(10, [0.0, 1.0], [3.0]), "solved"),
-        (progress(10, [0.0, 0.5], [3.0]), "cap"),
-        (progress(3, [0.0, 0.0, 0.0, 0.0], [3.0, 3.0, 3.0]), "hopeless"),
-        (progress(3, [0.0, 0.0, 0.0, 0.5], [3.0, 3.0, 3.0]), None),
-        (progress(3, [0.0, 0.0, 0.0, 0.0], [3.0, 2.5, 2.0]), None),
-        (progress(1, [0.0, 0.0], [3.0]), None),
-        (progress(3, [0.0, 0.0, 0.0, 0.0], [3.0, 3.0, 3.0], probes=0), None),
-        (progress(10, [0.0], [3.0], probes=0), "cap"),
+        (progress(1, [0.0, 1.0]), "solved"),
+        (progress(10, [0.0, 1.0]), "solved"),
+        (progress(10, [0.0, 0.5]), "cap"),
+        (progress(3, [0.0, 0.0, 0.0, 0.0]), "hopeless"),
+        (progress(3, [0.0, 0.5, 0.5, 0.5]), "hopeless"),
+        (progress(3, [0.0, 0.0, 0.0, 0.5]), None),
+        (progress(3, [0.0, 0.0, 0.0, 0.0], [3.0, 3.0, 2.5, 2.0]), None),
+        (progress(3, [0.0, 0.0, 0.0, 0.0], [3.0, 3.0, 3.5, 4.0]), "hopeless"),
+        (progress(1, [0.0, 0.0]), None),
+        (progress(3, [0.0, 0.0, 0.0, 0.0], probes=0), None),
+        (progress(10, [0.0], probes=0), "cap"),
     ],
 )
 def test_elimination_has_two_exits_and_a_cap(state: Progress, exit: str | None) -> None:
@@ -106,7 +108,7 @@ def test_every_chunk_gets_the_cap_when_nothing_lets_it_go(base: Base, rule: str)
     assert not same(copy_of(sleeper), before)
     assert [type(event) for event in events] == [SleepStarted, PassDone, PassDone]
     assert result.record.fet == pytest.approx(sleeper.ledger.total_fet)
-    assert set(result.record.guard) == {"kl", "perplexity_ratio", "recall_gain"}
+    assert set(result.record.guard) == {"kl", "perplexity_ratio", "recall_gain", "nll_gain"}
 
 
 def test_what_was_learned_is_solved() -> None:
@@ -200,9 +202,10 @@ def test_a_sleep_that_was_cut_off_goes_on_to_the_same_end(base: Base, rule: str,
     result = revived.sleep(0, chunks[1:], chunks[:1], resume=kept[-1])
     assert same(copy_of(revived), copy_of(whole))
     for mine, theirs in zip(result.progress, expected.progress, strict=True):
-        assert replace(mine, loss=[], recall=[]) == replace(theirs, loss=[], recall=[])
+        assert replace(mine, loss=[], recall=[], nll=[]) == replace(theirs, loss=[], recall=[], nll=[])
         assert mine.loss == pytest.approx(theirs.loss)
         assert mine.recall == pytest.approx(theirs.recall)
+        assert mine.nll == pytest.approx(theirs.nll)
     assert (result.record.kept, result.record.passes) == (expected.record.kept, expected.record.passes)
 
 

@@ -1,0 +1,105 @@
+"""A protocol asks every question in the same words, and a trained one is a folder that comes back equal or is refused."""
+
+import json
+import re
+from pathlib import Path
+
+import pytest
+import torch
+
+from nrem.consolidation.protocol import INSTRUCTION, Protocol
+from nrem.consolidation.protocol_folder import PROTOCOL, find_protocol, load_protocol, save_protocol
+from nrem.memory.errors import BaseMismatchError, MemoryFolderError, MissingFileError
+from nrem.runtime.models import Base
+from tests import tiny
+
+CPU = torch.device("cpu")
+CHAT = "{% for m in messages %}<{{ m.role }}>{{ m.content }}</s>{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}"
+NO_SYSTEM = "{% if messages[0].role == 'system' %}{{ raise_exception('no system') }}{% endif %}" + CHAT
+
+
+@pytest.fixture
+def protocol() -> Protocol:
+    return Protocol(tiny.make_tokenizer())
+
+
+@pytest.mark.parametrize("template", ["", CHAT, NO_SYSTEM])
+def test_every_prompt_starts_with_its_prefix(template: str) -> None:
+    tokenizer = tiny.make_tokenizer()
+    tokenizer.chat_template = template or None
+    protocol = Protocol(tokenizer)
+    context = protocol.plain_ids("A text.\n\n")
+    for ids in ([], context):
+        prompt = protocol.question_ids(" Who? ", ids)
+        assert prompt[: len(protocol.question_prefix(ids))] == protocol.question_prefix(ids)
+        text = tokenizer.decode(prompt)
+        assert text.count(INSTRUCTION) == 1
+        assert "Question: Who?" in text
+        assert text.endswith("Answer:")
+        assert ("<assistant>" in text) == bool(template)
+        assert ("A text.\n\n" in text) == bool(ids)
+    assert ("<system>" in tokenizer.decode(protocol.question_prefix())) == (template == CHAT)
+
+
+def test_an_answer_ends_its_turn(protocol: Protocol) -> None:
+    assert protocol.tokenizer.decode(protocol.answer_ids(" Maren Tull ")) == " Maren Tull</s>"
+    assert protocol.tokenizer.decode(protocol.chunk_ids("Title", "Text.")) == "<s>Title\n\nText.</s>"
+    assert protocol.tokenizer.decode(protocol.chunk_ids("", "Text.")) == "<s>Text.</s>"
+    assert [protocol.tokenizer.decode([token]) for token in protocol.stop_ids] == ["</s>", "\n"]
+
+
+def test_the_plain_template_has_no_instruction() -> None:
+    protocol = Protocol(tiny.make_tokenizer(), template="plain")
+    assert protocol.tokenizer.decode(protocol.question_ids("Who?")) == "<s>Question: Who?\nAnswer:"
+
+
+def test_whatever_shapes_a_prompt_is_in_the_hash(protocol: Protocol) -> None:
+    tokenizer = tiny.make_tokenizer()
+    others = [Protocol(tokenizer, instruction="Be short."), Protocol(tokenizer, template="plain"), Protocol(tokenizer, weights_sha256="1")]
+    assert len({protocol.sha256, *(other.sha256 for other in others)}) == 4
+    assert Protocol(tokenizer).sha256 == protocol.sha256
+
+
+def test_a_trained_protocol_comes_back_equal(base: Base, tmp_path: Path) -> None:
+    protocol = tiny.make_ridge_protocol(base)
+    folder = save_protocol(tmp_path / "protocol", protocol, base.identity, {"note": "random"})
+    loaded = find_protocol(str(folder), base.tokenizer, base.identity, CPU)
+    assert (loaded.id, loaded.rule, loaded.template, loaded.trained_passes) == ("tiny", "ridge", "plain", 2)
+    assert protocol.ridge is not None
+    assert loaded.ridge is not None
+    assert loaded.ridge.names == protocol.ridge.names
+    mine, theirs = dict(loaded.ridge.named_parameters()), dict(protocol.ridge.named_parameters())
+    assert mine.keys() == theirs.keys()
+    assert all(torch.equal(value, theirs[name].bfloat16().float()) for name, value in mine.items())
+    assert not any(parameter.requires_grad for parameter in loaded.ridge.parameters())
+    assert json.loads((folder / PROTOCOL).read_text())["about"] == {"note": "random"}
+
+
+def test_auto_takes_none_that_was_trained_on_another_model(base: Base) -> None:
+    assert find_protocol("auto", base.tokenizer, base.identity, CPU).id == "untrained"
+    assert find_protocol("untrained", base.tokenizer, base.identity, CPU).rule == "gradient"
+
+
+def test_what_does_not_fit_is_refused(llama: Base, other_llama: Base, tmp_path: Path) -> None:
+    folder = save_protocol(tmp_path / "protocol", tiny.make_ridge_protocol(llama), llama.identity, {})
+    with pytest.raises(BaseMismatchError, match=r"this protocol was trained on llama \(weights .*\), got llama .*: load that model"):
+        load_protocol(folder, llama.tokenizer, other_llama.identity, CPU)
+    with pytest.raises(MissingFileError, match=re.escape("gone: no protocol there (protocol.json is missing); name a protocol's folder")):
+        load_protocol(tmp_path / "gone", llama.tokenizer, llama.identity, CPU)
+    values = json.loads((folder / PROTOCOL).read_text())
+    (folder / PROTOCOL).write_text(json.dumps(values | {"schema_version": 99}))
+    with pytest.raises(MemoryFolderError, match=r"schema version 99, this nrem reads up to 1: upgrade nrem"):
+        load_protocol(folder, llama.tokenizer, llama.identity, CPU)
+    (folder / PROTOCOL).write_text("{")
+    with pytest.raises(MemoryFolderError, match=r"protocol\.json: damaged .*; restore the file"):
+        load_protocol(folder, llama.tokenizer, llama.identity, CPU)
+
+
+@pytest.mark.parametrize("damage", ["missing", "truncated"])
+def test_a_damaged_file_is_named(llama: Base, tmp_path: Path, damage: str) -> None:
+    folder = save_protocol(tmp_path / "protocol", tiny.make_ridge_protocol(llama), llama.identity, {})
+    (path,) = folder.glob("*.safetensors")
+    content = path.read_bytes()
+    path.unlink() if damage == "missing" else path.write_bytes(content[:-8])
+    with pytest.raises(MemoryFolderError, match=re.escape(f"{path.name} is missing or damaged; install nrem again")):
+        load_protocol(folder, llama.tokenizer, llama.identity, CPU)
