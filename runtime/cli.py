@@ -4,15 +4,27 @@ Results go to stdout, everything else to stderr. Exit code 2 for wrong usage, 1 
 the traceback.
 """
 
-import json
 import os
 import sys
 from collections.abc import Iterable, Sequence
 from pathlib import Path
-from typing import Annotated, Any, Optional
+from typing import Annotated, Optional
 
 import typer
 
+from nrem.runtime import cli_memories
+from nrem.runtime.cli_options import (
+    ConfigOption,
+    JsonOption,
+    MemoryArgument,
+    ModelOption,
+    PassesOption,
+    QuietOption,
+    SetOption,
+    fail,
+    model_setting,
+    print_json,
+)
 from nrem.runtime.quiet import debugging, quiet
 
 app = typer.Typer(
@@ -23,26 +35,6 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
-
-MemoryArgument = Annotated[Path, typer.Argument(metavar="MEMORY", help="A memory's folder.", show_default=False)]
-ModelOption = Annotated[
-    Optional[str],  # noqa: UP045 - read by typer
-    typer.Option("--model", metavar="M", help="smollm2-135m, a Hugging Face id, a folder or a .gguf file.", show_default=False),
-]
-ConfigOption = Annotated[
-    Optional[str],  # noqa: UP045
-    typer.Option("--config", metavar="F", help="A preset (default, fast, thorough, gpu-4bit) or a TOML file.", show_default=False),
-]
-SetOption = Annotated[
-    Optional[list[str]],  # noqa: UP045
-    typer.Option("--set", metavar="A.B=C", help="Set one key of the configuration; may be given often.", show_default=False),
-]
-PassesOption = Annotated[
-    Optional[int],  # noqa: UP045
-    typer.Option("--passes", metavar="N", min=0, help="The same number of passes for every chunk.", show_default=False),
-]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
 
 
 @app.callback()
@@ -77,7 +69,7 @@ def sleep(
     from nrem.runtime.sleep_job import SleepJob, run_sleep
 
     job = SleepJob(documents=tuple(documents), out=out, resume=resume, force=force, forget_text=forget_text)
-    resolved = load_config(config, [*_model(model), *_passes(passes), *_budget(budget), *(settings or [])])
+    resolved = load_config(config, [*model_setting(model), *_passes(passes), *_budget(budget), *(settings or [])])
     progress = Progress(quiet=be_quiet)
     try:
         memory = run_sleep(job, resolved, listener=progress, tell=progress.note)
@@ -88,7 +80,7 @@ def sleep(
     finally:
         progress.close()
     if as_json:
-        _print_json(summary(memory.record, out))
+        print_json(summary(memory.record, out))
     else:
         print(sleep_report(memory.record, out))
 
@@ -104,10 +96,10 @@ def ask(
     """Answer questions from a memory, no document in the prompt; one answer a line."""
     from nrem.runtime.wake import ask_each, open_session
 
-    session = open_session(memory, [*_model(model), *(settings or [])])
+    session = open_session(memory, [*model_setting(model), *(settings or [])])
     for answer in ask_each(session, _each_question(questions)):
         if as_json:
-            _print_json(answer.to_dict())
+            print_json(answer.to_dict())
         else:
             print(" ".join(answer.answer.split()), flush=True)
 
@@ -117,55 +109,7 @@ def chat(memory: MemoryArgument, model: ModelOption = None, settings: SetOption 
     """Ask a memory one question after the other; exit or Ctrl-D ends."""
     from nrem.runtime.wake import chat, open_session
 
-    chat(open_session(memory, [*_model(model), *(settings or [])]))
-
-
-@app.command("ls")
-def list_(
-    folder: Annotated[Optional[Path], typer.Argument(metavar="DIR", help="Default: memories.", show_default=False)] = None,  # noqa: UP045
-    as_json: JsonOption = False,
-) -> None:
-    """List the memories in a folder; with --json one object a line."""
-    from nrem.memory.library import list_memories
-    from nrem.runtime.report import console, library_table, summary
-
-    entries = [] if folder is None and not Path("memories").exists() else list_memories(folder or Path("memories"))
-    if as_json:
-        for entry in entries:
-            found = summary(entry.record, entry.folder) if entry.record else {"memory": str(entry.folder)}
-            _print_json(found | {"bytes": entry.num_bytes, "problem": entry.problem})
-    elif entries:
-        console().print(library_table(entries))
-    else:
-        print(f"no memories in {folder or 'memories'}; `nrem sleep DOC -o memories/NAME` makes one", file=sys.stderr)
-
-
-@app.command()
-def show(memory: MemoryArgument, as_json: JsonOption = False) -> None:
-    """Show what a memory was made from and how: documents, sleeps, chunks, costs."""
-    from nrem.memory.folder import read_record
-    from nrem.runtime.report import memory_report, memory_to_dict
-
-    record = read_record(memory)
-    if as_json:
-        _print_json(memory_to_dict(record, memory))
-    else:
-        memory_report(record, memory)
-
-
-@app.command()
-def verify(memory: MemoryArgument, model: ModelOption = None, as_json: JsonOption = False) -> None:
-    """Check a memory: files, tensors, base model, the same logits from PEFT, the recorded answer."""
-    from nrem.runtime.report import check_report
-    from nrem.runtime.verify import verify_memory
-
-    checks = list(verify_memory(memory, _model(model)))
-    if as_json:
-        _print_json({"memory": str(memory), "ok": all(c.ok for c in checks), "checks": [c.to_dict() for c in checks]})
-    else:
-        check_report(checks)
-    if failed := [c for c in checks if not c.ok]:
-        _fail(f"{memory}: {failed[0].name}: {failed[0].found}")
+    chat(open_session(memory, [*model_setting(model), *(settings or [])]))
 
 
 @app.command("eval")
@@ -189,28 +133,12 @@ def evaluate(
     wanted = [arm.strip() for arm in arms.split(",") if arm.strip()]
     check_arms(wanted, ARMS)
     asked, other = read_questions(questions), Memory.load(wrong) if wrong else None
-    session = open_session(memory, _model(model))
+    session = open_session(memory, model_setting(model))
     found = evaluate_memory(session.base, session.memory, asked, arms=wanted, wrong=other).to_dict()
     if as_json:
-        _print_json(found)
+        print_json(found)
     else:
         console().print(evaluation_table(found))
-
-
-@app.command("rm")
-def remove(
-    memories: Annotated[list[Path], typer.Argument(metavar="MEMORY", help="Folders of memories.", show_default=False)],
-    yes: Annotated[bool, typer.Option("--yes", "-y", help="Do not ask.")] = False,
-) -> None:
-    """Delete memories; never anything else."""
-    from nrem.memory.library import check_deletable, delete_memory
-
-    for memory in memories:
-        check_deletable(memory)
-    for memory in memories:
-        if yes or typer.confirm(f"delete {memory}?", err=True):
-            delete_memory(memory)
-            print(f"deleted {memory}", file=sys.stderr)
 
 
 @app.command()
@@ -231,7 +159,7 @@ def demo(
     from nrem.runtime.progress import Progress
     from nrem.runtime.report import console, summary
 
-    resolved = load_config(config, [*_model(model), *_passes(passes), *(settings or [])])
+    resolved = load_config(config, [*model_setting(model), *_passes(passes), *(settings or [])])
     progress, screen = Progress(quiet=be_quiet), console(silent=as_json)
     try:
         show_document(screen, demo_document())
@@ -242,7 +170,7 @@ def demo(
     finally:
         progress.close()
     if as_json:
-        _print_json(summary(night.memory.record, out) | {"adapter_bytes": night.memory.num_bytes} | found.to_dict())
+        print_json(summary(night.memory.record, out) | {"adapter_bytes": night.memory.num_bytes} | found.to_dict())
 
 
 @app.command()
@@ -254,11 +182,11 @@ def doctor(as_json: JsonOption = False) -> None:
     checks = list(examine())
     bad = [c for c in checks if c.needed and not c.ok]
     if as_json:
-        _print_json({"ok": not bad, "checks": [c.to_dict() for c in checks]})
+        print_json({"ok": not bad, "checks": [c.to_dict() for c in checks]})
     else:
         check_report(checks)
     if bad:
-        _fail(f"doctor: {bad[0].name}: {bad[0].found}")
+        fail(f"doctor: {bad[0].name}: {bad[0].found}")
 
 
 @app.command("train-protocol")
@@ -303,7 +231,7 @@ def train(
         minutes=minutes,
         rule=rule,
         settings=(f"max_passes={max_passes}", f"order={order}", *(settings or [])),
-        model=tuple(_model(model)),
+        model=tuple(model_setting(model)),
         held_out=held_out,
         start_from=start_from,
         resume=resume,
@@ -311,11 +239,14 @@ def train(
     )
     report = run_training(flags, tell=lambda figures: print(log_line(figures), file=sys.stderr, flush=True))
     if as_json:
-        _print_json({"protocol": str(report.folder), "steps": report.trained.steps, "seconds": report.trained.seconds, **report.figures})
+        print_json({"protocol": str(report.folder), "steps": report.trained.steps, "seconds": report.trained.seconds, **report.figures})
     else:
         console().print(held_out_table(report.figures))
         if report.folder.exists():
             print(f"saved in {report.folder}; use it with --set protocol.name={report.folder}")
+
+
+app.registered_commands += cli_memories.app.registered_commands
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -327,27 +258,20 @@ def main(argv: Sequence[str] | None = None) -> None:
         code = app(args=list(sys.argv[1:] if argv is None else argv), prog_name="nrem", standalone_mode=False)
         sys.stdout.flush()
     except NremError as error:
-        _fail(str(error), 2 if isinstance(error, UsageError) else 1)
+        fail(str(error), 2 if isinstance(error, UsageError) else 1)
     except (KeyboardInterrupt, typer.Abort):
-        _fail("interrupted", 130)
+        fail("interrupted", 130)
     except BrokenPipeError:  # the reader of our output has gone, as `head` does
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         sys.exit(1)
     except Exception as error:
         if hasattr(error, "format_message") and hasattr(error, "exit_code"):  # typer's own, under several names over its versions
-            _fail(f"{error.format_message()} `nrem --help` lists commands and flags.", error.exit_code)
+            fail(f"{error.format_message()} `nrem --help` lists commands and flags.", error.exit_code)
         if debugging():
             raise
         text = " ".join(str(error).split())
-        _fail(f"unexpected {type(error).__name__}: {text[:500]}; NREM_DEBUG=1 shows where", 1)
+        fail(f"unexpected {type(error).__name__}: {text[:500]}; NREM_DEBUG=1 shows where", 1)
     sys.exit(code if isinstance(code, int) else 0)
-
-
-def _fail(sentence: str, code: int = 1) -> None:
-    if debugging() and sys.exc_info()[0] is not None:
-        raise  # the error at hand, with its traceback
-    print(f"nrem: {sentence}", file=sys.stderr)
-    sys.exit(code)
 
 
 def _version(wanted: bool) -> None:
@@ -358,17 +282,9 @@ def _version(wanted: bool) -> None:
         raise typer.Exit
 
 
-def _print_json(values: Any) -> None:
-    print(json.dumps(values, ensure_ascii=False), flush=True)
-
-
 def _each_question(questions: Sequence[str]) -> Iterable[str]:
     for question in questions:
         yield from sys.stdin if question == "-" else [question]
-
-
-def _model(name: str | None) -> list[str]:
-    return [] if name is None else [f"model.name={json.dumps(name)}"]
 
 
 def _passes(count: int | None) -> list[str]:

@@ -6,6 +6,7 @@ from contextlib import suppress
 from itertools import islice
 from pathlib import Path
 
+from nrem.consolidation.events import Listener, ignore
 from nrem.memory.errors import NremError, UsageError
 from nrem.memory.folder import Memory
 from nrem.runtime.answer import Answer
@@ -16,14 +17,14 @@ from nrem.runtime.session import Session
 GOODBYE = ("exit", "quit")
 
 
-def open_session(folder: Path, settings: Sequence[str] = ()) -> Session:
+def open_session(folder: Path, settings: Sequence[str] = (), listener: Listener = ignore) -> Session:
     """A session that answers from a saved memory; `settings` go over the configuration that was saved with it.
 
     Raises what `Memory.load`, `load` and `Memory.check_base` raise; a damaged memory is refused before the model is loaded.
     """
     memory = Memory.load(folder)
     config = config_from_dict(memory.record.config, settings)
-    return Session(memory, base=load_base(config), config=config)
+    return Session(memory, base=load_base(config), config=config, listener=listener)
 
 
 def ask_each(session: Session, questions: Iterable[str]) -> Iterator[Answer]:

@@ -1,0 +1,50 @@
+"""Flags that several commands share, and how a command prints and fails."""
+
+import json
+import sys
+from pathlib import Path
+from typing import Annotated, Any, NoReturn, Optional
+
+import typer
+
+from nrem.runtime.quiet import debugging
+
+MemoryArgument = Annotated[Path, typer.Argument(metavar="MEMORY", help="A memory's folder.", show_default=False)]
+ModelOption = Annotated[
+    Optional[str],  # noqa: UP045 - read by typer
+    typer.Option("--model", metavar="M", help="smollm2-135m, a Hugging Face id, a folder or a .gguf file.", show_default=False),
+]
+ConfigOption = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--config", metavar="F", help="A preset (default, fast, thorough, gpu-4bit) or a TOML file.", show_default=False),
+]
+SetOption = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Option("--set", metavar="A.B=C", help="Set one key of the configuration; may be given often.", show_default=False),
+]
+PassesOption = Annotated[
+    Optional[int],  # noqa: UP045
+    typer.Option("--passes", metavar="N", min=0, help="The same number of passes for every chunk.", show_default=False),
+]
+OutOption = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option("--out", "-o", metavar="MEMORY", help="Default: the same folder.", show_default=False),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
+
+
+def fail(sentence: str, code: int = 1) -> NoReturn:
+    """One sentence on stderr, and exit."""
+    if debugging() and sys.exc_info()[0] is not None:
+        raise  # the error at hand, with its traceback
+    print(f"nrem: {sentence}", file=sys.stderr)
+    sys.exit(code)
+
+
+def print_json(values: Any) -> None:
+    print(json.dumps(values, ensure_ascii=False), flush=True)
+
+
+def model_setting(name: str | None) -> list[str]:
+    return [] if name is None else [f"model.name={json.dumps(name)}"]

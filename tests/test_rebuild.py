@@ -1,0 +1,134 @@
+"""Extend, merge, forget: each equals the memory made from scratch with the same statistics."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from nrem.consolidation.protocol_folder import save_protocol
+from nrem.memory.errors import UsageError
+from nrem.memory.folder import Memory
+from nrem.memory.rebuild import forget, merge
+from nrem.memory.statistics import WrittenStatistics
+from nrem.runtime.consolidate import consolidate, extend
+from nrem.runtime.models import Base
+from nrem.runtime.readers import Document
+from nrem.runtime.session import Session
+from tests import tiny
+
+OTHER = "The mill of Sarn was built in 1790 by Ines Vow. It ground 40 sacks of rye a day. The wheel broke on 3 May 1802."
+
+
+@pytest.fixture(scope="module")
+def protocol(llama: Base, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("protocols") / "tiny"
+    return save_protocol(folder, tiny.make_ridge_protocol(llama), llama.identity, {})
+
+
+def sleep_on(base: Base, protocol: Path, *texts: str, settings: tuple[str, ...] = ()) -> Memory:
+    """A memory of one pass: what a chunk leaves then depends on nothing else that was written."""
+    config = tiny.make_config(f"protocol.name={protocol}", "sleep.passes=1", "sleep.allocator=uniform", "guard.enabled=false", *settings)
+    documents = [Document.from_text(text, f"document {number}") for number, text in enumerate(texts)]
+    return consolidate(*documents, base=base, config=config)
+
+
+def same_weights(first: Memory, second: Memory) -> bool:
+    pairs = zip(first.segments, second.segments, strict=True)
+    return all(torch.allclose(a.B, b.B, atol=1e-5) for s, t in pairs for a, b in _factors(s.weights, t.weights))
+
+
+def _factors(first, second):  # type: ignore[no-untyped-def]
+    return zip(first.factors.values(), second.factors.values(), strict=True)
+
+
+def test_merged_equals_slept_on_together(llama: Base, protocol: Path, tmp_path: Path) -> None:
+    both = sleep_on(llama, protocol, tiny.STORY, OTHER)
+    first, second = sleep_on(llama, protocol, tiny.STORY), sleep_on(llama, protocol, OTHER)
+    merged = merge(first, second)
+    assert same_weights(merged, both)
+    assert not same_weights(first, both)
+    assert merged.text is not None and both.text is not None
+    assert [c.text for c in merged.text] == [c.text for c in both.text]
+    assert [c.index for c in merged.record.chunks] == list(range(len(both.record.chunks)))
+    merged.save(tmp_path / "merged")
+    assert same_weights(Memory.load(tmp_path / "merged"), both)
+
+
+def test_forgetting_undoes_merging(llama: Base, protocol: Path) -> None:
+    alone = sleep_on(llama, protocol, tiny.STORY)
+    merged = merge(alone, sleep_on(llama, protocol, OTHER))
+    count = len(alone.record.chunks)
+    left = forget(merged, range(count, len(merged.record.chunks)))
+    assert same_weights(left, alone)
+    assert left.text is not None and all("Ines Vow" not in chunk.text for chunk in left.text)
+    assert [d.name for d in left.record.documents] == ["document 0"]
+    first_gone = forget(merged, range(count))
+    assert same_weights(first_gone, sleep_on(llama, protocol, OTHER))
+    assert [c.index for c in first_gone.record.chunks] == list(range(len(first_gone.record.chunks)))
+
+
+def test_extended_equals_slept_on_together_and_leaves_the_saved_one_alone(llama: Base, protocol: Path, tmp_path: Path) -> None:
+    sleep_on(llama, protocol, tiny.STORY).save(tmp_path / "old")
+    before = (tmp_path / "old" / "text" / "chunks.jsonl").read_bytes()
+    longer = extend(Memory.load(tmp_path / "old"), Document.from_text(OTHER, "document 1"), base=llama)
+    assert same_weights(longer, sleep_on(llama, protocol, tiny.STORY, OTHER))
+    assert (tmp_path / "old" / "text" / "chunks.jsonl").read_bytes() == before
+    assert [d.name for d in longer.record.documents] == ["document 0", "document 1"]
+
+
+def test_segments_hold_so_many_chunks_of_one_document(llama: Base, protocol: Path, tmp_path: Path) -> None:
+    memory = sleep_on(llama, protocol, tiny.STORY, OTHER, settings=("fast_weights.segment_chunks=2",))
+    held = [[c for c in memory.record.chunks if c.segment == i] for i in range(len(memory.segments))]
+    assert len(memory.segments) > 2
+    assert all(1 <= len(chunks) <= 2 and len({c.document for c in chunks}) == 1 for chunks in held)
+    memory.save(tmp_path / "memory")
+    loaded = Memory.load(tmp_path / "memory")
+    assert same_weights(loaded, memory)
+    assert loaded.route("Who built the mill of Sarn?") == memory.record.chunks[-1].segment
+    with pytest.raises(UsageError, match="needs its text"):
+        memory.save(tmp_path / "forgetful", forget_text=True)
+    left = forget(loaded, [c.index for c in held[0]])
+    assert len(left.segments) == len(memory.segments) - 1
+    assert {c.segment for c in left.record.chunks} == set(range(len(left.segments)))
+
+
+def test_segments_of_two_memories_stand_side_by_side(llama: Base, protocol: Path) -> None:
+    settings = ("fast_weights.segment_chunks=8",)
+    first, second = (sleep_on(llama, protocol, text, settings=settings) for text in (tiny.STORY, OTHER))
+    merged = merge(first, second)
+    assert len(merged.segments) == 2
+    with merged.attached(llama.model, 1):
+        theirs = tiny.logits_of(llama)
+    with second.attached(llama.model):
+        assert torch.equal(tiny.logits_of(llama), theirs)
+    answers = Session(merged, base=llama).answers(["Who built the mill of Sarn?", "Who kept the Orrin lighthouse?"])
+    assert [a.question for a in answers] == ["Who built the mill of Sarn?", "Who kept the Orrin lighthouse?"]
+
+
+def test_what_cannot_be_done_is_refused(llama: Base, other_llama: Base, protocol: Path) -> None:
+    memory = sleep_on(llama, protocol, tiny.STORY)
+    with pytest.raises(UsageError, match=r"forget: this memory has the chunks 0 to \d+, got 99"):
+        forget(memory, [99])
+    with pytest.raises(UsageError, match="has no other chunks"):
+        forget(memory, [c.index for c in memory.record.chunks])
+    studied = consolidate(Document.from_text(OTHER), base=llama, config=tiny.make_config())
+    with pytest.raises(UsageError, match="cannot take chunks out again"):
+        forget(studied, [0])
+    with pytest.raises(UsageError, match="merge: this memory was made with protocol untrained"):
+        merge(memory, studied)
+    memory.record.base = replace(memory.record.base, weights_sha256="0" * 64)
+    with pytest.raises(Exception, match="merge memories of one model"):
+        merge(sleep_on(llama, protocol, OTHER), memory)
+
+
+def test_statistics_survive_their_file() -> None:
+    generator = torch.Generator().manual_seed(0)
+    from nrem.memory.statistics import Statistics
+
+    written = WrittenStatistics({"m.a": torch.tensor(2.0)}, {"m.a": torch.tensor(0.5)}, 3)
+    written.chunks[7] = {"m.a": Statistics(torch.randn(2, 2, generator=generator), torch.randn(4, 2, generator=generator))}
+    again = WrittenStatistics.from_tensors(written.tensors())
+    assert again.reader_rank == 3
+    assert torch.equal(again.chunks[7]["m.a"].M, written.chunks[7]["m.a"].M)
+    assert again.damping == written.damping and again.gain == written.gain
