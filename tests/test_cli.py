@@ -25,6 +25,9 @@ FLAGS = {
     "verify": "--model --json",
     "eval": "--questions --arms --wrong --model --json",
     "rm": "--yes -y",
+    "extend": "--out -o --model --json --quiet -q",
+    "merge": "--out -o --json",
+    "forget": "--chunk --out -o --json",
     "demo": "--out -o --passes --model --config --set --force --json --quiet -q",
     "doctor": "--json",
     "train-protocol": "--data --out -o --minutes --rule --max-passes --order --model --held-out --from --set --resume --smoke --json",
@@ -177,7 +180,7 @@ def test_show_says_how_it_was_made(shell: Shell, memory: str) -> None:
     values = json.loads(shell("show", memory, "--json").out)
     assert {"memory", "totals", "documents", "sleeps", "chunks", "config", "fet", "seconds", "canary", "text_kept"} <= values.keys()
     out = shell("show", memory).out
-    for part in ("story.md", "recall before", "passes", "cap", "reading", "canary"):
+    for part in ("story.md", "recall before", "passes", values["chunks"][0]["exit"], "reading", "canary"):
         assert part in out
 
 
