@@ -10,7 +10,7 @@ from nrem.consolidation.protocol_folder import save_protocol
 from nrem.memory.errors import UsageError
 from nrem.memory.folder import Memory
 from nrem.memory.rebuild import forget, merge
-from nrem.memory.statistics import WrittenStatistics
+from nrem.memory.statistics import Statistics, WrittenStatistics
 from nrem.runtime.consolidate import consolidate, extend
 from nrem.runtime.models import Base
 from nrem.runtime.readers import Document
@@ -72,7 +72,10 @@ def test_extended_equals_slept_on_together_and_leaves_the_saved_one_alone(llama:
     sleep_on(llama, protocol, tiny.STORY).save(tmp_path / "old")
     before = (tmp_path / "old" / "text" / "chunks.jsonl").read_bytes()
     longer = extend(Memory.load(tmp_path / "old"), Document.from_text(OTHER, "document 1"), base=llama)
-    assert same_weights(longer, sleep_on(llama, protocol, tiny.STORY, OTHER))
+    config = tiny.make_config(f"protocol.name={protocol}", "sleep.passes=1", "sleep.allocator=uniform", "guard.enabled=false")
+    session = Session(base=llama, config=config)
+    session.stream(Document.from_text(tiny.STORY, "document 0"))
+    assert same_weights(longer, session.stream(Document.from_text(OTHER, "document 1")))
     assert (tmp_path / "old" / "text" / "chunks.jsonl").read_bytes() == before
     assert [d.name for d in longer.record.documents] == ["document 0", "document 1"]
 
@@ -124,8 +127,6 @@ def test_what_cannot_be_done_is_refused(llama: Base, other_llama: Base, protocol
 
 def test_statistics_survive_their_file() -> None:
     generator = torch.Generator().manual_seed(0)
-    from nrem.memory.statistics import Statistics
-
     written = WrittenStatistics({"m.a": torch.tensor(2.0)}, {"m.a": torch.tensor(0.5)}, 3)
     written.chunks[7] = {"m.a": Statistics(torch.randn(2, 2, generator=generator), torch.randn(4, 2, generator=generator))}
     again = WrittenStatistics.from_tensors(written.tensors())
