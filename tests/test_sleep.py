@@ -153,11 +153,11 @@ def test_the_guard_rolls_back_nonsense(base: Base, rule: str) -> None:
 
 
 @RULES
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=6, deadline=None)
 @given(share=st.floats(0.01, 1.2))
 def test_a_budget_is_never_exceeded(llama: Base, rule: str, share: float) -> None:
     free = Ledger()
-    options = ("sleep.passes=4", "sleep.allocator=uniform", "guard.enabled=false")
+    options = ("sleep.passes=3", "sleep.allocator=uniform", "guard.enabled=false")
     make(llama, rule, *options, ledger=free).sleep(0, tiny.make_chunks(llama), [])
     ledger = Ledger(limit_fet=share * free.total_fet)
     sleeper = make(llama, rule, *options, ledger=ledger)

@@ -1,0 +1,196 @@
+"""Protocol training: its losses are those of one memory at a time, it learns, and it goes on from its checkpoint with the same steps."""
+
+import json
+import random
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+
+from nrem.consolidation.episode import Bench
+from nrem.consolidation.lend import lent
+from nrem.consolidation.protocol_folder import load_protocol
+from nrem.consolidation.rule_ridge import ridge_fast_weights
+from nrem.consolidation.split_model import SplitModel
+from nrem.consolidation.train_protocol import ProtocolTrainer, TrainConfig
+from nrem.consolidation.training_data import Passage, QuestionAnswer, Sampler, read_source
+from nrem.memory.errors import DocumentError, MissingFileError, SleepError, UsageError
+from nrem.memory.journal import Journal
+from nrem.runtime.models import Base
+from nrem.runtime.train import TrainJob, make_bench, train_protocol
+from tests import tiny
+
+PLACES = ("Wexley", "Hallow", "Orrin", "Tarn", "Ilmen", "Sedge", "Marrow", "Quill")
+PASSAGES = [
+    Passage(
+        place,
+        f"The lamp of {place} burned {i + 2} litres.",
+        (QuestionAnswer("How many litres?", str(i + 2)), QuestionAnswer("Where?", place)),
+    )
+    for i, place in enumerate(PLACES)
+]
+CONFIG = TrainConfig(
+    rank=6, reader_rank=2, max_passes=2, chunks_per_step=4, chunks_together=(1, 2), questions_per_chunk=1, step_size=1e-2, warm_up=2
+)
+
+
+@pytest.fixture
+def data(tmp_path: Path) -> Path:
+    path = tmp_path / "passages.jsonl"
+    rows = [{"title": p.title, "context": p.text, "questions": [[q.question, q.answer] for q in p.given]} for p in PASSAGES]
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    return path
+
+
+def random_bench(base: Base, order: int = 1) -> Bench:
+    protocol = tiny.make_ridge_protocol(base)
+    assert protocol.ridge is not None
+    return Bench(SplitModel(base.model, 2), protocol, protocol.ridge, order)
+
+
+@torch.no_grad()
+def test_groups_in_one_batch_are_memories_of_their_own(base: Base) -> None:
+    bench = random_bench(base)
+    together = bench.write([PASSAGES[:2], PASSAGES[2:4]], 2)
+    assert together is not None
+    for number, group in enumerate((PASSAGES[:2], PASSAGES[2:4])):
+        alone = bench.write([group], 2)
+        assert alone is not None
+        for name, B in alone.items():
+            torch.testing.assert_close(together[name][number], B[0], atol=1e-5, rtol=1e-3)
+    asked = [q for passage in PASSAGES[:4] for q in passage.given]
+    both = bench.answer_nll(asked, together)
+    for number in range(2):
+        own = {name: B[number : number + 1] for name, B in together.items()}
+        torch.testing.assert_close(bench.answer_nll(asked[4 * number :][:4], own), both[4 * number :][:4], atol=1e-4, rtol=1e-4)
+
+
+@torch.no_grad()
+def test_lent_is_attached(base: Base) -> None:
+    """The differentiable way and the way of a saved memory give the same logits."""
+    bench = random_bench(base)
+    fast = bench.write([PASSAGES], 1)
+    assert fast is not None
+    weights = ridge_fast_weights(bench.parameters)
+    for name, factors in weights.factors.items():
+        factors.B[:, bench.parameters.reader_rank :] = fast[name][0]
+    with lent(base.model, bench.parameters, fast):
+        mine = tiny.logits_of(base)
+    with weights.attached(base.model):
+        theirs = tiny.logits_of(base)
+    torch.testing.assert_close(mine, theirs, atol=1e-4, rtol=1e-4)
+    assert not any(module._forward_hooks for module in base.model.modules())
+
+
+@pytest.mark.parametrize("order", [1, 2])
+def test_gradients_run_through_as_many_passes_as_asked(llama: Base, order: int) -> None:
+    bench = random_bench(llama, order)
+    bench.parameters.requires_grad_(True)
+    with torch.no_grad():
+        expected = bench.answer_nll(PASSAGES[0].given, bench.write([[PASSAGES[0]]], 2)).mean()
+    loss = bench.answer_nll(PASSAGES[0].given, bench.write([[PASSAGES[0]]], 2)).mean()
+    assert float(loss.detach()) == pytest.approx(float(expected), rel=1e-5)
+    gradients = torch.autograd.grad(loss, list(bench.parameters.parameters()), allow_unused=True)
+    named = dict(zip(dict(bench.parameters.named_parameters()), gradients, strict=True))
+    for name, gradient in named.items():
+        assert gradient is not None, name
+        assert torch.isfinite(gradient).all(), name
+    if order == 2:  # against a finite difference in the gain of the lowest site, which the second pass feels through the first
+        site = bench.parameters.items()[0][1]
+        step = 1e-2
+        with torch.no_grad():
+            ends = []
+            for sign in (-1, 2):
+                site.gain.add_(sign * step)
+                ends.append(float(bench.answer_nll(PASSAGES[0].given, bench.write([[PASSAGES[0]]], 2)).mean()))
+            site.gain.sub_(step)
+        slope = next(g for n, g in named.items() if n.endswith("0.gain"))
+        assert slope is not None
+        assert float(slope) == pytest.approx((ends[1] - ends[0]) / (2 * step), rel=0.05, abs=1e-3)
+
+
+def test_no_pass_writes_nothing_and_the_base_does_not_diverge_from_itself(base: Base) -> None:
+    bench = random_bench(base)
+    assert bench.write([PASSAGES], 0) is None
+    with torch.no_grad():
+        for name, site in bench.parameters.items():
+            site.reader_B.zero_()
+            assert name
+        assert float(bench.divergence([list(range(60, 92))], None)) == pytest.approx(0, abs=1e-6)
+
+
+def make_trainer(base: Base, data: Path, folder: Path, config: TrainConfig = CONFIG) -> ProtocolTrainer:
+    bench = make_bench(base, config, TrainJob(data=(data,), out=folder / "protocol", minutes=1))
+    source = read_source(data, base.count_tokens, 200)
+    return ProtocolTrainer(bench, Sampler([source], [1.0], 0.2), list(range(60, 200)), config, Journal.open(folder / "training"))
+
+
+def test_it_learns(llama: Base, data: Path, tmp_path: Path) -> None:
+    trainer = make_trainer(llama, data, tmp_path)
+    losses = [trainer.step(0.0)["loss"] for _ in range(30)]
+    assert sum(losses[-8:]) < 0.9 * sum(losses[:8])
+
+
+def test_a_killed_training_goes_on_with_the_same_steps(llama: Base, data: Path, tmp_path: Path) -> None:
+    straight = make_trainer(llama, data, tmp_path / "a")
+    for _ in range(6):
+        straight.step(0.0)
+    killed = make_trainer(llama, data, tmp_path / "b")
+    for _ in range(3):
+        killed.step(0.0)
+    killed.checkpoint()
+    revived = make_trainer(llama, data, tmp_path / "b")
+    assert revived.done.steps == 3
+    for _ in range(3):
+        revived.step(0.0)
+    for (name, mine), theirs in zip(revived.bench.parameters.named_parameters(), straight.bench.parameters.parameters(), strict=True):
+        assert torch.equal(mine, theirs), name
+    other = TrainConfig(rank=7, reader_rank=2, chunks_per_step=4, chunks_together=(1, 2))
+    with pytest.raises(SleepError, match=r"this training began with rank 6, got 7; give the same, or another --out"):
+        make_trainer(llama, data, tmp_path / "b", other)
+
+
+def test_train_protocol_leaves_a_protocol_that_loads(llama: Base, data: Path, tmp_path: Path) -> None:
+    job = TrainJob(data=(data,), out=tmp_path / "protocol", minutes=0.03, held_out_passages=2, levels=(1, 2))
+    said: list[dict[str, Any]] = []
+    report = train_protocol(llama, job, CONFIG, resume=False, tell=said.append)
+    assert report.trained.steps > 0
+    assert set(report.figures["right"]) == {1, 2}
+    protocol = load_protocol(tmp_path / "protocol", llama.tokenizer, llama.identity, torch.device("cpu"))
+    assert protocol.trained_passes == CONFIG.max_passes
+    assert {row["kind"] for row in said} >= {"evaluation", "final"}
+    with pytest.raises(UsageError, match="holds an earlier training; go on with --resume, or name another folder"):
+        train_protocol(llama, job, CONFIG, resume=False, tell=said.append)
+
+
+def test_data_is_read_or_refused_by_line(llama: Base, data: Path, tmp_path: Path) -> None:
+    source = read_source(data, llama.count_tokens, 200)
+    assert [p for document in source.documents for p in document] == PASSAGES
+    with pytest.raises(MissingFileError, match=r"gone\.jsonl: no such file"):
+        read_source(tmp_path / "gone.jsonl", llama.count_tokens, 200)
+    with data.open("a") as file:
+        file.write('{"text": 3}\n')
+    with pytest.raises(DocumentError, match=rf"passages\.jsonl line {len(PASSAGES) + 1}: not a passage with questions"):
+        read_source(data, llama.count_tokens, 200)
+    (tmp_path / "long.jsonl").write_text(json.dumps({"context": "word " * 500, "questions": [["Who?", "me"]]}) + "\n")
+    with pytest.raises(DocumentError, match="no passage of at most 200 tokens in it; give other data or raise the limit"):
+        read_source(tmp_path / "long.jsonl", llama.count_tokens, 200)
+
+
+def test_the_same_generator_draws_the_same(llama: Base, data: Path) -> None:
+    sampler = Sampler([read_source(data, llama.count_tokens, 200)], [1.0], 0.5)
+    draws = []
+    for _ in range(2):
+        rng = random.Random("7")
+        group = sampler.group(rng, 4)
+        draws.append((group, sampler.questions(rng, group, 6)))
+    assert draws[0] == draws[1]
+    assert len(draws[0][1]) == 6
+
+
+def test_a_config_that_does_not_divide_is_refused() -> None:
+    with pytest.raises(UsageError, match="chunks_together: 3 does not divide chunks_per_step 8"):
+        TrainConfig(chunks_together=(3,))
+    with pytest.raises(UsageError, match="order: got 3, expected 1 or 2"):
+        TrainConfig(order=3)
