@@ -16,7 +16,7 @@ test: lint
 lint: .venv/installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/mypy
-	$(BIN)/mypy tests $(wildcard benchmarks)
+	$(BIN)/mypy tests benchmarks
 
 clean:
 	rm -rf .venv build dist nrem.egg-info .mypy_cache .pytest_cache .ruff_cache .hypothesis

@@ -48,7 +48,8 @@ def test_merged_equals_slept_on_together(llama: Base, protocol: Path, tmp_path: 
     merged = merge(first, second)
     assert same_weights(merged, both)
     assert not same_weights(first, both)
-    assert merged.text is not None and both.text is not None
+    assert merged.text is not None
+    assert both.text is not None
     assert [c.text for c in merged.text] == [c.text for c in both.text]
     assert [c.index for c in merged.record.chunks] == list(range(len(both.record.chunks)))
     merged.save(tmp_path / "merged")
@@ -61,7 +62,8 @@ def test_forgetting_undoes_merging(llama: Base, protocol: Path) -> None:
     count = len(alone.record.chunks)
     left = forget(merged, range(count, len(merged.record.chunks)))
     assert same_weights(left, alone)
-    assert left.text is not None and all("Ines Vow" not in chunk.text for chunk in left.text)
+    assert left.text is not None
+    assert all("Ines Vow" not in chunk.text for chunk in left.text)
     assert [d.name for d in left.record.documents] == ["document 0"]
     first_gone = forget(merged, range(count))
     assert same_weights(first_gone, sleep_on(llama, protocol, OTHER))
@@ -132,4 +134,5 @@ def test_statistics_survive_their_file() -> None:
     again = WrittenStatistics.from_tensors(written.tensors())
     assert again.reader_rank == 3
     assert torch.equal(again.chunks[7]["m.a"].M, written.chunks[7]["m.a"].M)
-    assert again.damping == written.damping and again.gain == written.gain
+    assert again.damping == written.damping
+    assert again.gain == written.gain
