@@ -32,12 +32,22 @@ def list_(
 
 
 @app.command()
-def show(memory: MemoryArgument, as_json: JsonOption = False) -> None:
+def show(
+    memory: MemoryArgument,
+    plot: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--plot", metavar="FILE.png", help="Draw the hypnogram: passes and gains by chunk.", show_default=False),
+    ] = None,
+    as_json: JsonOption = False,
+) -> None:
     """Show what a memory was made from and how: documents, sleeps, chunks, costs."""
     from nrem.memory.folder import read_record
+    from nrem.runtime.hypnogram import plot_hypnogram
     from nrem.runtime.report import memory_report, memory_to_dict
 
     record = read_record(memory)
+    if plot is not None:
+        print(f"drawn: {plot_hypnogram(record, plot)}", file=sys.stderr)
     if as_json:
         print_json(memory_to_dict(record, memory))
     else:

@@ -21,7 +21,7 @@ FLAGS = {
     "ask": "--model --set --json",
     "chat": "--model --set",
     "ls": "--json",
-    "show": "--json",
+    "show": "--plot --json",
     "verify": "--model --json",
     "eval": "--questions --arms --wrong --model --json",
     "rm": "--yes -y",
