@@ -7,7 +7,7 @@ from rich.markup import escape
 
 from nrem.runtime.demo import Comparison, Night
 from nrem.runtime.evaluate import Outcome
-from nrem.runtime.report import ARM_NAMES, evaluation_table, plain_table, plural, share, size, sleeps_table
+from nrem.runtime.report import ARM_NAMES, PROBES, evaluation_table, plain_table, plural, probe_cells, probes, size, sleeps_table, summary
 
 EVERY = 6
 """Every so many questions one is shown with all its answers."""
@@ -29,13 +29,12 @@ def show_night(out: Console, night: Night) -> None:
         f"its window holds {stream.window_tokens:,}, and what leaves it is gone for good and waits for the next sleep:\n"
     )
     evicted = {c.index: c for event in night.evictions for c in event.chunks}
-    table = plain_table(">chunk", "begins", ">tokens", ">surprisal", ">passes", ">recall before", ">after", "exit")
+    table = plain_table(">chunk", "begins", ">tokens", ">surprisal", ">passes", *PROBES, "exit")
     for c in record.chunks:
         begins = " ".join(evicted[c.index].text.split())[:FIRST_WORDS] if c.index in evicted else ""
-        before, after = (share(value if c.num_probes else None) for value in (c.recall_before, c.recall_after))
-        table.add_row(str(c.index), escape(begins), str(c.num_tokens), f"{c.surprisal:.2f}", str(c.passes), before, after, c.exit)
+        table.add_row(str(c.index), escape(begins), str(c.num_tokens), f"{c.surprisal:.2f}", str(c.passes), *probe_cells(c), c.exit)
     out.print(table)
-    out.print("\n[bold]Sleeps[/]  passes write the chunks into fast weights; recall is measured on questions that were not studied\n")
+    out.print(f"\n[bold]Sleeps[/]  passes write the chunks into fast weights; held-out probes: {probes(summary(record, None))}\n")
     out.print(sleeps_table(record))
 
 

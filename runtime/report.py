@@ -11,7 +11,7 @@ from rich.table import Table
 
 from nrem.memory.folder import TEXT
 from nrem.memory.library import Entry
-from nrem.memory.record import MemoryRecord
+from nrem.memory.record import ChunkRecord, MemoryRecord
 from nrem.runtime.check import Check
 
 
@@ -29,6 +29,8 @@ def summary(record: MemoryRecord, folder: Path | None) -> dict[str, Any]:
         "seconds": round(sum(record.seconds.values()), 3),
         "recall_before": _mean([c.recall_before for c in asked]),
         "recall_after": _mean([c.recall_after for c in asked]),
+        "probe_nll_before": _mean([c.nll_before for c in asked]),
+        "probe_nll_after": _mean([c.nll_after for c in asked]),
         "exits": dict(sorted(Counter(c.exit or "waiting" for c in record.chunks).items())),
         "rolled_back": [s.index for s in record.sleeps if not s.kept],
     }
@@ -42,7 +44,7 @@ def sleep_report(record: MemoryRecord, folder: Path) -> str:
         [
             f"{folder}: {plural(s['tokens'], 'token')} in {plural(s['chunks'], 'chunk')}, {plural(s['sleeps'], 'sleep')}, "
             f"up to {plural(s['passes'], 'pass', 'passes')} a chunk, {s['fet']:,.0f} FET, {s['seconds']:,.1f} s",
-            f"recall of held-out probes: {share(s['recall_before'])} before, {share(s['recall_after'])} after; chunks left as: {exits}",
+            f"held-out probes: {probes(s)}; chunks left as: {exits}",
             f'ask it: nrem ask {folder} "..."',
         ]
     )
@@ -60,7 +62,7 @@ def memory_report(record: MemoryRecord, folder: Path) -> None:
     s = summary(record, folder)
     out.print(f"[bold]{folder}[/]: made {record.created} on {record.base.short()}, protocol {record.protocol['id']}, seed {record.seed}")
     text = "evicted text kept" if (folder / TEXT).is_dir() else "evicted text forgotten"
-    out.print(f"recall of held-out probes {share(s['recall_before'])} before, {share(s['recall_after'])} after; {text}")
+    out.print(f"held-out probes: {probes(s)}; {text}")
     for table in (documents_table(record), sleeps_table(record), chunks_table(record), costs_table(record)):
         out.print()
         out.print(table)
@@ -118,9 +120,7 @@ def sleeps_table(record: MemoryRecord) -> Table:
 
 def chunks_table(record: MemoryRecord) -> Table:
     """Every chunk: the passes that it was granted, what that did, and why it left."""
-    table = plain_table(
-        ">chunk", "document", ">characters", ">tokens", ">surprisal", ">sleep", ">passes", ">recall before", ">after", "exit"
-    )
+    table = plain_table(">chunk", "document", ">characters", ">tokens", ">surprisal", ">sleep", ">passes", *PROBES, "exit")
     for c in record.chunks:
         table.add_row(
             str(c.index),
@@ -130,8 +130,7 @@ def chunks_table(record: MemoryRecord) -> Table:
             f"{c.surprisal:.2f}",
             str(c.sleep + 1) if c.sleep >= 0 else "",
             str(c.passes),
-            share(c.recall_before if c.num_probes else None),
-            share(c.recall_after if c.num_probes else None),
+            *probe_cells(c),
             c.exit or "waiting",
         )
     return table
@@ -169,6 +168,25 @@ def check_report(checks: Sequence[Check]) -> None:
         mark = "[green]ok[/]" if check.ok else "[red]failed[/]" if check.needed else "[yellow]-[/]"
         table.add_row(mark, check.name, escape(check.found))
     console().print(table)
+
+
+PROBES = (">recall before", ">after", ">NLL before", ">after")
+"""Columns of `probe_cells`."""
+
+
+def probe_cells(chunk: ChunkRecord) -> tuple[str, ...]:
+    """What a chunk's held-out probes said before and after its passes; dashes where it has none."""
+    if not chunk.num_probes:
+        return ("-",) * len(PROBES)
+    return share(chunk.recall_before), share(chunk.recall_after), f"{chunk.nll_before:.2f}", f"{chunk.nll_after:.2f}"
+
+
+def probes(found: dict[str, Any]) -> str:
+    """The same over all chunks of a `summary`, in words."""
+    if found["recall_before"] is None:
+        return "none, the text states nothing that can be asked for"
+    recall = f"recall {share(found['recall_before'])} before, {share(found['recall_after'])} after"
+    return f"{recall}, answer NLL {found['probe_nll_before']:.2f} before, {found['probe_nll_after']:.2f} after"
 
 
 def plain_table(*columns: str, title: str = "") -> Table:
