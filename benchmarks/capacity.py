@@ -88,7 +88,8 @@ class Capacity:
         fast: dict[str, Tensor] | None = None
 
         def read(index: int) -> dict[str, Tensor]:
-            held[index] = self.bench.statistics([group[index].passage], fast)
+            found = self.bench.statistics([group[index].passage], fast)
+            held[index] = parameters.refined(found, fast) if fast is not None and index in held else found
             return parameters.solve({name: total([h[name] for h in held.values()]) for name in parameters.names})
 
         for new in range(len(group)):

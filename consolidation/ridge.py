@@ -29,6 +29,9 @@ from nrem.memory.statistics import Statistics, WrittenStatistics, solve
 
 REACH = 4
 """Tokens before and behind whose keys an error can be written under."""
+CORRECTION = 0.3
+"""Share of the remaining error that a later pass writes (benchmarks/LOG.md)."""
+SMALLEST_GAIN = 0.05
 HIDDEN_RANK = 64
 """Rank of W1: the errors carry most of what is written, so the hidden states get the smaller matrix."""
 
@@ -129,6 +132,17 @@ class RidgeParameters(nn.Module):
     def solve(self, statistics: dict[str, Statistics]) -> dict[str, Tensor]:
         """B at every site."""
         return {name: site.solve(statistics[name]) for name, site in self.items()}
+
+    def refined(self, statistics: dict[str, Statistics], fast: dict[str, Tensor]) -> dict[str, Statistics]:
+        """Statistics of a later pass over texts that `fast` holds already: what it says now, corrected by a part of what is still wrong.
+
+        With the errors of that pass alone the fast weights would lose all that they explain, since it is no error any more. B is what solves
+        for M = B C / gain, up to lambda.
+        """
+        return {
+            name: Statistics(C, CORRECTION * M + fast[name] @ C / self[name].gain.clamp_min(SMALLEST_GAIN))
+            for name, (C, M) in statistics.items()
+        }
 
     def nothing_written(self) -> WrittenStatistics:
         """What a new memory starts from."""

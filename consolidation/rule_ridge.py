@@ -73,11 +73,17 @@ class RidgeRule(WriteRule):
                     length = len(self._ids[index])
                     part = Seen(*(t[row : row + 1, :length] for t in (seen.seen.hidden, seen.seen.error, seen.seen.valid)))
                     one = self.parameters.statistics({name: x[row : row + 1, :length] for name, x in float32.items()}, part)
-                    found[index] = {name: Statistics(s.C[0], s.M[0]) for name, s in one.items()}
+                    chunk = {name: Statistics(s.C[0], s.M[0]) for name, s in one.items()}
+                    found[index] = self.parameters.refined(chunk, self._written_part) if index in self._written.chunks else chunk
                 loss.update(zip(group, seen.loss.tolist(), strict=True))
         self._written.chunks |= found
         self._written.write_into(self.fast)
         return PassReport(loss=loss, tokens=sum(len(self._ids[index]) for index in active))
+
+    @property
+    def _written_part(self) -> dict[str, Tensor]:
+        """B as it is now, without the reader."""
+        return {name: self.fast.factors[name].B[:, self.parameters.reader_rank :] for name in self.parameters.names}
 
     def state(self) -> dict[str, Tensor]:
         return self._written.tensors()
@@ -130,5 +136,5 @@ class RidgeRule(WriteRule):
         sums = 0.0
         for _, site in self.parameters.items():
             d_out, d = site.W2.shape
-            sums += read * (2 * site.A.numel() + 2 * site.rank**2 + 4 * d * site.rank) + len(group) * 4 * d_out * d * site.rank
+            sums += read * (2 * site.A.numel() + 2 * site.rank**2 + 4 * d * site.rank) + len(group) * 2 * d_out * site.rank * (2 * d + site.rank)
         return fet + self.cost.adapter(tokens, self.fast.num_parameters) + sums / self.cost.flops_per_fet
