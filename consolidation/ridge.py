@@ -136,13 +136,13 @@ class RidgeParameters(nn.Module):
     def refined(self, statistics: dict[str, Statistics], fast: dict[str, Tensor]) -> dict[str, Statistics]:
         """Statistics of a later pass over texts that `fast` holds already: what it says now, corrected by a part of what is still wrong.
 
-        With the errors of that pass alone the fast weights would lose all that they explain, since it is no error any more. B is what solves
-        for M = B C / gain, up to lambda.
+        With the errors of that pass alone the fast weights would lose all that they explain, since it is no error any more. M = B C / gain
+        is what is solved by B again, up to lambda.
         """
-        return {
-            name: Statistics(C, CORRECTION * M + fast[name] @ C / self[name].gain.clamp_min(SMALLEST_GAIN))
-            for name, (C, M) in statistics.items()
-        }
+        out = {}
+        for name, (C, M) in statistics.items():
+            out[name] = Statistics(C, CORRECTION * M + fast[name] @ C / self[name].gain.clamp_min(SMALLEST_GAIN))
+        return out
 
     def nothing_written(self) -> WrittenStatistics:
         """What a new memory starts from."""
