@@ -19,7 +19,7 @@ import torch  # noqa: E402
 from nrem.runtime.models import Base, load  # noqa: E402
 from tests import cli, tiny  # noqa: E402
 
-torch.set_num_threads(int(os.environ.get("OMP_NUM_THREADS", "2")))
+torch.set_num_threads(1)  # tiny matrices gain nothing from more, and lose much where other programs run
 
 
 @pytest.fixture(autouse=True)
