@@ -157,15 +157,22 @@ def test_the_order_of_chunks_is_nothing_to_the_ridge_rule(base: Base, order: tup
     assert equal(sleepers[0].fast, sleepers[1].fast.tensors())
 
 
-def test_a_ridge_pass_replaces_what_the_chunk_left_before(llama: Base) -> None:
-    """Two passes with the same fast weights attached leave what one leaves."""
+def test_a_later_ridge_pass_corrects_what_the_chunk_left_before(llama: Base) -> None:
+    """M <- 0.3 M + B C / gain, in place of the chunk's last M: B is kept, and a part of the remaining error is added."""
     once, twice = make_sleeper_for(llama, "ridge"), make_sleeper_for(llama, "ridge")
     chunks = tiny.make_chunks(llama)
     for sleeper, passes in ((once, 1), (twice, 2)):
         sleeper.rule.begin(chunks, [])
         for _ in range(passes):
             sleeper.rule.write([0, 1, 2, 3, 4])  # nothing is attached: every pass reads with the bare base
-    assert equal(once.fast, twice.fast.tensors())
+    first, second = once.rule.written, twice.rule.written
+    assert first is not None and second is not None
+    for name, gain in first.gain.items():
+        B = once.fast.factors[name].B[:, first.reader_rank :]
+        for index, sites in first.chunks.items():
+            C, M = sites[name]
+            torch.testing.assert_close(second.chunks[index][name].C, C)
+            torch.testing.assert_close(second.chunks[index][name].M, 0.3 * M + B @ C / max(float(gain), 0.05))
 
 
 def test_ridge_sleeps_one_after_the_other_add_up(llama: Base) -> None:
