@@ -115,6 +115,19 @@ def test_a_batch_is_solved_like_its_rows() -> None:
         torch.testing.assert_close(together[row], site.solve(Statistics(found.C[row], found.M[row])))
 
 
+def test_a_later_pass_without_errors_keeps_what_is_written(llama: Base) -> None:
+    parameters = tiny.make_ridge_protocol(llama).ridge
+    assert parameters is not None
+    generator = torch.Generator().manual_seed(0)
+    statistics, fast = {}, {}
+    for name, site in parameters.items():
+        keys = torch.randn(5000, site.rank, generator=generator)
+        fast[name] = torch.randn(len(site.W2), site.rank, generator=generator)
+        statistics[name] = Statistics(keys.T @ keys, torch.zeros_like(fast[name]))
+    for name, B in parameters.solve(parameters.refined(statistics, fast)).items():
+        torch.testing.assert_close(B, fast[name], atol=0.05, rtol=0.05)  # up to lambda
+
+
 # What chunks leave adds up.
 
 

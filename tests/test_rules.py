@@ -166,7 +166,8 @@ def test_a_later_ridge_pass_corrects_what_the_chunk_left_before(llama: Base) -> 
         for _ in range(passes):
             sleeper.rule.write([0, 1, 2, 3, 4])  # nothing is attached: every pass reads with the bare base
     first, second = once.rule.written, twice.rule.written
-    assert first is not None and second is not None
+    assert first is not None
+    assert second is not None
     for name, gain in first.gain.items():
         B = once.fast.factors[name].B[:, first.reader_rank :]
         for index, sites in first.chunks.items():
