@@ -58,14 +58,13 @@ def run_sleep(job: SleepJob, config: Config, *, base: Base | None = None, listen
         session = Session(base=base, config=config, listener=listener, journal=journal)
         for document in documents[:-1]:
             session.stream(document, finish=False)
-        memory = session.stream(documents[-1])
-        memory.save(job.out, force=job.force, forget_text=job.forget_text)
+        session.stream(documents[-1]).save(job.out, force=job.force, forget_text=job.forget_text)
     except BaseException:
         if not (journal.folder / RESUME).exists():  # nothing to go on with
             journal.remove()
         raise
     journal.remove()
-    return memory
+    return Memory.load(job.out)  # its text lies in its own folder, no longer in the journal's
 
 
 def _finished(job: SleepJob) -> Memory | None:

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import pytest
 
+from nrem.consolidation.events import ignore
 from nrem.memory.atomic import sha256_file
-from nrem.runtime.sleep_job import SleepJob
+from nrem.runtime.config import load_config
+from nrem.runtime.sleep_job import SleepJob, run_sleep
 from tests import tiny
 from tests.cli import Shell
 
@@ -99,6 +101,14 @@ def test_a_run_that_failed_at_once_leaves_nothing(shell: Shell) -> None:
     assert (done.code, done.out) == (1, "")
     assert "this looks like a binary file" in done.err
     assert not list(shell.folder.glob("m*"))
+
+
+def test_what_a_job_returns_lives_without_the_journal(shell: Shell) -> None:
+    job = SleepJob(documents=("story.md",), out=Path("m"))
+    memory = run_sleep(job, load_config("tiny.toml"), listener=ignore, tell=lambda text: None)
+    assert memory.text is not None
+    assert "".join(chunk.text for chunk in memory.text) == (shell.folder / "story.md").read_text()
+    assert memory.text.search("lighthouse")
 
 
 def test_the_journal_lies_beside_the_memory() -> None:
