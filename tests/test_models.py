@@ -41,9 +41,10 @@ def test_what_differs_is_said() -> None:
     llama, other_llama = tiny.make_base("llama"), tiny.make_base("llama", seed=1)  # saving a shared one would change its configuration
     mine, theirs = llama.identity.weights_sha256[:6], other_llama.identity.weights_sha256[:6]
     assert llama.identity.mismatch(other_llama.identity) == f"weights {theirs} instead of {mine}"
-    tokenizer = copy.deepcopy(llama.tokenizer)
+    base = tiny.make_base("llama")
+    tokenizer = copy.deepcopy(base.tokenizer)
     tokenizer.chat_template = "{{ messages }}"
-    assert re.fullmatch(r"chat template \w{6} instead of none", llama.identity.mismatch(identify(llama.model, tokenizer, "")))
+    assert re.fullmatch(r"chat template \w{6} instead of none", base.identity.mismatch(identify(base.model, tokenizer, "")))
 
 
 @pytest.mark.parametrize(
