@@ -127,7 +127,7 @@ def evaluate(
     """Score a memory on questions beside no pass, a wrong memory, and the text in the prompt."""
     from nrem.memory.folder import Memory
     from nrem.runtime.evaluate import ARMS, check_arms, evaluate_memory, read_questions
-    from nrem.runtime.report import console, evaluation_table
+    from nrem.runtime.report import console, evaluation_report
     from nrem.runtime.wake import open_session
 
     wanted = [arm.strip() for arm in arms.split(",") if arm.strip()]
@@ -138,7 +138,7 @@ def evaluate(
     if as_json:
         print_json(found)
     else:
-        console().print(evaluation_table(found))
+        evaluation_report(console(), found)
 
 
 @app.command()

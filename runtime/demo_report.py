@@ -7,7 +7,7 @@ from rich.markup import escape
 
 from nrem.runtime.demo import Comparison, Night
 from nrem.runtime.evaluate import Outcome
-from nrem.runtime.report import ARM_NAMES, PROBES, evaluation_table, plain_table, plural, probe_cells, probes, size, sleeps_table, summary
+from nrem.runtime.report import ARM_NAMES, PROBES, evaluation_report, plain_table, plural, probe_cells, probes, size, sleeps_table, summary
 
 EVERY = 6
 """Every so many questions one is shown with all its answers."""
@@ -51,8 +51,10 @@ def show_comparison(out: Console, night: Night, comparison: Comparison) -> None:
         )
     out.print(table)
     out.print(f"\n[bold]Scores[/]  all {len(arms['memory'])} questions; no document in the prompt but in the last line\n")
-    out.print(evaluation_table(comparison.evaluation.to_dict()))
-    out.print(f"\n[bold]Adapter[/]  {size(memory.num_bytes)}, rank {memory.weights.rank}, protocol {memory.record.protocol['id']}")
+    evaluation_report(out, comparison.evaluation.to_dict())
+    out.print(
+        f"\n[bold]Adapter[/]  {size(memory.num_bytes)} in {plural(len(memory.segments), 'segment')}, rank {memory.weights.rank}, protocol {memory.record.protocol['id']}"
+    )
     out.print("\n[bold]The cost of a question[/]  asked by itself\n")
     table = plain_table("", ">prompt tokens", ">of the document", ">FET", ">seconds")
     for name, answer in (("memory", comparison.by_memory), ("document in the prompt", comparison.by_context)):

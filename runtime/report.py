@@ -148,6 +148,13 @@ def costs_table(record: MemoryRecord) -> Table:
 ARM_NAMES = {"floor": "no document", "wrong": "wrong memory", "memory": "memory", "context": "document in the prompt"}
 
 
+def evaluation_report(out: Console, found: dict[str, Any]) -> None:
+    """Print the scores of every arm of `Evaluation.to_dict`, and what they say together."""
+    out.print(evaluation_table(found))
+    if found["recovery"] is not None:
+        out.print(f"recovery: {share(found['recovery'])} of the way from no document to the document in the prompt, in answer NLL")
+
+
 def evaluation_table(found: dict[str, Any]) -> Table:
     """The scores of every arm of `Evaluation.to_dict`."""
     table = plain_table("arm", ">questions", ">exact", ">F1", ">answer NLL", ">FET", ">seconds")
@@ -155,9 +162,6 @@ def evaluation_table(found: dict[str, Any]) -> Table:
         exact = f"{arm['em'] * arm['n']:.0f} of {arm['n']}"
         scores = (f"{arm['f1']:.3f}", f"{arm['nll']:.3f}", f"{arm['fet']:,.0f}", f"{arm['seconds']:.3f}")
         table.add_row(ARM_NAMES.get(name, name), str(arm["n"]), exact, *scores)
-    if found["recovery"] is not None:
-        table.caption = f"recovery {share(found['recovery'])} of the way from no document to the document in the prompt, in answer NLL"
-        table.caption_justify = "left"
     return table
 
 
