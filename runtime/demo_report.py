@@ -52,9 +52,8 @@ def show_comparison(out: Console, night: Night, comparison: Comparison) -> None:
     out.print(table)
     out.print(f"\n[bold]Scores[/]  all {len(arms['memory'])} questions; no document in the prompt but in the last line\n")
     evaluation_report(out, comparison.evaluation.to_dict())
-    out.print(
-        f"\n[bold]Adapter[/]  {size(memory.num_bytes)} in {plural(len(memory.segments), 'segment')}, rank {memory.weights.rank}, protocol {memory.record.protocol['id']}"
-    )
+    parts = f"{size(memory.num_bytes)} in {plural(len(memory.segments), 'segment')}"
+    out.print(f"\n[bold]Adapter[/]  {parts}, rank {memory.weights.rank}, protocol {memory.record.protocol['id']}")
     out.print("\n[bold]The cost of a question[/]  asked by itself\n")
     table = plain_table("", ">prompt tokens", ">of the document", ">FET", ">seconds")
     for name, answer in (("memory", comparison.by_memory), ("document in the prompt", comparison.by_context)):
