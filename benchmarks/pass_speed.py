@@ -41,8 +41,8 @@ class PassSpeed:
 
     def to_dict(self, gemm_rate: float) -> dict[str, Any]:
         share = min(1.0, self.preparations / self.passes)
-        preparation = median(s for s in self.preparation_seconds if s) if any(self.preparation_seconds) else 0.0
-        ours = [tokens / (s + share * preparation) for tokens, s in zip(self.tokens, self.write_seconds, strict=True)]
+        took = [w + share * p for w, p in zip(self.write_seconds, self.preparation_seconds, strict=True)]
+        ours = [tokens / s for tokens, s in zip(self.tokens, took, strict=True)]
         plain = [tokens / s for tokens, s in zip(self.tokens, self.plain_seconds, strict=True)]
         rate = median(f / s for f, s in zip(self.flops, self.write_seconds, strict=True))
         return {
@@ -54,7 +54,7 @@ class PassSpeed:
             "tokens": median(self.tokens),
             "pass_seconds": self.write_seconds,
             "plain_seconds": self.plain_seconds,
-            "preparation_seconds": preparation,
+            "preparation_seconds": self.preparation_seconds,
             "passes": self.passes,
         }
 
@@ -78,20 +78,20 @@ def measure_rule(base: Base, config: Config, protocol: Protocol, chunks: Sequenc
         return [Row([*p, *i.answer], len(p)) for p, i in zip(whole, items, strict=True)], config.rule.items_per_write
 
     with fast.attached(base.model):
-        rule.begin(chunks, [])
         for number in range(repeats + 1):
+            rule.begin(chunks, [])  # anew, so that every repetition sees what the preparation takes
             before, fet = ledger.seconds.get("preparation", 0.0), ledger.fet.get("passes", 0.0)
             seconds, report = _timed(base, lambda: rule.write([c.index for c in chunks]))
             prepared = ledger.seconds.get("preparation", 0.0) - before
             texts, rows_per_step = rows(number % speed.preparations)
             plain_seconds, _ = _timed(base, lambda texts=texts, n=rows_per_step: plain.learn(texts, n))  # type: ignore[misc]
-            speed.preparation_seconds.append(prepared)
             if number:
+                speed.preparation_seconds.append(prepared)
                 speed.tokens.append(report.tokens)
                 speed.write_seconds.append(seconds - prepared)
                 speed.plain_seconds.append(plain_seconds)
                 speed.flops.append((ledger.fet["passes"] - fet) * cost.flops_per_fet)
-        rule.end()
+            rule.end()
     return speed
 
 
