@@ -1,8 +1,9 @@
-"""A memory made from the chunks of others, exactly: merging two, and forgetting single chunks. Arithmetic on what was written; no model.
+"""A memory made from the chunks of others: merging two, and forgetting single chunks. Arithmetic on what was written; no model.
 
     chunks of one or two memories -> kept, renumbered -> record, evicted text and segments of a new memory
 
-The results equal what the same statistics would have given from the start: sums do not remember an order. What has no statistics (the
+The results equal what the same statistics would have given from the start: sums do not remember an order. From the second pass on, a
+chunk's statistics were taken beside its neighbours', so what is left after forgetting keeps a trace of them. What has no statistics (the
 gradient rule) can be put side by side as segments, but not taken apart.
 """
 

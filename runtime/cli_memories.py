@@ -130,7 +130,7 @@ def forget(
     out: OutOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Take chunks out of a memory, exactly: adapter, statistics, text and record."""
+    """Take chunks out of a memory: adapter, statistics, text and record."""
     from nrem.memory.folder import Memory
     from nrem.memory.rebuild import forget as without
     from nrem.runtime.report import summary
