@@ -8,6 +8,7 @@ next tokens with the untrained protocol; where that is not the measured protocol
 
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 
 from tqdm import tqdm
 
@@ -15,13 +16,16 @@ from benchmarks import common
 from benchmarks.arms import ARMS, measure
 from benchmarks.report import label_table, outcomes, report, table
 from nrem.memory.errors import UsageError
-from nrem.runtime.config import load_config, to_dict
+from nrem.runtime.config import Config, load_config, to_dict
 from nrem.runtime.evaluate import check_arms
+from nrem.runtime.models import Base
 from nrem.runtime.parts import make_protocol
-from nrem.runtime.questions import read_documents
+from nrem.runtime.questions import QuestionedDocument, read_documents
 
 LEVEL_KEYS = ("arms", "recovery", "recovery_of_best_floor", "intervals", "fet", "seconds", "passes", "kept")
 """What is reported for every level; the whole report is the last level's."""
+
+MOST_TOKENS = 64
 
 
 def parse_levels(text: str | None) -> list[int | None]:
@@ -35,6 +39,13 @@ def parse_levels(text: str | None) -> list[int | None]:
     if any(level is None or level < 0 for level in levels):
         raise UsageError(f"--passes: got {text!r}, expected whole numbers from 0, such as 4 or 0,1,2,4,8")
     return levels
+
+
+def with_room(config: Config, base: Base, documents: Sequence[QuestionedDocument]) -> Config:
+    """Answers may be as long as the longest accepted one: a value of 36 characters cannot be right in 24 tokens."""
+    longest = max(base.count_tokens(f" {answer}") for d in documents for q in d.questions for answer in q.answers)
+    tokens = max(config.answer.max_new_tokens, min(longest + 4, MOST_TOKENS))
+    return replace(config, answer=replace(config.answer, max_new_tokens=tokens))
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -55,6 +66,7 @@ def main(arguments: Sequence[str]) -> None:
     if not args.skip_tests:
         common.require_green("tests/test_scores.py", "tests/test_evaluate.py")
     base = common.load_base(config)
+    config = with_room(config, base, documents)
     rounds = sum(arm in arms for arm in ("raw", "context")) + len(levels) * bool({"memory", "wrong"} & set(arms))
     with tqdm(total=rounds * len(documents), unit="document", file=sys.stderr, smoothing=0.05) as bar:
 

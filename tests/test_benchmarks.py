@@ -129,6 +129,14 @@ def test_levels() -> None:
     assert parse_levels("0,1,4") == [0, 1, 4]
 
 
+def test_there_is_room_for_the_longest_answer(llama: Base) -> None:
+    config = tiny.make_config()  # 6 tokens, and a byte is a token
+    for answer, tokens in (("a", 6), ("d1ff29be-4e2a-4208", 23), ("d" * 500, closed_book.MOST_TOKENS)):
+        question = Question(id="1", question="Value?", answers=(answer,))
+        document = QuestionedDocument(id="1", title="", text="Text.", group="1", questions=(question,))
+        assert closed_book.with_room(config, llama, [document]).answer.max_new_tokens == tokens
+
+
 def test_the_wrong_document_shares_neither_story_nor_title(data: Path) -> None:
     assert wrong_documents(read_documents(data)) == [2, 2, 4, 4, 0, 0]
     titles = [QuestionedDocument(id=str(i), title=t, text=str(i), group=str(i), questions=()) for i, t in enumerate("aab")]
