@@ -29,7 +29,7 @@ from nrem.memory.statistics import total
 from nrem.memory.text import EvictedText
 from nrem.runtime.config import load_config
 from nrem.runtime.models import Base
-from nrem.runtime.parts import make_protocol
+from nrem.runtime.parts import load_base, make_protocol
 from nrem.runtime.questions import QuestionedDocument, read_documents
 
 WAYS = ("together", "sequential", "replay", "routed")
@@ -131,7 +131,7 @@ def main(arguments: Sequence[str]) -> None:
     config = load_config(args.config, args.set)
     if not args.skip_tests:
         common.require_green("tests/test_ridge.py")
-    base = common.load_base(config)
+    base = load_base(config)
     protocol = make_protocol(base, config)
     if protocol.ridge is None:
         raise UsageError(f"capacity: {base.identity.name} has no trained protocol; train one, and name it with --set protocol.name=FOLDER")

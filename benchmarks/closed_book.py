@@ -19,7 +19,7 @@ from nrem.memory.errors import UsageError
 from nrem.runtime.config import Config, load_config, to_dict
 from nrem.runtime.evaluate import check_arms
 from nrem.runtime.models import Base
-from nrem.runtime.parts import make_protocol
+from nrem.runtime.parts import load_base, make_protocol
 from nrem.runtime.questions import QuestionedDocument, read_documents
 
 LEVEL_KEYS = ("arms", "recovery", "recovery_of_best_floor", "intervals", "fet", "seconds", "passes", "kept")
@@ -65,7 +65,7 @@ def main(arguments: Sequence[str]) -> None:
     documents = read_documents(args.data)[: args.limit or None]
     if not args.skip_tests:
         common.require_green("tests/test_scores.py", "tests/test_evaluate.py")
-    base = common.load_base(config)
+    base = load_base(config)
     config = with_room(config, base, documents)
     rounds = sum(arm in arms for arm in ("raw", "context")) + len(levels) * bool({"memory", "wrong"} & set(arms))
     with tqdm(total=rounds * len(documents), unit="document", file=sys.stderr, smoothing=0.05) as bar:

@@ -23,8 +23,7 @@ from rich.console import Console
 from rich.table import Table
 
 from nrem.memory.errors import NremError, UsageError
-from nrem.runtime.config import Config
-from nrem.runtime.models import Base, load
+from nrem.runtime.models import Base
 from nrem.runtime.parts import LIBRARIES
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -68,12 +67,6 @@ def require_green(*tests: str) -> None:
     if done.returncode:
         last = (done.stdout.strip() or done.stderr.strip()).splitlines()[-1:]
         raise NremError(f"{', '.join(tests)}: not green ({' '.join(last)}); mend them first, or measure anyway with --skip-tests")
-
-
-def load_base(config: Config) -> Base:
-    """The configured model."""
-    m = config.model
-    return load(m.name, m.load_in or None, m.dtype, m.revision or None)
 
 
 def environment(base: Base) -> dict[str, Any]:

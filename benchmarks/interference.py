@@ -17,7 +17,7 @@ from nrem.memory.errors import UsageError
 from nrem.runtime.answer import Answerer
 from nrem.runtime.config import load_config
 from nrem.runtime.evaluate import ask, ask_memory
-from nrem.runtime.parts import make_fast_weights, make_protocol
+from nrem.runtime.parts import load_base, make_fast_weights, make_protocol
 from nrem.runtime.questions import read_documents
 from nrem.runtime.readers import Document
 from nrem.runtime.session import Session
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str]) -> None:
     config = load_config(args.config, args.set)
     if not args.skip_tests:
         common.require_green("tests/test_evaluate.py")
-    base = common.load_base(config)
+    base = load_base(config)
     protocol = make_protocol(base, config)
     answerer = Answerer(base, protocol, config.answer)
     with common.stage("floor and context"), make_fast_weights(base, config, protocol).attached(base.model):

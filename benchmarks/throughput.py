@@ -25,7 +25,7 @@ from nrem.memory.errors import UsageError
 from nrem.runtime.answer import Answer, Answerer
 from nrem.runtime.config import Config, load_config
 from nrem.runtime.models import Base
-from nrem.runtime.parts import make_fast_weights, make_protocol
+from nrem.runtime.parts import load_base, make_fast_weights, make_protocol
 from nrem.runtime.readers import Document
 from nrem.runtime.session import Session
 from nrem.runtime.train import TrainJob, make_bench
@@ -178,7 +178,7 @@ def main(arguments: Sequence[str]) -> None:
     config = load_config(args.config, args.set)
     if not args.skip_tests:
         common.require_green("tests/test_benchmarks.py")
-    base = common.load_base(config)
+    base = load_base(config)
     result: dict[str, Any] = {"benchmark": "throughput"} | measure_rules(base, config, args.repeats)
     common.show(speed_table(result), to_stderr=args.json)
     result |= measure_questions(base, config, [int(part) for part in args.lengths.split(",")], args.repeats)

@@ -18,7 +18,7 @@ from torch import Tensor
 
 from nrem.consolidation.items import Item, collate
 from nrem.consolidation.lend import lent
-from nrem.consolidation.observe import Texts, observe
+from nrem.consolidation.observe import Observation, Texts, observe
 from nrem.consolidation.protocol import Protocol
 from nrem.consolidation.ridge import RidgeParameters
 from nrem.consolidation.split_model import SplitModel
@@ -44,14 +44,11 @@ class Bench:
         if not passes:
             return None
         assert len({len(group) for group in groups}) == 1, "rows are dealt out to groups evenly"
-        rows = [self.protocol.chunk_ids(p.title, p.text) for group in groups for p in group]
-        texts = Texts.pad(rows, self.protocol.stop_id, self.device)
-        lower = self.split.lower(texts.ids, texts.mask)
+        texts, lower = self._texts([p for group in groups for p in group])
         fast = None
         for number in range(passes):
-            through = nullcontext() if self.order == 2 and number else torch.no_grad()
-            with through, lent(self.split.model, self.parameters, fast):
-                seen = observe(self.split, texts, lower, self.parameters.names, self.parameters.error_vocabulary)
+            with nullcontext() if self.order == 2 and number else torch.no_grad():
+                seen = self._read(texts, lower, fast)
             last = number == passes - 1
             with nullcontext() if last or self.order == 2 else torch.no_grad():
                 found = self.parameters.statistics(seen.inputs, seen.seen)
@@ -64,13 +61,19 @@ class Bench:
     @torch.no_grad()
     def statistics(self, passages: Sequence[Passage], fast: dict[str, Tensor] | None) -> dict[str, Statistics]:
         """What one pass over these passages leaves, one entry a row, while the fast weights of one group are active."""
+        seen = self._read(*self._texts(passages), fast)
+        return self.parameters.statistics(seen.inputs, seen.seen)
+
+    def _texts(self, passages: Sequence[Passage]) -> tuple[Texts, Tensor | None]:
+        """The passages as a pass reads them, and their activations below the cut."""
         rows = [self.protocol.chunk_ids(p.title, p.text) for p in passages]
         texts = Texts.pad(rows, self.protocol.stop_id, self.device)
+        return texts, self.split.lower(texts.ids, texts.mask)
+
+    def _read(self, texts: Texts, lower: Tensor | None, fast: dict[str, Tensor] | None) -> Observation:
+        """Read once with these fast weights."""
         with lent(self.split.model, self.parameters, fast):
-            seen = observe(
-                self.split, texts, self.split.lower(texts.ids, texts.mask), self.parameters.names, self.parameters.error_vocabulary
-            )
-        return self.parameters.statistics(seen.inputs, seen.seen)
+            return observe(self.split, texts, lower, self.parameters.names, self.parameters.error_vocabulary)
 
     def answer_nll(
         self, questions: Sequence[QuestionAnswer], fast: dict[str, Tensor] | None, contexts: Sequence[Passage] | None = None

@@ -1,7 +1,7 @@
 """The ridge rule (DESIGN 5.3): a pass reads the active chunks with the current fast weights and solves for the new ones. Forward only.
 
-Needs a trained protocol. A chunk's statistics of the new pass replace those of its last pass; the fast weights follow from the sum over all
-chunks that the memory ever wrote, so earlier sleeps are not overwritten and nothing has to be replayed.
+Needs a trained protocol. A chunk's statistics of the new pass take the place of those of its last pass, which they correct; the fast
+weights follow from the sum over all chunks that the memory ever wrote, so earlier sleeps are not overwritten and nothing is replayed.
 """
 
 from collections.abc import Sequence
@@ -64,6 +64,7 @@ class RidgeRule(WriteRule):
     def write(self, active: Sequence[int]) -> PassReport:
         loss: dict[int, float] = {}
         found: dict[int, dict[str, Statistics]] = {}
+        before = {name: self.fast.factors[name].B[:, self.parameters.reader_rank :] for name in self.parameters.names}
         for group in self._active_groups(active):
             texts, lower = self._texts(group), self._lower_of(group)
             with self.ledger.debit("passes", self._fet(group)):
@@ -74,16 +75,11 @@ class RidgeRule(WriteRule):
                     part = Seen(*(t[row : row + 1, :length] for t in (seen.seen.hidden, seen.seen.error, seen.seen.valid)))
                     one = self.parameters.statistics({name: x[row : row + 1, :length] for name, x in float32.items()}, part)
                     chunk = {name: Statistics(s.C[0], s.M[0]) for name, s in one.items()}
-                    found[index] = self.parameters.refined(chunk, self._written_part) if index in self._written.chunks else chunk
+                    found[index] = self.parameters.refined(chunk, before) if index in self._written.chunks else chunk
                 loss.update(zip(group, seen.loss.tolist(), strict=True))
         self._written.chunks |= found
         self._written.write_into(self.fast)
         return PassReport(loss=loss, tokens=sum(len(self._ids[index]) for index in active))
-
-    @property
-    def _written_part(self) -> dict[str, Tensor]:
-        """B as it is now, without the reader."""
-        return {name: self.fast.factors[name].B[:, self.parameters.reader_rank :] for name in self.parameters.names}
 
     def state(self) -> dict[str, Tensor]:
         return self._written.tensors()

@@ -3,7 +3,7 @@
 import json
 import shutil
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Self
@@ -13,6 +13,7 @@ from torch import nn
 
 from nrem.memory.atomic import replace_folder, sha256_file
 from nrem.memory.card import model_card
+from nrem.memory.chunk import Chunk
 from nrem.memory.errors import BaseMismatchError, MemoryFolderError, MissingFileError, SleepError, UsageError
 from nrem.memory.fast_weights import ADAPTER_CONFIG, FastWeights
 from nrem.memory.identity import BaseIdentity, weights_sha256
@@ -29,12 +30,18 @@ _in_use: WeakSet[nn.Module] = WeakSet()
 class Memory:
     """A consolidation: `record` (what happened), `segments` (what was written), `text` (what was read, if kept)."""
 
-    def __init__(
-        self, *, record: MemoryRecord, segments: Sequence[Segment], text: EvictedText | None, folder: Path | None = None
-    ) -> None:
+    def __init__(self, *, record: MemoryRecord, segments: Sequence[Segment], text: EvictedText | None, folder: Path | None = None) -> None:
         self.record, self.segments, self.text, self.folder = record, list(segments), text, folder
         self.scratch: Any = None
         """Whatever must live as long as `text` does."""
+
+    def with_scratch_text(self, chunks: Iterable[Chunk] = ()) -> Self:
+        """Keep these chunks as the evicted text, in a folder that lives as long as the memory."""
+        self.scratch = tempfile.TemporaryDirectory(prefix="nrem-")
+        self.text = EvictedText(Path(self.scratch.name))
+        for chunk in chunks:
+            self.text.append(chunk)
+        return self
 
     @property
     def weights(self) -> FastWeights:
@@ -119,6 +126,11 @@ class Memory:
             return 0
         hits = self.text.search(question, 1)
         return self.record.chunks[hits[0].chunk.index].segment if hits else 0
+
+    def by_segment(self, questions: Sequence[str]) -> dict[int, list[int]]:
+        """The numbers of the questions that go to each segment, lowest segment first."""
+        routed = [self.route(question) for question in questions]
+        return {segment: [n for n, s in enumerate(routed) if s == segment] for segment in sorted(set(routed))}
 
     @contextmanager
     def attached(self, model: nn.Module, segment: int = 0) -> Iterator[nn.Module]:

@@ -7,10 +7,8 @@ chunk's statistics were taken beside its neighbours', so what is left after forg
 gradient rule) can be put side by side as segments, but not taken apart.
 """
 
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 
 from nrem.memory.chunk import Chunk
 from nrem.memory.errors import BaseMismatchError, UsageError
@@ -18,7 +16,6 @@ from nrem.memory.fast_weights import FastWeights
 from nrem.memory.folder import Memory
 from nrem.memory.record import ChunkRecord, DocumentRecord, MemoryRecord, SleepRecord
 from nrem.memory.segment import Segment
-from nrem.memory.text import EvictedText
 
 
 def merge(first: Memory, second: Memory) -> Memory:
@@ -103,14 +100,8 @@ def _solved(weights: FastWeights, segment: Segment) -> Segment:
 
 
 def _memory(record: MemoryRecord, segments: Sequence[Segment], texts: Iterable[Chunk] | None) -> Memory:
-    scratch = tempfile.TemporaryDirectory(prefix="nrem-")
-    text = EvictedText(Path(scratch.name)) if texts is not None else None
-    for chunk in texts or ():
-        assert text is not None
-        text.append(chunk)
-    memory = Memory(record=record, segments=segments, text=text)
-    memory.scratch = scratch  # the text lives as long as the memory
-    return memory
+    memory = Memory(record=record, segments=segments, text=None)
+    return memory if texts is None else memory.with_scratch_text(texts)
 
 
 def _documents_without(record: MemoryRecord, gone: Sequence[ChunkRecord]) -> list[DocumentRecord]:

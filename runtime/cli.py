@@ -24,6 +24,7 @@ from nrem.runtime.cli_options import (
     fail,
     model_setting,
     print_json,
+    print_memory,
 )
 from nrem.runtime.quiet import debugging, quiet
 
@@ -65,7 +66,6 @@ def sleep(
     """Read documents, sleep on them, save the memory."""
     from nrem.runtime.config import load_config
     from nrem.runtime.progress import Progress
-    from nrem.runtime.report import sleep_report, summary
     from nrem.runtime.sleep_job import SleepJob, run_sleep
 
     job = SleepJob(documents=tuple(documents), out=out, resume=resume, force=force, forget_text=forget_text)
@@ -79,10 +79,7 @@ def sleep(
         raise
     finally:
         progress.close()
-    if as_json:
-        print_json(summary(memory.record, out))
-    else:
-        print(sleep_report(memory.record, out))
+    print_memory(memory.record, out, as_json=as_json)
 
 
 @app.command()

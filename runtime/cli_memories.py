@@ -6,7 +6,17 @@ from typing import Annotated, Optional
 
 import typer
 
-from nrem.runtime.cli_options import JsonOption, MemoryArgument, ModelOption, OutOption, QuietOption, fail, model_setting, print_json
+from nrem.runtime.cli_options import (
+    JsonOption,
+    MemoryArgument,
+    ModelOption,
+    OutOption,
+    QuietOption,
+    fail,
+    model_setting,
+    print_json,
+    print_memory,
+)
 
 app = typer.Typer()
 
@@ -79,23 +89,19 @@ def extend(
     be_quiet: QuietOption = False,
 ) -> None:
     """Read more documents into a memory; what it held is not overwritten."""
+    from nrem.runtime.consolidate import read_all
     from nrem.runtime.progress import Progress
-    from nrem.runtime.report import sleep_report, summary
     from nrem.runtime.wake import open_session
 
     target = _target(memory, out)
     progress = Progress(quiet=be_quiet)
     try:
         session = open_session(memory, model_setting(model), listener=progress)
-        for number, document in enumerate(documents, 1):
-            session.stream(document, finish=number == len(documents))
+        read_all(session, documents)
     finally:
         progress.close()
     session.memory.save(target, force=out is None)
-    if as_json:
-        print_json(summary(session.memory.record, target))
-    else:
-        print(sleep_report(session.memory.record, target))
+    print_memory(session.memory.record, target, as_json=as_json)
 
 
 @app.command()
@@ -108,7 +114,6 @@ def merge(
     from nrem.memory.errors import UsageError
     from nrem.memory.folder import Memory, check_target
     from nrem.memory.rebuild import merge as merge_two
-    from nrem.runtime.report import sleep_report, summary
 
     if len(memories) < 2:
         raise UsageError(f"merge: got {len(memories)} memory, expected two or more")
@@ -117,10 +122,7 @@ def merge(
     for other in rest:
         first = merge_two(first, other)
     first.save(out)
-    if as_json:
-        print_json(summary(first.record, out))
-    else:
-        print(sleep_report(first.record, out))
+    print_memory(first.record, out, as_json=as_json)
 
 
 @app.command()

@@ -3,11 +3,14 @@
 import json
 import sys
 from pathlib import Path
-from typing import Annotated, Any, NoReturn, Optional
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Optional
 
 import typer
 
 from nrem.runtime.quiet import debugging
+
+if TYPE_CHECKING:
+    from nrem.memory.record import MemoryRecord
 
 MemoryArgument = Annotated[Path, typer.Argument(metavar="MEMORY", help="A memory's folder.", show_default=False)]
 ModelOption = Annotated[
@@ -44,6 +47,16 @@ def fail(sentence: str, code: int = 1) -> NoReturn:
 
 def print_json(values: Any) -> None:
     print(json.dumps(values, ensure_ascii=False), flush=True)
+
+
+def print_memory(record: "MemoryRecord", folder: Path, *, as_json: bool) -> None:
+    """What a command that makes or changes a memory ends with."""
+    from nrem.runtime.report import sleep_report, summary
+
+    if as_json:
+        print_json(summary(record, folder))
+    else:
+        print(sleep_report(record, folder))
 
 
 def model_setting(name: str | None) -> list[str]:

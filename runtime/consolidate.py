@@ -1,5 +1,6 @@
 """The main job in one call: documents in, a memory out; and the same memory with more documents. Knows nothing about files of memories."""
 
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -28,16 +29,17 @@ def consolidate(
     config = config or load_config()
     if passes is not None:
         config = replace(config, sleep=replace(config.sleep, passes=passes, allocator="uniform"))
-    return _read_all(Session(base=base, config=config, listener=listener), documents)
+    return read_all(Session(base=base, config=config, listener=listener), documents)
 
 
 def extend(memory: Memory, *documents: Document | str | Path, base: Base | str | None = None, listener: Listener = ignore) -> Memory:
     """Read more documents into a memory, which changes, and return it. With the ridge rule what it held is not overwritten: statistics
     of the new chunks are added to the old ones, or stand in segments of their own."""
-    return _read_all(Session(memory, base=base, listener=listener), documents)
+    return read_all(Session(memory, base=base, listener=listener), documents)
 
 
-def _read_all(session: Session, documents: tuple[Document | str | Path, ...]) -> Memory:
+def read_all(session: Session, documents: Sequence[Document | str | Path]) -> Memory:
+    """Stream several documents; the session finishes with the last. Raises `UsageError` for none."""
     if not documents:
         raise UsageError("documents: got none; give at least one file name or Document")
     for document in documents[:-1]:

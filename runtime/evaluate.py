@@ -88,10 +88,8 @@ def ask(answerer: Answerer, questions: Sequence[Question], context: str = "") ->
 
 def ask_memory(base: Base, answerer: Answerer, memory: Memory, questions: Sequence[Question]) -> list[Outcome]:
     """Ask everything of a memory, closed book; each question goes to the segment that a search routes it to."""
-    segments = [memory.route(q.question) for q in questions]
     found: dict[int, Outcome] = {}
-    for segment in sorted(set(segments)):
-        numbers = [n for n, s in enumerate(segments) if s == segment]
+    for segment, numbers in memory.by_segment([q.question for q in questions]).items():
         with memory.attached(base.model, segment):
             found |= zip(numbers, ask(answerer, [questions[n] for n in numbers]), strict=True)
     return [found[n] for n in range(len(questions))]

@@ -76,9 +76,9 @@ class SegmentWriter:
 
     def _room(self, chunk: Chunk) -> int:
         """How many more chunks the open segment takes, of this chunk's document."""
-        held = [c for c in self.memory.record.chunks if c.sleep >= 0 and c.segment == self.open]
         if not self.capacity:
             return len(self.memory.record.chunks)
+        held = [c for c in self.memory.record.chunks if c.sleep >= 0 and c.segment == self.open]
         return 0 if held and held[-1].document != chunk.document else max(0, self.capacity - len(held))
 
     def _open_next(self) -> None:

@@ -7,9 +7,7 @@ keeps the record.
 """
 
 import hashlib
-import shutil
 import statistics
-import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -223,7 +221,8 @@ class Session:
             record.passes, record.exit = p.passes, p.exit or ""
             record.num_probes, record.recall_before, record.recall_after = p.num_probes, p.recall[0], p.recall[-1]
             record.nll_before, record.nll_after = p.nll[0], p.nll[-1]
-        self.memory.record.fet, self.memory.record.seconds = self.ledger.state()["fet"], self.ledger.state()["seconds"]
+        spent = self.ledger.state()
+        self.memory.record.fet, self.memory.record.seconds = spent["fet"], spent["seconds"]
 
     # -- answer ---------------------------------------------------------------------------------------------------------------
 
@@ -236,11 +235,8 @@ class Session:
 
     def answers(self, questions: Sequence[str]) -> list[Answer]:
         """Answer several questions closed book, those that go to one segment together."""
-        by_segment: dict[int, list[int]] = {}
-        for number, question in enumerate(questions):
-            by_segment.setdefault(self.memory.route(question), []).append(number)
         found: dict[int, Answer] = {}
-        for segment, numbers in by_segment.items():
+        for segment, numbers in self.memory.by_segment(questions).items():
             with self.memory.attached(self.base.model, segment):
                 found |= dict(zip(numbers, self.answerer.ask_all([questions[n] for n in numbers]), strict=True))
         return [found[number] for number in range(len(questions))]
@@ -248,12 +244,10 @@ class Session:
     # -- memory ---------------------------------------------------------------------------------------------------------------
 
     def _new_memory(self, journal: Journal | None) -> Memory:
-        scratch = tempfile.TemporaryDirectory(prefix="nrem-")
-        text = EvictedText(journal.folder / "text" if journal else Path(scratch.name))
         weights = make_fast_weights(self.base, self.config, self.protocol)
+        text = EvictedText(journal.folder / "text") if journal else None
         memory = Memory(record=make_record(self.base, self.config, self.protocol), segments=[Segment(weights)], text=text)
-        memory.scratch = scratch  # the text lives as long as the memory
-        return memory
+        return memory if journal else memory.with_scratch_text()
 
     def _own_text(self) -> None:
         """Reading on must not touch the files of a saved memory: from here on the session works on a copy of its text."""
@@ -261,9 +255,7 @@ class Session:
         if text is None:
             raise UsageError(f"{self.memory.name} has forgotten its text and cannot be extended; sleep again on all of its documents")
         if folder is not None and text.folder.is_relative_to(folder):
-            self.memory.scratch = tempfile.TemporaryDirectory(prefix="nrem-")
-            shutil.copyfile(text.path, Path(self.memory.scratch.name) / text.path.name)
-            self.memory.text = EvictedText(Path(self.memory.scratch.name))
+            self.memory.with_scratch_text(text)
 
     def _finish(self) -> None:
         """Keep what the rule needs to go on later, and a question with the answer that the memory gives now, for anyone to check."""

@@ -13,6 +13,7 @@ from nrem.memory.folder import MEMORY, Memory, check_target, read_record
 from nrem.memory.journal import RESUME, Journal
 from nrem.memory.library import check_is_unfinished
 from nrem.runtime.config import Config
+from nrem.runtime.consolidate import read_all
 from nrem.runtime.models import Base
 from nrem.runtime.parts import load_base
 from nrem.runtime.readers import Document, read_document
@@ -56,9 +57,7 @@ def run_sleep(job: SleepJob, config: Config, *, base: Base | None = None, listen
     journal = Journal.open(job.unfinished, anew=not job.resume)
     try:
         session = Session(base=base, config=config, listener=listener, journal=journal)
-        for document in documents[:-1]:
-            session.stream(document, finish=False)
-        session.stream(documents[-1]).save(job.out, force=job.force, forget_text=job.forget_text)
+        read_all(session, documents).save(job.out, force=job.force, forget_text=job.forget_text)
     except BaseException:
         if not (journal.folder / RESUME).exists():  # nothing to go on with
             journal.remove()
