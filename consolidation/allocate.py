@@ -27,11 +27,18 @@ class Progress:
     """Number of passes at each look."""
     loss: list[float] = field(default_factory=list)
     """Write loss before each pass, nats per answer token."""
+    signals: dict[str, float] = field(default_factory=dict)
+    """What is known of it before the first pass, by name: num_tokens, surprisal, surprisal_median, pass_fet."""
+    granted: int | None = None
+    """Most passes it gets, where the allocator plans ahead."""
     exit: Exit | None = None
 
 
 class Allocator(ABC):
     """Decides after every round."""
+
+    def plan(self, progress: Sequence[Progress], budget_fet: float) -> None:  # noqa: B027 - most do not plan
+        """Set `granted` before the first pass; `budget_fet` is what all passes of this sleep may cost, infinite where there is no cap."""
 
     @abstractmethod
     def exits(self, active: Sequence[Progress]) -> dict[int, Exit]:
@@ -78,7 +85,6 @@ class Elimination(Allocator):
             return False
         back = -1 - self.patience
         return max(p.recall[-1] - p.recall[back], p.nll[back] - p.nll[-1]) < self.min_progress
-
 
 
 ALLOCATORS = ("uniform", "elimination")

@@ -5,7 +5,7 @@ This file is the sentence; every noun has its own file: `rule` writes a pass, `r
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, Self
 
@@ -100,10 +100,14 @@ class Sleeper:
         chunks: Sequence[Chunk],
         replay: Sequence[Chunk],
         *,
+        signals: Mapping[int, Mapping[str, float]] | None = None,
         checkpoint: Checkpoint | None = None,
         resume: tuple[dict[str, Any], dict[str, Tensor]] | None = None,
     ) -> SleepResult:
-        """Consolidate `chunks`, reading `replay` along; `resume` is what `checkpoint` was given last, if the sleep was cut off."""
+        """Consolidate `chunks`, reading `replay` along; `resume` is what `checkpoint` was given last, if the sleep was cut off.
+
+        `signals` is what reading left of every chunk, by its index, for allocators that plan.
+        """
         assert self.config.passes != "auto", "a session resolves its configuration"
         assert self.config.look_every != "auto", "a session resolves its configuration"
         before = self._snapshot()
@@ -115,6 +119,7 @@ class Sleeper:
                 progress, before = self._take_up(resume)
             else:
                 progress = self._first_look(chunks)
+                self._plan(allocator, progress, chunks, signals or {})
                 self._leave(progress, allocator.exits(progress))
             self._announce(index, chunks, replay, progress)
             while active := [p for p in progress if p.exit is None]:
@@ -143,6 +148,18 @@ class Sleeper:
         first = self.meter.measure(chunks)
         looks = ((c.index, first[c.index]) for c in chunks)
         return [Progress(chunk=i, num_probes=r.probes, recall=[r.recalled], nll=[r.nll], looked_at=[0]) for i, r in looks]
+
+    def _plan(
+        self, allocator: Allocator, progress: Sequence[Progress], chunks: Sequence[Chunk], signals: Mapping[int, Mapping[str, float]]
+    ) -> None:
+        """Tell the allocator what is known, and what the passes may cost: the rest of the cap without a look a round and the guard."""
+        for p, chunk in zip(progress, chunks, strict=True):
+            p.signals = {
+                "num_tokens": float(chunk.num_tokens),
+                "pass_fet": self.rule.next_pass_fet([chunk.index]),
+                **signals.get(p.chunk, {}),
+            }
+        allocator.plan([p for p in progress if p.exit is None], self.ledger.remaining_fet - 2 * self.meter.fet(chunks) - 2 * self.guard.fet)
 
     def _round_fet(self, active: Sequence[Progress], chunks: Sequence[Chunk]) -> float:
         """What must still fit under the cap before a pass may start: the pass, a look, the last look at all chunks, and the guard."""

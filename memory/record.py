@@ -50,6 +50,17 @@ class ChunkRecord:
     nll_before: float = 0.0
     """Mean answer NLL of the held-out probes, nats per token."""
     nll_after: float = 0.0
+    looked_at: list[int] = field(default_factory=list)
+    """Passes at each look at the probes; the first look is before any pass, the last one at the end of the sleep."""
+    recall: list[float] = field(default_factory=list)
+    """Recall at each look."""
+    nll: list[float] = field(default_factory=list)
+    """Answer NLL at each look."""
+
+    @property
+    def signals(self) -> dict[str, float]:
+        """What reading it left, by name."""
+        return {"surprisal": self.surprisal, "surprisal_median": self.surprisal_median}
 
 
 @dataclass(kw_only=True)

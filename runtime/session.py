@@ -202,7 +202,12 @@ class Session:
         for run in self.writer.deal(chunks):
             resume, self._cut_off = self._cut_off.sleep, CutOff()
             result = self.writer.sleeper.sleep(
-                len(self.memory.record.sleeps), run, self.writer.replay(run), checkpoint=self._checkpoint, resume=resume
+                len(self.memory.record.sleeps),
+                run,
+                self.writer.replay(run),
+                signals={c.index: self.memory.record.chunks[c.index].signals for c in run},
+                checkpoint=self._checkpoint,
+                resume=resume,
             )
             self._note_sleep(result)
             self._unfinished.after_sleep(self.memory, self.ledger, self.writer, more=run[-1] is not chunks[-1])
@@ -221,6 +226,7 @@ class Session:
             record.passes, record.exit = p.passes, p.exit or ""
             record.num_probes, record.recall_before, record.recall_after = p.num_probes, p.recall[0], p.recall[-1]
             record.nll_before, record.nll_after = p.nll[0], p.nll[-1]
+            record.looked_at, record.recall, record.nll = list(p.looked_at), list(p.recall), list(p.nll)
         spent = self.ledger.state()
         self.memory.record.fet, self.memory.record.seconds = spent["fet"], spent["seconds"]
 

@@ -87,7 +87,7 @@ def train_protocol(base: Base, job: TrainJob, config: TrainConfig, *, resume: bo
         tell(figures)
 
     def evaluate() -> dict[str, Any]:
-        return evaluate_protocol(bench, held_out, (min(2, config.max_passes),))
+        return evaluate_protocol(bench, held_out, sorted({1, min(2, config.max_passes), config.max_passes}))
 
     def keep(done: Trained, figures: dict[str, Any]) -> None:
         protocol = replace(bench.protocol, trained_passes=config.max_passes)
