@@ -68,16 +68,14 @@ class CurveTable:
         for c in chunks:
             if not c.num_probes:
                 continue
-            at = {
-                passes: number for number, passes in enumerate(c.looked_at)
-            }  # the last look at a level wins: all chunks were written then
+            at = {passes: number for number, passes in enumerate(c.looked_at)}  # of two looks at a level the later one counts
             curves.append(
                 Curve(
                     document=c.document,
                     chunk=c.index,
                     nll=tuple(c.nll[at[level]] for level in levels),
                     recall=tuple(c.recall[at[level]] for level in levels),
-                    pass_fet=c.signals.get("pass_fet", float(c.num_tokens)),
+                    pass_fet=c.pass_fet,
                     num_probes=c.num_probes,
                     signals={"num_tokens": float(c.num_tokens), **c.signals, "nll_before": c.nll[0], "recall_before": c.recall[0]},
                     label=label,

@@ -42,6 +42,8 @@ class ChunkRecord:
     segment: int = 0
     """Which of the memory's adapters holds it."""
     passes: int = 0
+    pass_fet: float = 0.0
+    """What a pass over it alone costs."""
     exit: str = ""
     """solved | hopeless | cap | budget; empty while it waits."""
     num_probes: int = 0

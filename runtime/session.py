@@ -223,7 +223,7 @@ class Session:
         for p in result.progress:
             record = self.memory.record.chunks[p.chunk]
             record.sleep, record.segment = result.record.index, self.writer.open
-            record.passes, record.exit = p.passes, p.exit or ""
+            record.passes, record.exit, record.pass_fet = p.passes, p.exit or "", p.signals.get("pass_fet", 0.0)
             record.num_probes, record.recall_before, record.recall_after = p.num_probes, p.recall[0], p.recall[-1]
             record.nll_before, record.nll_after = p.nll[0], p.nll[-1]
             record.looked_at, record.recall, record.nll = list(p.looked_at), list(p.recall), list(p.nll)
