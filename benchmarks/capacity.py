@@ -1,20 +1,21 @@
-"""Capacity: how many chunks does one adapter hold? Recovery against the number of chunks written into it, for four ways to write them.
+"""Capacity: how many chunks does one adapter hold, and how many should answer a question?
 
-    python -m benchmarks.capacity --data FILE.jsonl [--chunks 16] [--sizes 1,2,4,8,16] [--passes N] [--json]
+    python -m benchmarks.capacity --data FILE.jsonl [--chunks 16] [--sizes 1,2,4,8,16] [--found 1,2,4] [--passes N] [--json]
 
-`together` writes all chunks in one batch; `sequential` one after the other, each with the fast weights of the earlier ones active
-(statistics add up, so nothing is overwritten); `replay` the same, and rereads every earlier chunk once after each; `routed` writes every
-chunk into a segment of its own and sends a question to the one that a search over all `--chunks` finds. Texts are the documents of the
-file, or the chunks of long ones, taken in order. Needs a trained protocol: the gradient rule has no statistics that add up.
+`together` writes so many chunks into one adapter and asks it about all of them. `found` asks, for every question, the adapter of the so many
+chunks which a search over all `--chunks` finds first. Writing one after the other is no third way: what a chunk leaves depends on none of
+the others, so the sum is the same in any order (tests/test_rebuild.py). Texts are the documents of the file, or the chunks of long ones,
+taken in order. Needs a trained protocol: the gradient rule has no statistics that add up.
 """
 
 import random
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import NamedTuple
 
+import torch
 from rich.table import Table
 from torch import Tensor
 
@@ -32,7 +33,6 @@ from nrem.runtime.models import Base
 from nrem.runtime.parts import load_base, make_protocol
 from nrem.runtime.questions import QuestionedDocument, read_documents
 
-WAYS = ("together", "sequential", "replay", "routed")
 QUESTIONS = 4
 """At most so many questions a chunk, drawn once."""
 
@@ -66,10 +66,11 @@ def find_chunks(base: Base, documents: Sequence[QuestionedDocument], chunk_token
 
 
 class Capacity:
-    """Writes groups of chunks in every way and asks about them."""
+    """Writes every chunk once, and asks about it under sums of what they left."""
 
     def __init__(self, bench: Bench, chunks: Sequence[Asked], passes: int) -> None:
-        self.bench, self.chunks, self.passes = bench, chunks, passes
+        self.bench, self.chunks = bench, chunks
+        self.left = [bench.statistics([asked.passage], passes) for asked in chunks]
 
     def nll(self, asked: Sequence[Asked], fast: dict[str, Tensor] | None, *, context: bool = False) -> list[float]:
         """Answer NLL of all questions about these chunks."""
@@ -79,42 +80,30 @@ class Capacity:
             out += self.bench.answer_nll(chunk.questions, fast, contexts).tolist()
         return out
 
-    def together(self, group: Sequence[Asked]) -> list[float]:
-        return self.nll(group, self.bench.write([[a.passage for a in group]], self.passes))
+    def together(self, size: int) -> list[float]:
+        """Groups of so many neighbours, each in an adapter of its own."""
+        groups = [range(start, start + size) for start in range(0, len(self.chunks), size)]
+        return [x for group in groups for x in self.nll([self.chunks[i] for i in group], self._written(group))]
 
-    def sequential(self, group: Sequence[Asked], *, replay: bool) -> list[float]:
-        """One chunk after the other; a chunk's statistics of a new pass take the place of its last ones."""
-        parameters, held = self.bench.parameters, {}
-        fast: dict[str, Tensor] | None = None
-
-        def read(index: int) -> dict[str, Tensor]:
-            found = self.bench.statistics([group[index].passage], fast)
-            held[index] = parameters.refined(found, fast) if fast is not None and index in held else found
-            return parameters.solve({name: total([h[name] for h in held.values()]) for name in parameters.names})
-
-        for new in range(len(group)):
-            for _ in range(self.passes):
-                fast = read(new)
-            for earlier in range(new if replay else 0):
-                fast = read(earlier)
-        return self.nll(group, fast)
-
-    def routed(self) -> tuple[list[float], float]:
-        """Every chunk in a segment of its own; answer NLL with the segment that search finds, and how often it is the right one."""
+    def found(self, count: int) -> tuple[list[float], float]:
+        """Every question asked of the chunks that search finds first; and how often the right one is among them."""
         with tempfile.TemporaryDirectory() as folder:
             text = EvictedText(Path(folder))
             for index, asked in enumerate(self.chunks):
                 body = asked.passage.text
                 text.append(Chunk(document="", title="", index=index, start=0, end=len(body), text=body, num_tokens=1))
-            segments = [self.bench.write([[asked.passage]], self.passes) for asked in self.chunks]
             out, right = [], []
             for index, asked in enumerate(self.chunks):
                 for question in asked.questions:
-                    hits = text.search(question.question, 1)
-                    chosen = hits[0].chunk.index if hits else 0
-                    right.append(chosen == index)
-                    out += self.bench.answer_nll([question], segments[chosen]).tolist()
+                    hits = [hit.chunk.index for hit in text.search(question.question, count)]
+                    right.append(index in hits)
+                    out += self.bench.answer_nll([question], self._written(hits or range(len(self.chunks)))).tolist()
         return out, fmean(right)
+
+    def _written(self, indices: Iterable[int]) -> dict[str, Tensor]:
+        """The fast weights of these chunks."""
+        held = [self.left[index] for index in indices]
+        return self.bench.parameters.solve({name: total([h[name] for h in held]) for name in self.bench.parameters.names})
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -123,9 +112,9 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--chunks", type=int, default=16, metavar="N", help="chunks in all (16)")
     parser.add_argument("--sizes", default="1,2,4,8,16", help="chunks written into one adapter (1,2,4,8,16)")
     parser.add_argument("--passes", type=int, default=0, metavar="N", help="passes of every chunk (0: what the protocol was trained for)")
-    parser.add_argument("--ways", default=",".join(WAYS), help=f"some of {','.join(WAYS)}")
+    parser.add_argument("--found", default="1,2,4", help="chunks that a question is answered from (1,2,4)")
     args = parser.parse_args(arguments)
-    sizes, ways = [int(size) for size in args.sizes.split(",")], args.ways.split(",")
+    sizes, counts = ([int(number) for number in numbers.split(",")] for numbers in (args.sizes, args.found))
     if args.chunks < 1 or any(size < 1 or args.chunks % size for size in sizes):
         raise UsageError(f"--sizes: got {args.sizes} for {args.chunks} chunks, expected divisors of --chunks")
     config = load_config(args.config, args.set)
@@ -137,35 +126,31 @@ def main(arguments: Sequence[str]) -> None:
         raise UsageError(f"capacity: {base.identity.name} has no trained protocol; train one, and name it with --set protocol.name=FOLDER")
     chunks = find_chunks(base, read_documents(args.data), config.stream.chunk_tokens, args.chunks)
     bench = Bench(SplitModel(base.model, lowest_layer(base.model, protocol.ridge.names)), protocol, protocol.ridge)
-    capacity = Capacity(bench, chunks, args.passes or protocol.trained_passes)
-    with common.stage("floor and context"):
+    passes = args.passes or protocol.trained_passes
+    with common.stage("writing"), torch.no_grad():
+        capacity = Capacity(bench, chunks, passes)
+    with common.stage("floor and context"), torch.no_grad():
         floor, context = fmean(capacity.nll(chunks, None)), fmean(capacity.nll(chunks, None, context=True))
 
     def row(nlls: Sequence[float]) -> dict[str, float]:
         return {"nll": fmean(nlls), "recovery": (floor - fmean(nlls)) / (floor - context)}
 
-    curve: dict[str, dict[str, dict[str, float]]] = {way: {} for way in ways}
-    for size in sizes:
-        groups = [chunks[i : i + size] for i in range(0, len(chunks), size)]
-        for way in ways:
-            if way == "routed":
-                continue
-            with common.stage(f"{way} {size}"):
-                if way == "together":
-                    curve[way][str(size)] = row([x for g in groups for x in capacity.together(g)])
-                else:
-                    curve[way][str(size)] = row([x for g in groups for x in capacity.sequential(g, replay=way == "replay")])
-    if "routed" in ways:
-        with common.stage("routed"):
-            nlls, right = capacity.routed()
-        curve["routed"]["1"] = row(nlls) | {"routed_right": right}
+    curve: dict[str, dict[str, dict[str, float]]] = {"together": {}, "found": {}}
+    with torch.no_grad():
+        for size in sizes:
+            with common.stage(f"together {size}"):
+                curve["together"][str(size)] = row(capacity.together(size))
+        for count in counts:
+            with common.stage(f"found {count}"):
+                nlls, right = capacity.found(count)
+                curve["found"][str(count)] = row(nlls) | {"right_among_them": right}
     table = Table("way", "chunks", "answer NLL", "recovery", title=f"{len(chunks)} chunks; floor {floor:.2f}, in the prompt {context:.2f}")
     for way, by_size in curve.items():
         for size_name, figures in by_size.items():
             table.add_row(way, size_name, f"{figures['nll']:.2f}", f"{figures['recovery']:.2f}")
     common.show(table, to_stderr=args.json)
     name = args.data.rsplit("/", 1)[-1]
-    result = {"benchmark": "capacity", "data": name, "floor": floor, "context": context, "curve": curve, "passes": capacity.passes}
+    result = {"benchmark": "capacity", "data": name, "floor": floor, "context": context, "curve": curve, "passes": passes}
     common.finish(f"capacity-{name.split('.')[0]}", result | common.environment(base), {}, args.out, args.json)
 
 

@@ -44,25 +44,21 @@ class Bench:
         if not passes:
             return None
         assert len({len(group) for group in groups}) == 1, "rows are dealt out to groups evenly"
-        texts, lower = self._texts([p for group in groups for p in group])
-        fast = None
+        found = self.statistics([p for group in groups for p in group], passes)
+        return self.parameters.solve({name: _sum_groups(s, len(groups)) for name, s in found.items()})
+
+    def statistics(self, passages: Sequence[Passage], passes: int) -> dict[str, Statistics]:
+        """What each passage leaves after so many passes, one entry a row; a pass rereads it with what it alone has left so far."""
+        texts, lower = self._texts(passages)
+        found: dict[str, Statistics] = {}
         for number in range(passes):
             with nullcontext() if self.order == 2 and number else torch.no_grad():
+                fast = self.parameters.solve(found) if number else None
                 seen = self._read(texts, lower, fast)
-            last = number == passes - 1
-            with nullcontext() if last or self.order == 2 else torch.no_grad():
-                found = self.parameters.statistics(seen.inputs, seen.seen)
-                if fast is not None:
-                    rows_of = len(texts.ids) // len(groups)
-                    found = self.parameters.refined(found, {name: B.repeat_interleave(rows_of, 0) for name, B in fast.items()})
-                fast = self.parameters.solve({name: _sum_groups(s, len(groups)) for name, s in found.items()})
-        return fast
-
-    @torch.no_grad()
-    def statistics(self, passages: Sequence[Passage], fast: dict[str, Tensor] | None) -> dict[str, Statistics]:
-        """What one pass over these passages leaves, one entry a row, while the fast weights of one group are active."""
-        seen = self._read(*self._texts(passages), fast)
-        return self.parameters.statistics(seen.inputs, seen.seen)
+            with nullcontext() if number == passes - 1 or self.order == 2 else torch.no_grad():
+                now = self.parameters.statistics(seen.inputs, seen.seen)
+                found = self.parameters.refined(now, fast) if fast is not None else now
+        return found
 
     def _texts(self, passages: Sequence[Passage]) -> tuple[Texts, Tensor | None]:
         """The passages as a pass reads them, and their activations below the cut."""

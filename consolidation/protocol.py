@@ -30,6 +30,8 @@ class Protocol:
     """Depth that the passes were trained for; 0 for an untrained protocol."""
     segment_chunks: int = 0
     """Chunks that one adapter was measured to hold; 0 for no limit."""
+    question_chunks: int = 0
+    """Chunks that a question is answered from, where their statistics are kept; 0 for all of an adapter."""
     ridge: RidgeParameters | None = None
     """What the ridge rule has learned; None for an untrained protocol."""
     weights_sha256: str = ""

@@ -65,6 +65,7 @@ def save_protocol(folder: Path, protocol: Protocol, base: BaseIdentity, about: M
         "template": protocol.template,
         "trained_passes": protocol.trained_passes,
         "segment_chunks": protocol.segment_chunks,
+        "question_chunks": protocol.question_chunks,
         "base": base.to_dict(),
         "rank": protocol.ridge.rank,
         "reader_rank": protocol.ridge.reader_rank,
@@ -98,6 +99,7 @@ def load_protocol(folder: Path, tokenizer: Any, base: BaseIdentity, device: torc
         template=values["template"],
         trained_passes=values["trained_passes"],
         segment_chunks=values["segment_chunks"],
+        question_chunks=values.get("question_chunks", 0),
         ridge=ridge.to(device).requires_grad_(False),
         weights_sha256="".join(values["files"].values()),
     )

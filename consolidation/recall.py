@@ -4,7 +4,8 @@ A probe is recalled when every answer token has p > 0.5, which makes greedy deco
 activations below the fast weights are computed at the first look and reused by the later ones. Knows nothing about passes.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 import torch
@@ -28,13 +29,20 @@ class Recall:
 
 
 class RecallMeter:
-    """Scores chunks with the fast weights that are attached at the time."""
+    """Scores chunks with the fast weights that are attached at the time; `alone` narrows them to those of one chunk."""
 
     def __init__(
-        self, split: SplitModel, material: StudyMaterial, ledger: Ledger, cost: CostModel, adapter_weights: int, batch_tokens: int = 2048
+        self,
+        split: SplitModel,
+        material: StudyMaterial,
+        ledger: Ledger,
+        cost: CostModel,
+        adapter_weights: int,
+        batch_tokens: int = 2048,
+        alone: Callable[[int], AbstractContextManager[None]] | None = None,
     ) -> None:
         self.split, self.material, self.ledger, self.cost = split, material, ledger, cost
-        self.adapter_weights, self.batch_tokens = adapter_weights, batch_tokens
+        self.adapter_weights, self.batch_tokens, self.alone = adapter_weights, batch_tokens, alone
         self._items: dict[int, list[Item]] = {}
 
     def forget(self) -> None:
@@ -46,7 +54,7 @@ class RecallMeter:
         new = [item for chunk in chunks if chunk.index not in self._items for item in self.material.held_out(chunk)]
         every = [item for chunk in chunks for item in self.material.held_out(chunk)]
         lower = sum(self._lower_fet(group) for group in pack(new, self.batch_tokens))
-        return lower + sum(self._upper_fet(group) for group in pack(every, self.batch_tokens))
+        return lower + sum(self._upper_fet(group) for group in self._pack(every))
 
     @torch.no_grad()
     def measure(self, chunks: Sequence[Chunk]) -> dict[int, Recall]:
@@ -55,8 +63,8 @@ class RecallMeter:
         nll: dict[int, list[float]] = {chunk.index: [] for chunk in chunks}
         recalled: dict[int, list[bool]] = {chunk.index: [] for chunk in chunks}
         items = [item for chunk in chunks for item in self._items[chunk.index]]
-        for group in pack(items, self.batch_tokens):
-            with self.ledger.debit("probes", self._upper_fet(group)):
+        for group in self._pack(items):
+            with self.ledger.debit("probes", self._upper_fet(group)), self._weights_for(group):
                 batch = self._collate(group)
                 log_p = torch.log_softmax(batch.logits(self.split).float(), -1).gather(1, batch.targets[:, None])[:, 0]
                 count = torch.bincount(batch.owner, minlength=len(group))
@@ -82,6 +90,18 @@ class RecallMeter:
             with self.ledger.debit("probes", self._lower_fet(group)):
                 for item in with_lower(self._collate(group), self.split):
                     self._items[item.chunk].append(item)
+
+    def _pack(self, items: Sequence[Item]) -> list[list[Item]]:
+        """Groups to be asked together: of like length, and of one chunk where each chunk is asked alone."""
+        if self.alone is None:
+            return pack(items, self.batch_tokens)
+        by_chunk: dict[int, list[Item]] = {}
+        for item in items:
+            by_chunk.setdefault(item.chunk, []).append(item)
+        return [group for mine in by_chunk.values() for group in pack(mine, self.batch_tokens)]
+
+    def _weights_for(self, group: Sequence[Item]) -> AbstractContextManager[None]:
+        return nullcontext() if self.alone is None else self.alone(group[0].chunk)
 
     def _collate(self, group: Sequence[Item]) -> Batch:
         return collate(group, self.material.protocol.stop_id, self.split.model.device)

@@ -6,6 +6,7 @@ a sleep works on, and then writes pass after pass over whichever of them are sti
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 
 from torch import Tensor
@@ -50,6 +51,10 @@ class WriteRule(ABC):
     @abstractmethod
     def restore(self, state: dict[str, Tensor]) -> None:
         """Take a saved `state` after `begin` with the same chunks."""
+
+    def alone(self, chunk: int) -> AbstractContextManager[None]:
+        """The fast weights as a question about this chunk finds them: all of them, unless the rule can tell the chunks apart."""
+        return nullcontext()
 
     @property
     def written(self) -> WrittenStatistics | None:

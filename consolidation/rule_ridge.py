@@ -1,10 +1,12 @@
-"""The ridge rule (DESIGN 5.3): a pass reads the active chunks with the current fast weights and solves for the new ones. Forward only.
+"""The ridge rule: a pass reads every active chunk with what that chunk has left so far, and solves for the new fast weights. Forward only.
 
-Needs a trained protocol. A chunk's statistics of the new pass take the place of those of its last pass, which they correct; the fast
-weights follow from the sum over all chunks that the memory ever wrote, so earlier sleeps are not overwritten and nothing is replayed.
+Needs a trained protocol. A chunk's statistics of the new pass take the place of those of its last pass, which they correct. They depend on
+no other chunk: the fast weights of any set of chunks follow from the sum over the set, in any order, and a chunk can be taken out again
+without a trace, after any number of passes. Earlier sleeps are not overwritten and nothing is replayed.
 """
 
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 
 import torch
 from torch import Tensor
@@ -64,10 +66,11 @@ class RidgeRule(WriteRule):
     def write(self, active: Sequence[int]) -> PassReport:
         loss: dict[int, float] = {}
         found: dict[int, dict[str, Statistics]] = {}
-        before = {name: self.fast.factors[name].B[:, self.parameters.reader_rank :] for name in self.parameters.names}
         for group in self._active_groups(active):
             texts, lower = self._texts(group), self._lower_of(group)
-            with self.ledger.debit("passes", self._fet(group)):
+            each = [self._written.solved(self.fast, [index]) for index in group]
+            rows = {name: torch.stack([B[name] for B in each]) for name in self.parameters.names}
+            with self.ledger.debit("passes", self._fet(group)), self.fast.lending(rows):
                 seen = observe(self.split, texts, lower, self.parameters.names, self.parameters.error_vocabulary)
                 float32 = {name: x.float() for name, x in seen.inputs.items()}
                 for row, index in enumerate(group):  # one by one: a chunk's statistics must not depend on its neighbours' padding
@@ -75,11 +78,15 @@ class RidgeRule(WriteRule):
                     part = Seen(*(t[row : row + 1, :length] for t in (seen.seen.hidden, seen.seen.error, seen.seen.valid)))
                     one = self.parameters.statistics({name: x[row : row + 1, :length] for name, x in float32.items()}, part)
                     chunk = {name: Statistics(s.C[0], s.M[0]) for name, s in one.items()}
+                    before = {name: B[row, :, self.parameters.reader_rank :] for name, B in rows.items()}
                     found[index] = self.parameters.refined(chunk, before) if index in self._written.chunks else chunk
                 loss.update(zip(group, seen.loss.tolist(), strict=True))
         self._written.chunks |= found
         self._written.write_into(self.fast)
         return PassReport(loss=loss, tokens=sum(len(self._ids[index]) for index in active))
+
+    def alone(self, chunk: int) -> AbstractContextManager[None]:
+        return self.fast.lending(self._written.solved(self.fast, [chunk]))
 
     def state(self) -> dict[str, Tensor]:
         return self._written.tensors()

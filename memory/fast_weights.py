@@ -8,7 +8,7 @@ Knows nothing about documents, passes or how the factors are computed.
 
 import json
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -39,13 +39,17 @@ class FastWeightsConfig:
     """Which decoder layers are adapted; what lies below them is computed once per text and reused by every pass."""
     segment_chunks: int | Literal["auto"] = "auto"
     """Chunks of one document that one adapter holds; the next ones go into a further segment of the memory, and a question is routed to one
-    segment. 0: one adapter holds all; "auto" is what the protocol was measured to hold, or 0 for an untrained one."""
+    segment. 0: one adapter holds all; "auto" is what the protocol says, or 0 for an untrained one."""
+    question_chunks: int | Literal["auto"] = "auto"
+    """Chunks that a question is answered from: a search finds them, and the adapter for the question is solved from their statistics alone.
+    0: all chunks of the segment; "auto" is what the protocol was measured to do best with, or 0 for an untrained one."""
 
     def __post_init__(self) -> None:
         if self.rank < 1:
             raise UsageError(f"fast_weights.rank: got {self.rank}, expected a whole number from 1; 16 is the default")
-        if self.segment_chunks != "auto" and self.segment_chunks < 0:
-            raise UsageError(f'fast_weights.segment_chunks: got {self.segment_chunks}, expected "auto", 0 or a number of chunks')
+        for name in ("segment_chunks", "question_chunks"):
+            if (value := getattr(self, name)) != "auto" and value < 0:
+                raise UsageError(f'fast_weights.{name}: got {value}, expected "auto", 0 or a number of chunks')
 
 
 @dataclass
@@ -120,6 +124,18 @@ class FastWeights:
             for handle in handles:
                 handle.remove()
 
+    @contextmanager
+    def lending(self, B: Mapping[str, Tensor]) -> Iterator[None]:
+        """Other values of B while the block runs, (d_out rank), or one for each row of a batch, (row d_out rank)."""
+        own = {name: f.B for name, f in self.factors.items()}
+        try:
+            for name, f in self.factors.items():
+                f.B = B[name]
+            yield
+        finally:
+            for name, f in self.factors.items():
+                f.B = own[name]
+
     def save(self, folder: Path, base_model: str, revision: str = "") -> None:
         """Write PEFT's two files into an existing folder."""
         config = LoraConfig(
@@ -173,6 +189,7 @@ def first_layer(model: nn.Module, layers: Layers) -> int:
 def _lora_hook(f: Factors) -> Any:
     def add(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
         x = args[0].to(f.A.dtype)
-        return (output + F.linear(F.linear(x, f.A), f.B)).to(output.dtype)
+        keys = F.linear(x, f.A)
+        return (output + (F.linear(keys, f.B) if f.B.ndim == 2 else keys @ f.B.mT)).to(output.dtype)
 
     return add

@@ -6,7 +6,7 @@ import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, NamedTuple, Self
 from weakref import WeakSet
 
 from torch import nn
@@ -23,6 +23,18 @@ from nrem.memory.text import CHUNKS, EvictedText
 
 MEMORY = "memory.json"
 TEXT = "text"
+
+
+class Route(NamedTuple):
+    """Which part of a memory answers a question."""
+
+    segment: int
+    chunks: tuple[int, ...] = ()
+    """Chunks of the segment, by index; none for all of them."""
+
+
+EVERYTHING = Route(0)
+"""The first segment, as a rule the only one."""
 
 _in_use: WeakSet[nn.Module] = WeakSet()
 
@@ -120,21 +132,31 @@ class Memory:
                 "or sleep again with this one"
             )
 
-    def route(self, question: str) -> int:
-        """The segment that a question is about: that of the evicted chunk which a search for it finds first."""
-        if len(self.segments) == 1 or self.text is None:
-            return 0
-        hits = self.text.search(question, 1)
-        return self.record.chunks[hits[0].chunk.index].segment if hits else 0
+    def route(self, question: str) -> Route:
+        """Where a question is answered from: the chunks that a search for it finds first, or all of the first one's segment.
 
-    def by_segment(self, questions: Sequence[str]) -> dict[int, list[int]]:
-        """The numbers of the questions that go to each segment, lowest segment first."""
+        Where nothing is found, or the text was not kept, that is all of the first segment.
+        """
+        wanted = self.record.question_chunks
+        if self.text is None or (len(self.segments) == 1 and not wanted):
+            return Route(0)
+        found = [self.record.chunks[hit.chunk.index] for hit in self.text.search(question, max(1, wanted))]
+        if not found:
+            return Route(0)
+        segment = found[0].segment
+        written = self.segments[segment].written
+        mine = tuple(sorted(c.index for c in found if written and c.segment == segment and c.index in written.chunks))
+        return Route(segment, mine if wanted else ())
+
+    def by_route(self, questions: Sequence[str]) -> dict[Route, list[int]]:
+        """The numbers of the questions that are answered from the same chunks, in the order of the chunks."""
         routed = [self.route(question) for question in questions]
-        return {segment: [n for n, s in enumerate(routed) if s == segment] for segment in sorted(set(routed))}
+        return {route: [n for n, r in enumerate(routed) if r == route] for route in sorted(set(routed))}
 
     @contextmanager
-    def attached(self, model: nn.Module, segment: int = 0) -> Iterator[nn.Module]:
-        """Lend a segment's fast weights to the model; afterwards, also after an exception, it is the base again, bit for bit."""
+    def attached(self, model: nn.Module, route: Route = EVERYTHING) -> Iterator[nn.Module]:
+        """Lend fast weights to the model, a segment's or those of a few of its chunks; afterwards, also after an exception, it is the base
+        again, bit for bit."""
         digest = weights_sha256(model)
         if digest != self.record.base.weights_sha256:
             raise BaseMismatchError(
@@ -146,10 +168,14 @@ class Memory:
         _in_use.add(model)
         try:
             device = next(model.parameters()).device
-            with self.segments[segment].weights.to(device).attached(model):
+            with self._weights(route).to(device).attached(model):
                 yield model
         finally:
             _in_use.discard(model)
+
+    def _weights(self, route: Route) -> FastWeights:
+        segment = self.segments[route.segment]
+        return segment.of_chunks(route.chunks) if route.chunks else segment.weights
 
     @property
     def num_bytes(self) -> int:

@@ -3,6 +3,7 @@
 A memory has one segment, or several where its documents outgrow what one adapter holds. Knows nothing about documents or questions.
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -10,7 +11,7 @@ from typing import Self
 from safetensors.torch import load_file, save_file
 
 from nrem.memory.errors import MemoryFolderError
-from nrem.memory.fast_weights import ADAPTER_CONFIG, ADAPTER_WEIGHTS, FastWeights
+from nrem.memory.fast_weights import ADAPTER_CONFIG, ADAPTER_WEIGHTS, Factors, FastWeights
 from nrem.memory.statistics import WrittenStatistics
 
 STATISTICS = "statistics.safetensors"
@@ -23,6 +24,12 @@ class Segment:
 
     weights: FastWeights
     written: WrittenStatistics | None = None
+
+    def of_chunks(self, indices: Sequence[int]) -> FastWeights:
+        """The fast weights of these chunks alone, from their statistics."""
+        assert self.written is not None, "only what has statistics can be told apart"
+        B = self.written.solved(self.weights, indices)
+        return FastWeights({n: Factors(f.A, B[n]) for n, f in self.weights.factors.items()}, self.weights.rank, self.weights.transposed)
 
     def save(self, folder: Path, base_name: str, revision: str) -> None:
         """Write the files into an existing folder."""

@@ -9,7 +9,7 @@ so chunks can be added and taken out in any order, exactly: a memory is extended
 nothing about models, text, or how C and M are computed.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import NamedTuple, Self
 
@@ -52,10 +52,19 @@ class WrittenStatistics:
 
     def write_into(self, fast: FastWeights) -> None:
         """Set the written part of the fast weights to the solution for all chunks; zero where there is none."""
+        for name, B in self.solved(fast, sorted(self.chunks)).items():
+            fast.factors[name].B.copy_(B)
+
+    def solved(self, fast: FastWeights, indices: Sequence[int]) -> dict[str, Tensor]:
+        """B of every module, (out reader_rank + rank), for these chunks alone; chunks that were not written count as nothing."""
+        held = [self.chunks[index] for index in indices if index in self.chunks]
+        out = {}
         for name, damping in self.damping.items():
-            B = fast.factors[name].B[:, self.reader_rank :]
-            every = [self.chunks[index][name] for index in sorted(self.chunks)]
-            B.copy_(solve(total(every), damping, self.gain[name]) if every else torch.zeros_like(B))
+            B = fast.factors[name].B.clone()
+            written = solve(total([s[name] for s in held]), damping, self.gain[name]) if held else 0.0
+            B[:, self.reader_rank :] = written
+            out[name] = B
+        return out
 
     def renumbered(self, indices: Mapping[int, int]) -> Self:
         """The chunks that `indices` names, under their new indices."""

@@ -87,10 +87,10 @@ def ask(answerer: Answerer, questions: Sequence[Question], context: str = "") ->
 
 
 def ask_memory(base: Base, answerer: Answerer, memory: Memory, questions: Sequence[Question]) -> list[Outcome]:
-    """Ask everything of a memory, closed book; each question goes to the segment that a search routes it to."""
+    """Ask everything of a memory, closed book; each question goes to the chunks that a search routes it to."""
     found: dict[int, Outcome] = {}
-    for segment, numbers in memory.by_segment([q.question for q in questions]).items():
-        with memory.attached(base.model, segment):
+    for route, numbers in memory.by_route([q.question for q in questions]).items():
+        with memory.attached(base.model, route):
             found |= zip(numbers, ask(answerer, [questions[n] for n in numbers]), strict=True)
     return [found[n] for n in range(len(questions))]
 

@@ -60,11 +60,12 @@ def make_sleeper(base: Base, config: Config, protocol: Protocol, fast: FastWeigh
     split = SplitModel(base.model, lowest_layer(base.model, fast.factors))
     material = StudyMaterial(protocol, config.probes, config.seed, longest_prefix=split.longest_prefix)
     unrelated = resources.files("nrem.configs").joinpath("unrelated.txt").read_text(encoding="utf-8")
+    rule = make_rule(split, config, protocol, material, fast, ledger)
     return Sleeper(
         split=split,
         fast=fast,
-        rule=make_rule(split, config, protocol, material, fast, ledger),
-        meter=RecallMeter(split, material, ledger, cost, fast.num_parameters),
+        rule=rule,
+        meter=make_meter(config, protocol, material, rule, fast, split, ledger),
         guard=Guard(base.model, protocol.plain_ids(unrelated, start=True), config.guard, ledger, cost),
         ledger=ledger,
         config=config.sleep.resolved(protocol.trained_passes),
@@ -82,6 +83,20 @@ def make_rule(
     return GradientRule(split, fast, material, config.rule, ledger, cost)
 
 
+def make_meter(
+    config: Config, protocol: Protocol, material: StudyMaterial, rule: WriteRule, fast: FastWeights, split: SplitModel, ledger: Ledger
+) -> RecallMeter:
+    """Probes are asked of what a question will be asked of: a chunk alone, or everything."""
+    alone = rule.alone if question_chunks(config, protocol) else None
+    return RecallMeter(split, material, ledger, CostModel.of(split.model), fast.num_parameters, alone=alone)
+
+
+def question_chunks(config: Config, protocol: Protocol) -> int:
+    """Chunks that a question is answered from, "auto" resolved; 0 for all."""
+    wanted = config.fast_weights.question_chunks
+    return protocol.question_chunks if wanted == "auto" else wanted if protocol.ridge is not None else 0
+
+
 def make_record(base: Base, config: Config, protocol: Protocol) -> MemoryRecord:
     """The provenance of a memory that is about to be made."""
     capacity = config.fast_weights.segment_chunks
@@ -91,6 +106,7 @@ def make_record(base: Base, config: Config, protocol: Protocol) -> MemoryRecord:
         config=to_dict(config),
         seed=config.seed,
         segment_chunks=protocol.segment_chunks if capacity == "auto" else capacity,
+        question_chunks=question_chunks(config, protocol),
         versions={name: metadata.version(name) for name in LIBRARIES},
         created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     )

@@ -19,7 +19,7 @@ from nrem.memory.folder import Memory
 from nrem.memory.segment import Segment
 from nrem.runtime.config import Config
 from nrem.runtime.models import Base
-from nrem.runtime.parts import make_fast_weights, make_rule, make_sleeper
+from nrem.runtime.parts import make_fast_weights, make_meter, make_rule, make_sleeper
 
 
 class SegmentWriter:
@@ -90,4 +90,5 @@ class SegmentWriter:
         self.memory.segments.append(Segment(fast))
         material = self.sleeper.meter.material
         rule = make_rule(self.sleeper.split, self.config, self.protocol, material, fast, self.ledger)
-        self.sleeper = replace(self.sleeper, fast=fast, rule=rule)
+        meter = make_meter(self.config, self.protocol, material, rule, fast, self.sleeper.split, self.ledger)
+        self.sleeper = replace(self.sleeper, fast=fast, rule=rule, meter=meter)

@@ -240,10 +240,10 @@ class Session:
             return self.answerer.ask(question, self.window.text)
 
     def answers(self, questions: Sequence[str]) -> list[Answer]:
-        """Answer several questions closed book, those that go to one segment together."""
+        """Answer several questions closed book, those that are answered from the same chunks together."""
         found: dict[int, Answer] = {}
-        for segment, numbers in self.memory.by_segment(questions).items():
-            with self.memory.attached(self.base.model, segment):
+        for route, numbers in self.memory.by_route(questions).items():
+            with self.memory.attached(self.base.model, route):
                 found |= dict(zip(numbers, self.answerer.ask_all([questions[n] for n in numbers]), strict=True))
         return [found[number] for number in range(len(questions))]
 

@@ -10,7 +10,7 @@ import torch
 from peft import PeftModel
 
 from nrem.memory.errors import MemoryFolderError, MissingFileError
-from nrem.memory.folder import Memory
+from nrem.memory.folder import Memory, Route
 from nrem.memory.segment import segment_folder
 from nrem.runtime.check import Check
 from nrem.runtime.config import config_from_dict
@@ -58,7 +58,7 @@ def _check_peft(session: Session, index: int) -> Check:
     memory, model = session.memory, session.base.model
     assert memory.folder is not None
     folder = segment_folder(memory.folder, index)
-    with memory.attached(model, index):
+    with memory.attached(model, Route(index)):
         mine = _logits(session)
     try:
         wrapped = PeftModel.from_pretrained(model, str(folder))

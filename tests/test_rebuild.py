@@ -8,7 +8,7 @@ import torch
 
 from nrem.consolidation.protocol_folder import save_protocol
 from nrem.memory.errors import UsageError
-from nrem.memory.folder import Memory
+from nrem.memory.folder import Memory, Route
 from nrem.memory.rebuild import forget, merge
 from nrem.memory.statistics import Statistics, WrittenStatistics
 from nrem.runtime.consolidate import consolidate, extend
@@ -27,8 +27,8 @@ def protocol(llama: Base, tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 def sleep_on(base: Base, protocol: Path, *texts: str, settings: tuple[str, ...] = ()) -> Memory:
-    """A memory of one pass: what a chunk leaves then depends on nothing else that was written."""
-    config = tiny.make_config(f"protocol.name={protocol}", "sleep.passes=1", "sleep.allocator=uniform", "guard.enabled=false", *settings)
+    """A memory of three passes."""
+    config = tiny.make_config(f"protocol.name={protocol}", "sleep.passes=3", "sleep.allocator=uniform", "guard.enabled=false", *settings)
     documents = [Document.from_text(text, f"document {number}") for number, text in enumerate(texts)]
     return consolidate(*documents, base=base, config=config)
 
@@ -74,7 +74,7 @@ def test_extended_equals_slept_on_together_and_leaves_the_saved_one_alone(llama:
     sleep_on(llama, protocol, tiny.STORY).save(tmp_path / "old")
     before = (tmp_path / "old" / "text" / "chunks.jsonl").read_bytes()
     longer = extend(Memory.load(tmp_path / "old"), Document.from_text(OTHER, "document 1"), base=llama)
-    config = tiny.make_config(f"protocol.name={protocol}", "sleep.passes=1", "sleep.allocator=uniform", "guard.enabled=false")
+    config = tiny.make_config(f"protocol.name={protocol}", "sleep.passes=3", "sleep.allocator=uniform", "guard.enabled=false")
     session = Session(base=llama, config=config)
     session.stream(Document.from_text(tiny.STORY, "document 0"))
     assert same_weights(longer, session.stream(Document.from_text(OTHER, "document 1")))
@@ -90,7 +90,7 @@ def test_segments_hold_so_many_chunks_of_one_document(llama: Base, protocol: Pat
     memory.save(tmp_path / "memory")
     loaded = Memory.load(tmp_path / "memory")
     assert same_weights(loaded, memory)
-    assert loaded.route("Who built the mill of Sarn?") == memory.record.chunks[-1].segment
+    assert loaded.route("Who built the mill of Sarn?") == Route(memory.record.chunks[-1].segment)
     with pytest.raises(UsageError, match="needs its text"):
         memory.save(tmp_path / "forgetful", forget_text=True)
     left = forget(loaded, [c.index for c in held[0]])
@@ -103,12 +103,33 @@ def test_segments_of_two_memories_stand_side_by_side(llama: Base, protocol: Path
     first, second = (sleep_on(llama, protocol, text, settings=settings) for text in (tiny.STORY, OTHER))
     merged = merge(first, second)
     assert len(merged.segments) == 2
-    with merged.attached(llama.model, 1):
+    with merged.attached(llama.model, Route(1)):
         theirs = tiny.logits_of(llama)
     with second.attached(llama.model):
         assert torch.equal(tiny.logits_of(llama), theirs)
     answers = Session(merged, base=llama).answers(["Who built the mill of Sarn?", "Who kept the Orrin lighthouse?"])
     assert [a.question for a in answers] == ["Who built the mill of Sarn?", "Who kept the Orrin lighthouse?"]
+
+
+def test_a_question_is_answered_from_the_chunks_that_search_finds(llama: Base, protocol: Path, tmp_path: Path) -> None:
+    settings = ("fast_weights.question_chunks=1",)
+    alone = sleep_on(llama, protocol, OTHER, settings=settings)
+    both = sleep_on(llama, protocol, tiny.STORY, OTHER, settings=settings)
+    both.save(tmp_path / "both")
+    loaded, last = Memory.load(tmp_path / "both"), len(both.record.chunks) - 1
+    question = "Who built the mill of Sarn?"
+    assert loaded.route(question) == Route(0, (last,))
+    with alone.attached(llama.model):
+        expected = tiny.logits_of(llama)
+    with loaded.attached(llama.model, loaded.route(question)):
+        assert torch.allclose(tiny.logits_of(llama), expected, atol=1e-4)
+    with loaded.attached(llama.model):  # what PEFT opens holds everything
+        assert not torch.allclose(tiny.logits_of(llama), expected, atol=1e-2)
+    assert loaded.route("xyzzy") == Route(0)
+    mine, theirs = both.record.chunks[last], alone.record.chunks[0]
+    assert mine.nll == pytest.approx(theirs.nll, abs=1e-4)  # its probes are asked of it alone, too
+    asked = [question, "Who kept the Orrin lighthouse?", question]
+    assert [a.question for a in Session(loaded, base=llama).answers(asked)] == asked
 
 
 def test_what_cannot_be_done_is_refused(llama: Base, other_llama: Base, protocol: Path) -> None:

@@ -197,7 +197,7 @@ def test_segments_hold_what_they_are_given_and_questions_find_theirs(llama: Base
     loaded = Memory.load(memory.save(tmp_path / "story"))
     assert len(loaded.segments) == len(sizes)
     for chunk in loaded.text or ():
-        assert loaded.record.chunks[chunk.index].segment == loaded.route(chunk.text)
+        assert loaded.record.chunks[chunk.index].segment == loaded.route(chunk.text).segment
     one = consolidate(in_pieces(LONG), base=llama, config=config_for(llama, "ridge", tmp_path, "fast_weights.segment_chunks=0"))
     assert len(one.segments) == 1
 
