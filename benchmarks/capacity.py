@@ -2,10 +2,11 @@
 
     python -m benchmarks.capacity --data FILE.jsonl [--chunks 16] [--sizes 1,2,4,8,16] [--found 1,2,4] [--passes N] [--json]
 
-`together` writes so many chunks into one adapter and asks it about all of them. `found` asks, for every question, the adapter of the so many
-chunks which a search over all `--chunks` finds first. Writing one after the other is no third way: what a chunk leaves depends on none of
-the others, so the sum is the same in any order (tests/test_rebuild.py). Texts are the documents of the file, or the chunks of long ones,
-taken in order. Needs a trained protocol: the gradient rule has no statistics that add up.
+`together` writes so many chunks into one adapter and asks it about all of them. `found` asks, for every question, the adapter of the so
+many chunks which a search over all `--chunks` finds first. Writing one after the other is no third way: what a chunk leaves depends on
+none of the others, so the sum is the same in any order (tests/test_rebuild.py). With `--documents D` the chunks are those of the first D
+documents, so many of each, each document by itself; without, texts are taken in order. Needs a trained protocol: the gradient rule has no
+statistics that add up.
 """
 
 import random
@@ -62,7 +63,7 @@ def find_chunks(base: Base, documents: Sequence[QuestionedDocument], chunk_token
                 found.append(Asked(Passage(document.title, text, tuple(mine)), rng.sample(mine, min(QUESTIONS, len(mine)))))
             if len(found) == count:
                 return found
-    raise UsageError(f"--chunks: the file has {len(found)} chunks with questions, got {count}; lower it, or give more documents")
+    raise UsageError(f"--chunks: there are {len(found)} chunks with questions, got {count}; lower it, or give other documents")
 
 
 class Capacity:
@@ -85,20 +86,20 @@ class Capacity:
         groups = [range(start, start + size) for start in range(0, len(self.chunks), size)]
         return [x for group in groups for x in self.nll([self.chunks[i] for i in group], self._written(group))]
 
-    def found(self, count: int) -> tuple[list[float], float]:
-        """Every question asked of the chunks that search finds first; and how often the right one is among them."""
+    def found(self, count: int) -> list[tuple[float, bool]]:
+        """Every question asked of the chunks that search finds first; and whether the right one is among them."""
         with tempfile.TemporaryDirectory() as folder:
             text = EvictedText(Path(folder))
             for index, asked in enumerate(self.chunks):
                 body = asked.passage.text
                 text.append(Chunk(document="", title="", index=index, start=0, end=len(body), text=body, num_tokens=1))
-            out, right = [], []
+            out = []
             for index, asked in enumerate(self.chunks):
                 for question in asked.questions:
                     hits = [hit.chunk.index for hit in text.search(question.question, count)]
-                    right.append(index in hits)
-                    out += self.bench.answer_nll([question], self._written(hits or range(len(self.chunks)))).tolist()
-        return out, fmean(right)
+                    nll = self.bench.answer_nll([question], self._written(hits or range(len(self.chunks))))
+                    out.append((float(nll), index in hits))
+        return out
 
     def _written(self, indices: Iterable[int]) -> dict[str, Tensor]:
         """The fast weights of these chunks."""
@@ -110,6 +111,7 @@ def main(arguments: Sequence[str]) -> None:
     parser = common.make_parser("capacity", "Recovery against the number of chunks that one adapter holds.")
     parser.add_argument("--data", required=True, help="JSON lines: documents with questions")
     parser.add_argument("--chunks", type=int, default=16, metavar="N", help="chunks in all (16)")
+    parser.add_argument("--documents", type=int, default=0, metavar="D", help="so many chunks of each of the first D documents (0: in all)")
     parser.add_argument("--sizes", default="1,2,4,8,16", help="chunks written into one adapter (1,2,4,8,16)")
     parser.add_argument("--passes", type=int, default=0, metavar="N", help="passes of every chunk (0: what the protocol was trained for)")
     parser.add_argument("--found", default="1,2,4", help="chunks that a question is answered from (1,2,4)")
@@ -124,13 +126,15 @@ def main(arguments: Sequence[str]) -> None:
     protocol = make_protocol(base, config)
     if protocol.ridge is None:
         raise UsageError(f"capacity: {base.identity.name} has no trained protocol; train one, and name it with --set protocol.name=FOLDER")
-    chunks = find_chunks(base, read_documents(args.data), config.stream.chunk_tokens, args.chunks)
+    documents = read_documents(args.data)
+    each = [[document] for document in documents[: args.documents]] or [documents]
     bench = Bench(SplitModel(base.model, lowest_layer(base.model, protocol.ridge.names)), protocol, protocol.ridge)
     passes = args.passes or protocol.trained_passes
     with common.stage("writing"), torch.no_grad():
-        capacity = Capacity(bench, chunks, passes)
+        worlds = [Capacity(bench, find_chunks(base, part, config.stream.chunk_tokens, args.chunks), passes) for part in each]
     with common.stage("floor and context"), torch.no_grad():
-        floor, context = fmean(capacity.nll(chunks, None)), fmean(capacity.nll(chunks, None, context=True))
+        floor = fmean(x for world in worlds for x in world.nll(world.chunks, None))
+        context = fmean(x for world in worlds for x in world.nll(world.chunks, None, context=True))
 
     def row(nlls: Sequence[float]) -> dict[str, float]:
         return {"nll": fmean(nlls), "recovery": (floor - fmean(nlls)) / (floor - context)}
@@ -139,15 +143,24 @@ def main(arguments: Sequence[str]) -> None:
     with torch.no_grad():
         for size in sizes:
             with common.stage(f"together {size}"):
-                curve["together"][str(size)] = row(capacity.together(size))
+                curve["together"][str(size)] = row([x for world in worlds for x in world.together(size)])
         for count in counts:
             with common.stage(f"found {count}"):
-                nlls, right = capacity.found(count)
-                curve["found"][str(count)] = row(nlls) | {"right_among_them": right}
-    table = Table("way", "chunks", "answer NLL", "recovery", title=f"{len(chunks)} chunks; floor {floor:.2f}, in the prompt {context:.2f}")
+                asked = [one for world in worlds for one in world.found(count)]
+                curve["found"][str(count)] = row([nll for nll, _ in asked]) | {"right_among_them": fmean(right for _, right in asked)}
+    table = Table(
+        "way",
+        "chunks",
+        "answer NLL",
+        "recovery",
+        "right one found",
+        title=f"{len(worlds)} x {args.chunks} chunks, passes {passes}; floor {floor:.2f}, in the prompt {context:.2f}",
+    )
     for way, by_size in curve.items():
         for size_name, figures in by_size.items():
-            table.add_row(way, size_name, f"{figures['nll']:.2f}", f"{figures['recovery']:.2f}")
+            table.add_row(
+                way, size_name, f"{figures['nll']:.2f}", f"{figures['recovery']:.2f}", f"{figures.get('right_among_them', 1):.2f}"
+            )
     common.show(table, to_stderr=args.json)
     name = args.data.rsplit("/", 1)[-1]
     result = {"benchmark": "capacity", "data": name, "floor": floor, "context": context, "curve": curve, "passes": passes}

@@ -26,6 +26,8 @@ class Curve:
     pass_fet: float
     """What one pass over it costs."""
     num_probes: int
+    control: tuple[float, ...] = ()
+    """Answer NLL of another document's questions under the same fast weights, at each level; empty where it was not measured."""
     signals: dict[str, float] = field(default_factory=dict)
     """What was known before the first pass, by name."""
     label: str = ""
@@ -55,7 +57,7 @@ class CurveTable:
         """Raises `MemoryFolderError`, naming `where`, for what is not such a table."""
         try:
             values: dict[str, Any] = json.loads(text)
-            curves = [Curve(**c | {"nll": tuple(c["nll"]), "recall": tuple(c["recall"])}) for c in values["curves"]]
+            curves = [Curve(**c | {key: tuple(c[key]) for key in ("nll", "recall", "control")}) for c in values["curves"]]
             return cls(levels=tuple(values["levels"]), curves=tuple(curves))
         except (ValueError, KeyError, TypeError, AssertionError) as error:
             raise MemoryFolderError(f"{where}: not a table of curves ({error}); measure it again with nrem ceiling") from None

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
 
+from nrem.consolidation.ceiling import Ceiling
+from nrem.consolidation.curves import CurveTable
 from nrem.consolidation.ridge import RidgeParameters
 
 INSTRUCTION = "Answer in a few words."
@@ -32,6 +34,10 @@ class Protocol:
     """Chunks that one adapter was measured to hold; 0 for no limit."""
     question_chunks: int = 0
     """Chunks that a question is answered from, where their statistics are kept; 0 for all of an adapter."""
+    ceiling: Ceiling | None = None
+    """How deep passes were measured to pay; None where nobody measured."""
+    curves: CurveTable | None = None
+    """The measured curves, for allocators that predict."""
     ridge: RidgeParameters | None = None
     """What the ridge rule has learned; None for an untrained protocol."""
     weights_sha256: str = ""

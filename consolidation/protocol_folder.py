@@ -6,6 +6,7 @@ The protocol of the default model comes with nrem and is found by the hash of th
 import json
 import tempfile
 from collections.abc import Mapping
+from dataclasses import replace
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,8 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
+from nrem.consolidation.ceiling import Ceiling
+from nrem.consolidation.curves import CurveTable
 from nrem.consolidation.protocol import Protocol
 from nrem.consolidation.protocol_card import protocol_card
 from nrem.consolidation.ridge import RidgeParameters
@@ -22,6 +25,8 @@ from nrem.memory.errors import BaseMismatchError, MemoryFolderError, MissingFile
 from nrem.memory.identity import BaseIdentity
 
 PROTOCOL = "protocol.json"
+CEILING, CURVES = "ceiling.json", "curves.json"
+"""What `nrem ceiling` measured, where it was told to leave it with the protocol."""
 SCHEMA_VERSION = 1
 FILE_BYTES = 15_000_000
 
@@ -92,7 +97,7 @@ def load_protocol(folder: Path, tokenizer: Any, base: BaseIdentity, device: torc
     shapes = {name: (int(i), int(o)) for name, (i, o) in values["modules"].items()}
     ridge = RidgeParameters(shapes, values["d_model"], values["rank"], values["reader_rank"], values["error_vocabulary"])
     load_parameters(folder, ridge)
-    return Protocol(
+    protocol = Protocol(
         tokenizer,
         id=values["id"],
         rule=values["rule"],
@@ -103,6 +108,23 @@ def load_protocol(folder: Path, tokenizer: Any, base: BaseIdentity, device: torc
         ridge=ridge.to(device).requires_grad_(False),
         weights_sha256="".join(values["files"].values()),
     )
+    return with_calibration(protocol, folder)
+
+
+def with_calibration(protocol: Protocol, folder: Path) -> Protocol:
+    """The protocol with what `nrem ceiling` left in a folder; unchanged where there is nothing."""
+    if (path := folder / CEILING).exists():
+        protocol = replace(protocol, ceiling=Ceiling.from_json(path.read_text(encoding="utf-8"), str(path)))
+    if (path := folder / CURVES).exists():
+        protocol = replace(protocol, curves=read_curves(path))
+    return protocol
+
+
+def read_curves(path: Path) -> CurveTable:
+    """A table of curves as `nrem ceiling` writes it."""
+    if not path.is_file():
+        raise MissingFileError(f"{path}: no such file; measure curves with nrem ceiling, and name the file that it writes")
+    return CurveTable.from_json(path.read_text(encoding="utf-8"), str(path))
 
 
 def load_parameters(folder: Path, parameters: RidgeParameters) -> None:

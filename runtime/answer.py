@@ -5,6 +5,7 @@ nothing about memories or scores.
 """
 
 import copy
+import math
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -30,10 +31,17 @@ class AnswerConfig:
     """Most tokens of an answer."""
     batch_size: int = 16
     """Questions decoded together where there is no text in the prompt."""
+    sleep_again: int = 0
+    """Passes to spend on the chunks that search finds, for a question whose answer is not sure enough; 0: never."""
+    sure: float = 0.5
+    """Confidence from which an answer is sure enough."""
+    again_chunks: int = 3
+    """Chunks that a question may be slept on again."""
 
     def __post_init__(self) -> None:
-        if self.max_new_tokens < 1 or self.batch_size < 1:
-            raise UsageError("answer.max_new_tokens and answer.batch_size must be 1 or more")
+        for name, low in (("max_new_tokens", 1), ("batch_size", 1), ("sleep_again", 0), ("sure", 0), ("again_chunks", 1)):
+            if (value := getattr(self, name)) < low:
+                raise UsageError(f"answer.{name}: got {value}, expected {low} or more")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -48,6 +56,10 @@ class Answer:
     answer_tokens: int
     fet: float
     seconds: float
+    confidence: float = 0.0
+    """Probability that greedy decoding gave to the answer, per token (geometric mean), 0 to 1. Not the probability that it is right."""
+    passes: int = 0
+    """Passes that were spent on this question alone, since the first answer was not sure enough; their FET and seconds are in its price."""
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -132,7 +144,8 @@ class Answerer:
         out = self.base.model.generate(
             ids, attention_mask=torch.ones_like(ids), generation_config=self._generation, **{self._cache_name: cache}
         )
-        return self._answer(question, prompt, out[0, len(prompt) :].tolist(), len(fitted), time.perf_counter() - started)
+        tokens, log_p = _generated(out, len(prompt))
+        return self._answer(question, prompt, tokens[0], log_p[0], len(fitted), time.perf_counter() - started)
 
     @torch.no_grad()
     def _decode(self, questions: Sequence[str], fitted: list[int]) -> list[Answer]:
@@ -142,9 +155,10 @@ class Answerer:
         ids = torch.tensor([[self.protocol.stop_id] * (width - len(p)) + p for p in prompts], device=self.base.model.device)
         mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=ids.device)
         out = self.base.model.generate(ids, attention_mask=mask, generation_config=self._generation)
+        tokens, log_p = _generated(out, width)
         seconds = (time.perf_counter() - started) / len(questions)
-        rows = zip(questions, prompts, out[:, width:].tolist(), strict=True)
-        return [self._answer(question, prompt, row, len(fitted), seconds) for question, prompt, row in rows]
+        rows = zip(questions, prompts, tokens, log_p, strict=True)
+        return [self._answer(question, prompt, row, mine, len(fitted), seconds) for question, prompt, row, mine in rows]
 
     @property
     def _generation(self) -> GenerationConfig:
@@ -153,13 +167,18 @@ class Answerer:
             do_sample=False,
             eos_token_id=self.protocol.stop_ids,
             pad_token_id=self.protocol.stop_id,
+            return_dict_in_generate=True,
+            output_logits=True,
         )
 
-    def _answer(self, question: str, prompt: Sequence[int], generated: list[int], document_tokens: int, seconds: float) -> Answer:
+    def _answer(
+        self, question: str, prompt: Sequence[int], generated: list[int], log_p: list[float], document_tokens: int, seconds: float
+    ) -> Answer:
         stops = set(self.protocol.stop_ids)
         length = next((i for i, token in enumerate(generated) if token in stops), len(generated))
         text = self.base.tokenizer.decode(generated[:length], skip_special_tokens=True).strip()
         steps = max(length, 1)
+        said = log_p[: length + 1]  # with the token that ends it, where there is one
         fet = self.cost.forward(len(prompt), len(prompt) / 2, head_tokens=1)
         fet += self.cost.forward(steps, len(prompt) + steps / 2)
         return Answer(
@@ -170,4 +189,12 @@ class Answerer:
             answer_tokens=length,
             fet=round(fet, 1),
             seconds=seconds,
+            confidence=round(math.exp(sum(said) / max(1, len(said))), 4),
         )
+
+
+def _generated(out: Any, start: int) -> tuple[list[list[int]], list[list[float]]]:
+    """What was generated behind the prompts, and the log-probability of every token, row by row."""
+    tokens = out.sequences[:, start:]
+    log_p = torch.stack([torch.log_softmax(logits.float(), -1) for logits in out.logits], 1).gather(2, tokens[..., None])[..., 0]
+    return tokens.tolist(), log_p.tolist()

@@ -51,12 +51,28 @@ def print_json(values: Any) -> None:
 
 def print_memory(record: "MemoryRecord", folder: Path, *, as_json: bool) -> None:
     """What a command that makes or changes a memory ends with."""
-    from nrem.runtime.report import sleep_report, summary
+    from nrem.runtime.hypnogram_text import hypnogram_text
+    from nrem.runtime.report import console, sleep_report, summary
 
     if as_json:
         print_json(summary(record, folder))
     else:
+        screen = console()
+        screen.print(hypnogram_text(record, screen.width))
         print(sleep_report(record, folder))
+
+
+def numbers(text: str, flag: str) -> list[int]:
+    """`0,1,2` as whole numbers; raises `UsageError`, naming the flag."""
+    from nrem.memory.errors import UsageError
+
+    try:
+        found = [int(part) for part in text.split(",")]
+    except ValueError:
+        found = [-1]
+    if min(found) < 0:
+        raise UsageError(f"{flag}: got {text!r}, expected whole numbers from 0, such as 0,1,2,4,8")
+    return found
 
 
 def model_setting(name: str | None) -> list[str]:

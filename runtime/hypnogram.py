@@ -1,20 +1,16 @@
 """The hypnogram: the picture of a night. Chunks along x; above, each one's passes and how it left, below, what its probes gained.
 
-Readable from one chunk to a thousand: bars touch where there are many. Knows a memory's record and nothing else.
+Readable from one chunk to a thousand: bars touch where there are many. Knows a memory's record and nothing else; `hypnogram_text` draws the
+same in a terminal.
 """
 
-from collections.abc import Sequence
 from pathlib import Path
 
-from rich.text import Text
-
 from nrem.memory.errors import ModelError, UsageError
-from nrem.memory.record import ChunkRecord, MemoryRecord
+from nrem.memory.record import MemoryRecord
 
 COLOURS = {"solved": "#2a9d8f", "hopeless": "#9a8c98", "cap": "#e9a23b", "budget": "#c8553d", "": "#d9d9d9"}
 """By exit; the last is for chunks that wait."""
-STYLES = {"solved": "cyan", "hopeless": "bright_black", "cap": "yellow", "budget": "red", "": "dim"}
-LEVELS = " ▁▂▃▄▅▆▇█"
 INK, FAINT = "#22223b", "#c9c9d3"
 
 
@@ -63,20 +59,3 @@ def plot_hypnogram(record: MemoryRecord, picture: Path) -> Path:
         axes.set_xlim(-0.7, len(chunks) - 0.3)
     figure.savefig(picture, dpi=160)
     return picture
-
-
-def hypnogram_line(record: MemoryRecord, width: int = 72) -> Text:
-    """The same in a line of a terminal: a column a chunk, or several chunks to a column; its height is the passes, its colour the exit."""
-    step = max(1, -(-len(record.chunks) // width))
-    columns = [record.chunks[i : i + step] for i in range(0, len(record.chunks), step)]
-    most = max((c.passes for c in record.chunks), default=0)
-    line = Text()
-    for column in columns:
-        height = round(sum(c.passes for c in column) / len(column) * (len(LEVELS) - 1) / most) if most else 0
-        line.append(LEVELS[height], STYLES[_usual_exit(column)])
-    return line
-
-
-def _usual_exit(chunks: Sequence[ChunkRecord]) -> str:
-    exits = [c.exit for c in chunks]
-    return max(exits, key=exits.count)

@@ -2,6 +2,7 @@
 
 import time
 from importlib import metadata, resources
+from pathlib import Path
 
 import torch
 
@@ -9,7 +10,7 @@ from nrem.consolidation.budget import CostModel, Ledger
 from nrem.consolidation.events import Listener
 from nrem.consolidation.guard import Guard
 from nrem.consolidation.protocol import Protocol
-from nrem.consolidation.protocol_folder import find_protocol
+from nrem.consolidation.protocol_folder import find_protocol, with_calibration
 from nrem.consolidation.recall import RecallMeter
 from nrem.consolidation.rule import WriteRule
 from nrem.consolidation.rule_gradient import GradientRule
@@ -22,6 +23,7 @@ from nrem.memory.fast_weights import FastWeights
 from nrem.memory.layers import find_targets, lowest_layer
 from nrem.memory.record import MemoryRecord
 from nrem.runtime.config import Config, to_dict
+from nrem.runtime.default_model import cache_folder
 from nrem.runtime.models import Base, load
 
 LIBRARIES = ("nrem", "torch", "transformers", "peft", "safetensors")
@@ -36,12 +38,18 @@ def load_base(config: Config, name: str = "") -> Base:
 def make_protocol(base: Base, config: Config, record: MemoryRecord | None = None) -> Protocol:
     """The configured protocol; a memory's own is required where there is one: its questions must be asked in the words that it learned."""
     protocol = find_protocol(config.protocol.name, base.tokenizer, base.identity, base.model.device)
+    protocol = with_calibration(protocol, calibration_folder(base, protocol))
     if record is not None and record.protocol["sha256"] != protocol.sha256:
         raise BaseMismatchError(
             f"this memory was made with the protocol {record.protocol['id']} ({record.protocol['sha256'][:6]}), got {protocol.id} "
             f"({protocol.sha256[:6]}): name its own with --set protocol.name=..., or sleep again"
         )
     return protocol
+
+
+def calibration_folder(base: Base, protocol: Protocol) -> Path:
+    """Where `nrem ceiling` keeps what it measured with this base model and protocol."""
+    return cache_folder() / "ceilings" / f"{base.identity.weights_sha256[:16]}-{protocol.sha256[:16]}"
 
 
 def make_fast_weights(base: Base, config: Config, protocol: Protocol) -> FastWeights:
@@ -68,7 +76,7 @@ def make_sleeper(base: Base, config: Config, protocol: Protocol, fast: FastWeigh
         meter=make_meter(config, protocol, material, rule, fast, split, ledger),
         guard=Guard(base.model, protocol.plain_ids(unrelated, start=True), config.guard, ledger, cost),
         ledger=ledger,
-        config=config.sleep.resolved(protocol.trained_passes),
+        config=config.sleep.resolved(protocol.trained_passes, protocol.ceiling.n_star if protocol.ceiling else None),
         listener=listener,
     )
 

@@ -13,6 +13,7 @@ from nrem.memory.folder import TEXT
 from nrem.memory.library import Entry
 from nrem.memory.record import ChunkRecord, MemoryRecord
 from nrem.runtime.check import Check
+from nrem.runtime.hypnogram_text import hypnogram_text
 
 
 def summary(record: MemoryRecord, folder: Path | None) -> dict[str, Any]:
@@ -63,6 +64,8 @@ def memory_report(record: MemoryRecord, folder: Path) -> None:
     out.print(f"[bold]{folder}[/]: made {record.created} on {record.base.short()}, protocol {record.protocol['id']}, seed {record.seed}")
     text = "evicted text kept" if (folder / TEXT).is_dir() else "evicted text forgotten"
     out.print(f"held-out probes: {probes(s)}; {text}")
+    out.print()
+    out.print(hypnogram_text(record, out.width))
     for table in (documents_table(record), sleeps_table(record), chunks_table(record), costs_table(record)):
         out.print()
         out.print(table)

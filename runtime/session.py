@@ -36,6 +36,7 @@ from nrem.runtime.models import Base
 from nrem.runtime.parts import load_base, make_fast_weights, make_protocol, make_record
 from nrem.runtime.readers import Document, read_document
 from nrem.runtime.segments import SegmentWriter
+from nrem.runtime.sleep_again import sleep_again
 from nrem.runtime.unfinished import CutOff, Unfinished
 
 
@@ -206,6 +207,7 @@ class Session:
                 run,
                 self.writer.replay(run),
                 signals={c.index: self.memory.record.chunks[c.index].signals for c in run},
+                price=self.memory.record.sleeps[-1].price if self.memory.record.sleeps else 0.0,
                 checkpoint=self._checkpoint,
                 resume=resume,
             )
@@ -233,11 +235,13 @@ class Session:
     # -- answer ---------------------------------------------------------------------------------------------------------------
 
     def answer(self, question: str) -> Answer:
-        """Answer from the fast weights; in mid-stream the live window is in the prompt as well."""
+        """Answer from the fast weights; in mid-stream the live window is in the prompt as well. With `answer.sleep_again` an answer that is
+        not sure enough gets extra passes on what a search for the question finds."""
         if not question.strip():
             raise UsageError("question: got an empty one; ask something")
         with self.memory.attached(self.base.model, self.memory.route(question)):
-            return self.answerer.ask(question, self.window.text)
+            answer = self.answerer.ask(question, self.window.text)
+        return answer if self.window.text else self._surer(answer)
 
     def answers(self, questions: Sequence[str]) -> list[Answer]:
         """Answer several questions closed book, those that are answered from the same chunks together."""
@@ -245,7 +249,13 @@ class Session:
         for route, numbers in self.memory.by_route(questions).items():
             with self.memory.attached(self.base.model, route):
                 found |= dict(zip(numbers, self.answerer.ask_all([questions[n] for n in numbers]), strict=True))
-        return [found[number] for number in range(len(questions))]
+        return [self._surer(found[number]) for number in range(len(questions))]
+
+    def _surer(self, answer: Answer) -> Answer:
+        c = self.config.answer
+        if not c.sleep_again or answer.confidence >= c.sure:
+            return answer
+        return sleep_again(self.base, self.config, self.protocol, self.answerer, self.memory, answer)
 
     # -- memory ---------------------------------------------------------------------------------------------------------------
 

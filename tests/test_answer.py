@@ -30,6 +30,20 @@ def greedy(base: Base, prompt: list[int], steps: int, stops: list[int]) -> list[
     return out
 
 
+def stop_after(base: Base, prompt: list[int], tokens: list[int], steps: int) -> list[int]:
+    """The token that ended the answer, where there was room for one."""
+    if len(tokens) == steps:
+        return []
+    return [int(base.model(input_ids=torch.tensor([[*prompt, *tokens]]), use_cache=False).logits[0, -1].argmax())]
+
+
+@torch.no_grad()
+def likelihood(base: Base, prompt: list[int], tokens: list[int]) -> float:
+    """Geometric mean of the tokens' probabilities."""
+    logits = base.model(input_ids=torch.tensor([[*prompt, *tokens]]), use_cache=False).logits[0, len(prompt) - 1 : -1]
+    return float(torch.log_softmax(logits.float(), -1).gather(1, torch.tensor(tokens)[:, None]).mean().exp())
+
+
 @pytest.mark.parametrize("context", ["", tiny.STORY[:150]], ids=["closed book", "text"])
 def test_an_answer_is_greedy_decoding_of_its_prompt(base: Base, context: str) -> None:
     answerer, protocol = make_answerer(base), Protocol(base.tokenizer)
@@ -41,6 +55,7 @@ def test_an_answer_is_greedy_decoding_of_its_prompt(base: Base, context: str) ->
         assert answer.answer == base.tokenizer.decode(tokens, skip_special_tokens=True).strip()
         assert (answer.question, answer.prompt_tokens, answer.answer_tokens) == (question, len(prompt), len(tokens))
         assert answer.document_tokens == len(fitted)
+        assert answer.confidence == pytest.approx(likelihood(base, prompt, [*tokens, *stop_after(base, prompt, tokens, 6)]), abs=1e-3)
 
 
 @pytest.mark.parametrize("short", [0, 10_000], ids=["over one reading", "in a batch"])
@@ -81,5 +96,5 @@ def test_a_text_that_is_too_long_loses_its_middle(llama: Base) -> None:
 
 
 def test_a_config_without_room_is_refused() -> None:
-    with pytest.raises(UsageError, match=r"answer\.max_new_tokens and answer\.batch_size must be 1 or more"):
+    with pytest.raises(UsageError, match=r"answer\.max_new_tokens: got 0, expected 1 or more"):
         AnswerConfig(max_new_tokens=0)

@@ -6,7 +6,8 @@ import pytest
 
 from nrem.memory.errors import UsageError
 from nrem.memory.record import ChunkRecord, DocumentRecord, MemoryRecord
-from nrem.runtime.hypnogram import hypnogram_line, plot_hypnogram
+from nrem.runtime.hypnogram import plot_hypnogram
+from nrem.runtime.hypnogram_text import hypnogram_text
 from nrem.runtime.models import Base
 
 EXITS = ("solved", "hopeless", "cap", "budget")
@@ -37,6 +38,13 @@ def test_what_cannot_be_drawn_is_refused(llama: Base, tmp_path: Path) -> None:
         plot_hypnogram(record_of(llama, 0), tmp_path / "night.png")
 
 
-def test_a_line_has_a_column_a_chunk_or_several_chunks_a_column(llama: Base) -> None:
-    assert hypnogram_line(record_of(llama, 5)).plain == " ▂▄▆█"
-    assert len(hypnogram_line(record_of(llama, 1000), width=72).plain) <= 72
+def test_a_terminal_shows_a_column_a_chunk_or_several_chunks_a_column(llama: Base) -> None:
+    passes, before, after, legend = hypnogram_text(record_of(llama, 5)).plain.split("\n")
+    assert passes == "passes   ▂▄▆█"
+    assert before == "before  █████"
+    assert after == "after   ▆▆▆▆▆"
+    assert legend.split() == "2 solved 1 hopeless 1 cap 1 budget full height: 4 passes, NLL 4.0; a column is a chunk".split()
+    wide = hypnogram_text(record_of(llama, 1000), width=80).plain.split("\n")
+    assert max(map(len, wide[:3])) <= 80
+    assert "a column is 14 chunks" in wide[3]
+    assert hypnogram_text(record_of(llama, 0)).plain == ""

@@ -1,0 +1,126 @@
+"""`nrem ceiling`: measure how deep passes pay on this model with this protocol, and keep the finding where later sleeps obey it.
+
+    documents -> a sleep at the deepest level, probes asked at every level -> curves -> ceiling -> kept by base model and protocol
+
+Beside its own probes every chunk's fast weights are asked another document's: what those gain is the manner of answering only. Knows
+nothing about terminals.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from importlib import resources
+from itertools import islice
+from pathlib import Path
+
+from nrem.consolidation.budget import CostModel
+from nrem.consolidation.ceiling import Ceiling
+from nrem.consolidation.curves import CurveTable
+from nrem.consolidation.events import Event, Listener, PassDone, SleepStarted
+from nrem.consolidation.protocol import Protocol
+from nrem.consolidation.protocol_folder import CEILING, CURVES
+from nrem.consolidation.recall import RecallMeter
+from nrem.memory.atomic import write_text
+from nrem.memory.chunk import Chunk, cut_chunks
+from nrem.memory.errors import UsageError
+from nrem.runtime.config import Config
+from nrem.runtime.models import Base
+from nrem.runtime.parts import calibration_folder, make_protocol
+from nrem.runtime.readers import Document, read_document
+from nrem.runtime.session import Session
+
+LEVELS = (0, 1, 2, 4, 8)
+CONTROLS = 4
+"""Chunks of another document whose probes are asked as well."""
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A ceiling, and the curves that it follows from."""
+
+    ceiling: Ceiling
+    table: CurveTable
+    protocol: Protocol
+
+    def save(self, folder: Path) -> Path:
+        """Write both files into a folder, which is made."""
+        folder.mkdir(parents=True, exist_ok=True)
+        write_text(folder / CURVES, self.table.to_json() + "\n")
+        write_text(folder / CEILING, self.ceiling.to_json() + "\n")
+        return folder
+
+
+def calibration_documents() -> list[Document]:
+    """The documents that come with nrem; no model can know what they say."""
+    root = Path(str(resources.files("nrem.configs")))
+    return [read_document(root / name) for name in ("demo_document.md", "other_document.md")]
+
+
+def measure_ceiling(base: Base, config: Config, documents: Sequence[Document], levels: Sequence[int], listener: Listener) -> Measured:
+    """Sleep on every document at the deepest level and look at every level. Raises `UsageError` for levels that do not begin with 0."""
+    if list(levels) != sorted(set(levels)) or levels[0] != 0 or len(levels) < 2:
+        raise UsageError(f"--passes: got {','.join(map(str, levels))}, expected rising numbers from 0, such as 0,1,2,4,8")
+    deep = replace(config.sleep, passes=levels[-1], allocator="uniform", look_every=1, budget_fet=0.0, budget_seconds=0.0)
+    config = replace(config, sleep=deep, guard=replace(config.guard, enabled=False))
+    curves = []
+    for number, document in enumerate(documents):
+        other = documents[number - 1] if len(documents) > 1 else _another(document)
+        control = _Control(_first_chunks(base, config, other), levels, listener)
+        control.session = session = Session(base=base, config=config, listener=control)
+        session.stream(document)
+        table = CurveTable.of_chunks(session.memory.record.chunks, levels)
+        curves += [replace(c, control=tuple(control.nll[c.chunk])) for c in table.curves]
+    if not curves:
+        raise UsageError("ceiling: the documents state nothing that can be asked for; give others, with names, dates and numbers")
+    table = CurveTable(levels=tuple(levels), curves=tuple(curves))
+    return Measured(Ceiling.of(table, config.seed), table, make_protocol(base, config))
+
+
+def default_folder(base: Base, protocol: Protocol) -> Path:
+    """Where sleeps with this model and protocol look for what was measured."""
+    return calibration_folder(base, protocol)
+
+
+class _Control:
+    """Listens to a session, and asks another document's probes of every chunk's fast weights at every level."""
+
+    session: Session
+
+    def __init__(self, chunks: Sequence[Chunk], levels: Sequence[int], listener: Listener) -> None:
+        self.chunks, self.levels, self.listener = chunks, levels, listener
+        self.nll: dict[int, list[float]] = {}
+        self._meter: RecallMeter | None = None
+
+    def __call__(self, event: Event) -> None:
+        self.listener(event)
+        if isinstance(event, SleepStarted):
+            sleeper = self.session.writer.sleeper
+            cost = CostModel.of(self.session.base.model)
+            self._meter = RecallMeter(sleeper.split, sleeper.meter.material, self.session.ledger, cost, sleeper.fast.num_parameters)
+            self._sleeping = event.chunks
+            self._look()
+        elif isinstance(event, PassDone) and event.passes in self.levels:
+            self._look()
+
+    def _look(self) -> None:
+        assert self._meter is not None, "a sleep begins before its passes"
+        for number, index in enumerate(self._sleeping):
+            control = self.chunks[number % len(self.chunks)]
+            with self.session.writer.sleeper.rule.alone(index):
+                found = self._meter.measure([control])[control.index]
+            self.nll.setdefault(index, []).append(found.nll)
+
+
+def _first_chunks(base: Base, config: Config, document: Document) -> list[Chunk]:
+    """Chunks of another document, under indices that no chunk of the measured one has."""
+    chunks = cut_chunks(
+        document.pieces(),
+        count_tokens=base.count_tokens,
+        max_tokens=config.stream.chunk_tokens,
+        document=document.name,
+        title=document.title,
+    )
+    return [replace(chunk, index=-1 - chunk.index) for chunk in islice(chunks, CONTROLS)]
+
+
+def _another(document: Document) -> Document:
+    return next(d for d in calibration_documents() if d.name != document.name)

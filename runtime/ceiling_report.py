@@ -1,0 +1,26 @@
+"""What a person sees of a ceiling: a table of the levels, and the verdict in words."""
+
+from rich.console import Console
+
+from nrem.consolidation.ceiling import Ceiling
+from nrem.runtime.report import plain_table, plural, share
+
+MEANING = {
+    "productive": "every step up to there gained; a sleep goes no deeper unless it is told to",
+    "saturated": "no step gained beyond the manner of answering; a sleep writes nothing unless it is told to",
+    "harmful": "the first step already made the answers less likely; a sleep writes nothing unless it is told to",
+}
+
+
+def ceiling_report(out: Console, found: Ceiling, protocol: str) -> None:
+    """Print the levels and the verdict."""
+    table = plain_table(">passes", ">answer NLL", ">other document", ">recall", ">gain of the step", ">95 % interval")
+    for i, level in enumerate(found.levels):
+        gain = found.gains[i - 1] if i else None
+        cells = (f"{gain.mean:+.3f}", f"{gain.low:+.3f} to {gain.high:+.3f}") if gain else ("", "")
+        table.add_row(str(level), f"{found.nll[i]:.3f}", f"{found.control[i]:.3f}", share(found.recall[i]), *cells)
+    out.print(table)
+    out.print(
+        f"[bold]{found.verdict}[/]: with protocol {protocol} passes pay up to {plural(found.n_star, 'pass', 'passes')}; "
+        f"{MEANING[found.verdict]} ({plural(found.chunks, 'chunk')}, resampled by {found.resampled})"
+    )

@@ -1,0 +1,53 @@
+"""`nrem ceiling`; `runtime.cli` is the program it belongs to."""
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from nrem.runtime.cli_options import ConfigOption, JsonOption, ModelOption, QuietOption, SetOption, model_setting, numbers, print_json
+
+app = typer.Typer()
+
+
+@app.command()
+def ceiling(
+    documents: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Argument(metavar="DOC", help="Texts to measure on; default: two that come with nrem.", show_default=False),
+    ] = None,
+    passes: Annotated[str, typer.Option("--passes", metavar="N,N", help="Levels to measure.")] = "0,1,2,4,8",
+    out: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--out", "-o", metavar="DIR", help="Keep it in a protocol's folder, not in the cache.", show_default=False),
+    ] = None,
+    model: ModelOption = None,
+    config: ConfigOption = None,
+    settings: SetOption = None,
+    as_json: JsonOption = False,
+    be_quiet: QuietOption = False,
+) -> None:
+    """Measure how many passes pay on a model with its protocol; later sleeps go no deeper."""
+    from nrem.runtime.ceiling import calibration_documents, default_folder, measure_ceiling
+    from nrem.runtime.ceiling_report import ceiling_report
+    from nrem.runtime.config import load_config
+    from nrem.runtime.parts import load_base
+    from nrem.runtime.progress import Progress
+    from nrem.runtime.readers import read_document
+    from nrem.runtime.report import console
+
+    levels = numbers(passes, "--passes")
+    resolved = load_config(config, [*model_setting(model), *(settings or [])])
+    read = [read_document(name) for name in documents] if documents else calibration_documents()
+    progress = Progress(quiet=be_quiet)
+    try:
+        progress.note(f"loading {resolved.model.name}")
+        base = load_base(resolved)
+        measured = measure_ceiling(base, resolved, read, levels, progress)
+    finally:
+        progress.close()
+    folder = measured.save(out or default_folder(base, measured.protocol))
+    if as_json:
+        print_json(measured.ceiling.to_dict() | {"protocol": measured.protocol.id, "kept_in": str(folder)})
+    else:
+        ceiling_report(console(), measured.ceiling, measured.protocol.id)

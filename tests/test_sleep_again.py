@@ -1,0 +1,60 @@
+"""Sleeping again: unsure answers get passes on what search finds, the price says so, and the memory stays as it was."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from nrem.consolidation.protocol_folder import save_protocol
+from nrem.memory.folder import Memory
+from nrem.runtime.consolidate import consolidate
+from nrem.runtime.models import Base
+from nrem.runtime.readers import Document
+from nrem.runtime.session import Session
+from tests import tiny
+
+QUESTION = "Who kept the Orrin lighthouse?"
+
+
+@pytest.fixture(scope="module", params=["ridge", "gradient"])
+def memory(request: pytest.FixtureRequest, llama: Base, tmp_path_factory: pytest.TempPathFactory) -> Memory:
+    name = "untrained"
+    if request.param == "ridge":
+        name = str(save_protocol(tmp_path_factory.mktemp("p") / "tiny", tiny.make_ridge_protocol(llama), llama.identity, {}))
+    config = tiny.make_config(f"protocol.name={name}", "sleep.passes=1", "guard.enabled=false", "fast_weights.question_chunks=1")
+    return consolidate(Document.from_text(tiny.STORY), base=llama, config=config)
+
+
+def session_for(memory: Memory, base: Base, **values: float) -> Session:
+    session = Session(memory, base=base)
+    session.config = replace(session.config, answer=replace(session.config.answer, **values))
+    return session
+
+
+def test_an_unsure_answer_gets_passes_and_pays_for_them(memory: Memory, llama: Base) -> None:
+    plain = session_for(memory, llama).answer(QUESTION)
+    before = {key: t.clone() for key, t in memory.weights.tensors().items()}
+    again = session_for(memory, llama, sleep_again=3, sure=1.1).answer(QUESTION)
+    assert (plain.passes, again.passes) == (0, 3)
+    assert again.confidence >= plain.confidence
+    assert again.fet > 3 * plain.fet
+    assert all(torch.equal(before[key], t) for key, t in memory.weights.tensors().items())
+
+
+def test_a_sure_answer_and_a_question_about_nothing_cost_no_more(memory: Memory, llama: Base) -> None:
+    plain = session_for(memory, llama).answer(QUESTION)
+    sure = session_for(memory, llama, sleep_again=3, sure=0.0).answer(QUESTION)
+    assert (sure.answer, sure.fet, sure.passes) == (plain.answer, plain.fet, 0)
+    assert session_for(memory, llama, sleep_again=3, sure=1.1).answer("xyzzy?").passes == 0
+
+
+def test_batches_sleep_again_too(memory: Memory, llama: Base) -> None:
+    answers = session_for(memory, llama, sleep_again=1, sure=1.1).answers([QUESTION, "xyzzy?"])
+    assert [a.passes for a in answers] == [1, 0]
+
+
+def test_the_saved_memory_answers_the_same_way(memory: Memory, llama: Base, tmp_path: Path) -> None:
+    loaded = Memory.load(memory.save(tmp_path / "m"))
+    first, second = (session_for(m, llama, sleep_again=2, sure=1.1).answer(QUESTION) for m in (memory, loaded))
+    assert first.answer == second.answer
