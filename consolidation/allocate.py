@@ -1,13 +1,14 @@
 """The allocator: which chunks get another pass. The whole policy of a sleep, and nothing of how a pass works.
 
 Round by round it sees what each chunk has had and recalled, and says which go on; the others leave with a reason. `uniform` is the
-control; `elimination` spends only on chunks that are not solved and still progress (bandit with two exits, arXiv 2506.12721).
+control; `elimination` spends only on chunks that are not solved and still progress (bandit with two exits, arXiv 2506.12721). Those that
+need measured curves have files of their own: `allocate_greedy`, `allocate_priced`.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import ClassVar, Literal, Self
 
 Exit = Literal["solved", "hopeless", "cap", "budget"]
 
@@ -28,14 +29,22 @@ class Progress:
     loss: list[float] = field(default_factory=list)
     """Write loss before each pass, nats per answer token."""
     signals: dict[str, float] = field(default_factory=dict)
-    """What is known of it before the first pass, by name: num_tokens, surprisal, surprisal_median, pass_fet."""
+    """What is known of it before the first pass, by name: num_tokens, surprisal, surprisal_median, pass_fet, look_fet (looks, a pass)."""
     granted: int | None = None
     """Most passes it gets, where the allocator plans ahead."""
     exit: Exit | None = None
 
+    @property
+    def fet_of_a_pass(self) -> float:
+        """What one more pass costs, looks included; 1 where nothing is known."""
+        return self.signals.get("pass_fet", 0.0) + self.signals.get("look_fet", 0.0) or 1.0
+
 
 class Allocator(ABC):
     """Decides after every round."""
+
+    looks: ClassVar[Literal["none", "first", "every"]] = "every"
+    """Which looks at the probes it decides by: what it must be charged for where allocators are compared."""
 
     def plan(self, progress: Sequence[Progress], budget_fet: float) -> None:  # noqa: B027 - most do not plan
         """Set `granted` before the first pass; `budget_fet` is what all passes of this sleep may cost, infinite where there is no cap."""
@@ -44,11 +53,41 @@ class Allocator(ABC):
     def exits(self, active: Sequence[Progress]) -> dict[int, Exit]:
         """The chunks that get no further pass, with the reason; those not named go on."""
 
+    def worth(self, p: Progress) -> float:
+        """What another pass promises: when not all chunks can have one, those that promise least leave, the later of equals first."""
+        return 0.0
+
+    def at_price(self, price: float) -> Self:
+        """The same at another price, nats per FET; itself where nothing is priced."""
+        return self
+
+    def next_price(self, progress: Sequence[Progress]) -> float:
+        """The price for the sleep after one that went like this."""
+        return 0.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limits:
+    """When a chunk leaves whatever another pass promises."""
+
+    passes: int
+    solved_recall: float = 1.0
+    blind_passes: int = 1
+    """Passes of a chunk without probes: nothing says that more of them pay."""
+
+    def exit_of(self, p: Progress) -> Exit | None:
+        if p.num_probes and p.recall and p.recall[-1] >= self.solved_recall:
+            return "solved"
+        if p.passes >= self.passes:
+            return "cap"
+        return "hopeless" if not p.num_probes and p.passes >= self.blind_passes else None
+
 
 @dataclass(frozen=True, kw_only=True)
 class Uniform(Allocator):
     """The same number of passes for every chunk."""
 
+    looks = "none"
     passes: int
 
     def exits(self, active: Sequence[Progress]) -> dict[int, Exit]:
@@ -59,32 +98,36 @@ class Uniform(Allocator):
 class Elimination(Allocator):
     """Leave when solved, or when hopeless, or at the cap.
 
-    Solved: recall at the last look reached `solved_recall`. Hopeless: over the last `patience` looks neither the recall nor the answer NLL
-    of the held-out probes has gained `min_progress`: further passes would not pay. A chunk without probes gets the cap: nothing says that
-    it may leave.
+    Solved: recall at the last look reached the limit. Hopeless: over the last `patience` looks neither the recall nor the answer NLL
+    of the held-out probes has gained `min_progress`, or there are no probes: further passes would not pay.
     """
 
-    passes: int
-    solved_recall: float
+    limits: Limits
     min_progress: float
-    patience: int
+    patience: int = 1
 
     def exits(self, active: Sequence[Progress]) -> dict[int, Exit]:
         out: dict[int, Exit] = {}
         for p in active:
-            if p.num_probes and p.recall and p.recall[-1] >= self.solved_recall:
-                out[p.chunk] = "solved"
-            elif p.passes >= self.passes:
-                out[p.chunk] = "cap"
-            elif p.num_probes and p.looked_at[-1] > 0 and self._stuck(p):
+            if reason := self.limits.exit_of(p):
+                out[p.chunk] = reason
+            elif is_stuck(p, self.min_progress, self.patience):
                 out[p.chunk] = "hopeless"
         return out
 
-    def _stuck(self, p: Progress) -> bool:
-        if len(p.recall) <= self.patience:
-            return False
-        back = -1 - self.patience
-        return max(p.recall[-1] - p.recall[back], p.nll[back] - p.nll[-1]) < self.min_progress
+    def worth(self, p: Progress) -> float:
+        """The gain of the last passes in answer NLL, per FET."""
+        return (p.nll[-2] - p.nll[-1]) / p.fet_of_a_pass if len(p.nll) > 1 else 0.0
 
 
-ALLOCATORS = ("uniform", "elimination")
+def is_stuck(p: Progress, min_progress: float, patience: int) -> bool:
+    """Whether the last `patience` looks saw less than this progress, in recall as in answer NLL (nats)."""
+    if not p.num_probes or len(p.recall) <= patience:
+        return False
+    back = -1 - patience
+    return max(p.recall[-1] - p.recall[back], p.nll[back] - p.nll[-1]) < min_progress
+
+
+ALLOCATORS = ("uniform", "elimination", "greedy", "priced")
+CALIBRATED = ("greedy", "priced")
+"""Those that need curves measured beforehand."""

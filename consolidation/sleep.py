@@ -5,14 +5,20 @@ This file is the sentence; every noun has its own file: `rule` writes a pass, `r
 """
 
 import time
+from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal, Self
 
 from torch import Tensor
 
-from nrem.consolidation.allocate import Allocator, Elimination, Exit, Progress, Uniform
+from nrem.consolidation.allocate import CALIBRATED, Allocator, Elimination, Exit, Limits, Progress, Uniform
+from nrem.consolidation.allocate_greedy import Greedy
+from nrem.consolidation.allocate_predict import Calibration, at_levels
+from nrem.consolidation.allocate_priced import Priced
+from nrem.consolidation.allocate_risk import calibrated_progress
 from nrem.consolidation.budget import Ledger
+from nrem.consolidation.curves import CurveTable
 from nrem.consolidation.events import Listener, PassDone, SleepStarted
 from nrem.consolidation.guard import Guard
 from nrem.consolidation.recall import Recall, RecallMeter
@@ -31,12 +37,23 @@ class SleepConfig:
     passes: int | Literal["auto"] = "auto"
     """Most passes a chunk gets in one sleep; with the uniform allocator, what every chunk gets. 0 writes nothing; "auto" is what the
     protocol was trained for, or 32 for an untrained one."""
-    allocator: Literal["uniform", "elimination"] = "elimination"
-    """`elimination`: a chunk leaves when solved or hopeless; `uniform`: all get the same."""
+    allocator: Literal["uniform", "elimination", "greedy", "priced"] = "elimination"
+    """`elimination`: a chunk leaves when solved or hopeless; `uniform`: all get the same; `greedy`: levels are planned from predicted
+    gains; `priced`: a pass is granted where it promises more than it costs, at a price that follows the spending. The last two need
+    `curves`."""
+    curves: str = ""
+    """File of measured curves, as `nrem ceiling` writes it, that `greedy` and `priced` are calibrated on; empty for the protocol's own."""
+    mean_passes: float = 0.0
+    """Passes a chunk that `greedy` and `priced` may spend on average; 0 for no such target."""
     solved_recall: float = 1.0
     """Held-out recall at which a chunk is solved."""
+    blind_passes: int = 1
+    """Passes of a chunk about which nothing can be asked: nothing says that more would pay. `uniform` does not look."""
+    risk: float = 0.05
+    """Of the chunks that later passes would help, at most this share may leave as hopeless; holds where curves were measured."""
     min_progress: float = 0.02
-    """A chunk whose held-out probes gained less than this over `patience` looks, in recall and in answer NLL (nats), is hopeless."""
+    """Without curves: a chunk whose held-out probes gained less than this over `patience` looks, in recall and in answer NLL (nats), is
+    hopeless."""
     patience: int = 1
     """Looks over which progress is judged."""
     look_every: int | Literal["auto"] = "auto"
@@ -49,24 +66,46 @@ class SleepConfig:
     """No pass starts that would end later than this, reading included; 0 for none."""
 
     def __post_init__(self) -> None:
-        for name, low in (("passes", 0), ("patience", 1), ("look_every", 1), ("replay", 0), ("budget_fet", 0), ("budget_seconds", 0)):
+        at_least = {"passes": 0, "patience": 1, "look_every": 1, "replay": 0, "budget_fet": 0, "budget_seconds": 0, "mean_passes": 0}
+        for name, low in (at_least | {"blind_passes": 0}).items():
             value = getattr(self, name)
             if value != "auto" and value < low:
                 raise UsageError(f"sleep.{name}: got {value}, expected {low} or more")
+        if not 0 < self.risk < 1:
+            raise UsageError(f"sleep.risk: got {self.risk}, expected a share between 0 and 1")
 
-    def resolved(self, trained_passes: int) -> Self:
-        """The same with "auto" replaced by what suits a protocol that was trained for so many passes (0: untrained)."""
-        passes = (trained_passes or UNTRAINED_PASSES) if self.passes == "auto" else self.passes
+    def resolved(self, trained_passes: int, ceiling: int | None = None) -> Self:
+        """The same with "auto" replaced by what suits a protocol that was trained for so many passes (0: untrained), and no deeper than
+        passes were measured to pay."""
+        deepest = trained_passes or UNTRAINED_PASSES
+        if ceiling is not None:
+            deepest = min(deepest, ceiling)
+        passes = deepest if self.passes == "auto" else self.passes
         look_every = (1 if trained_passes else 8) if self.look_every == "auto" else self.look_every
         return replace(self, passes=passes, look_every=look_every)
 
-    def make_allocator(self) -> Allocator:
-        """Raises `UsageError` where "auto" was not resolved."""
-        if self.passes == "auto":
+    def make_allocator(self, curves: CurveTable | None = None) -> Allocator:
+        """Raises `UsageError` where "auto" was not resolved, or curves are needed and there are none."""
+        if self.passes == "auto" or self.look_every == "auto":
             raise UsageError('sleep.passes: "auto" depends on a protocol; call resolved() first')
         if self.allocator == "uniform":
             return Uniform(passes=self.passes)
-        return Elimination(passes=self.passes, solved_recall=self.solved_recall, min_progress=self.min_progress, patience=self.patience)
+        limits = Limits(passes=self.passes, solved_recall=self.solved_recall, blind_passes=self.blind_passes)
+        if curves is None or not curves.curves:
+            if self.allocator in CALIBRATED:
+                raise UsageError(
+                    f"sleep.allocator: {self.allocator} needs measured curves, got none: measure them with nrem ceiling, or name a file "
+                    "with --set sleep.curves=FILE"
+                )
+            return Elimination(limits=limits, min_progress=self.min_progress, patience=self.patience)
+        looks = at_levels(curves, range(0, self.passes + 1, self.look_every))
+        min_progress = calibrated_progress(looks, self.risk, self.patience)
+        if self.allocator == "elimination":
+            return Elimination(limits=limits, min_progress=min_progress, patience=self.patience)
+        calibration = Calibration(at_levels(curves, range(self.passes + 1)))
+        if self.allocator == "greedy":
+            return Greedy(limits=limits, calibration=calibration, min_progress=min_progress, patience=self.patience)
+        return Priced(limits=limits, calibration=calibration, mean_passes=self.mean_passes)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -92,6 +131,7 @@ class Sleeper:
     guard: Guard
     ledger: Ledger
     config: SleepConfig
+    allocator: Allocator
     listener: Listener
 
     def sleep(
@@ -101,18 +141,20 @@ class Sleeper:
         replay: Sequence[Chunk],
         *,
         signals: Mapping[int, Mapping[str, float]] | None = None,
+        price: float = 0.0,
         checkpoint: Checkpoint | None = None,
         resume: tuple[dict[str, Any], dict[str, Tensor]] | None = None,
     ) -> SleepResult:
         """Consolidate `chunks`, reading `replay` along; `resume` is what `checkpoint` was given last, if the sleep was cut off.
 
-        `signals` is what reading left of every chunk, by its index, for allocators that plan.
+        `signals` is what reading left of every chunk, by its index, for allocators that plan; `price` what the last sleep's record left
+        for those that price.
         """
         assert self.config.passes != "auto", "a session resolves its configuration"
         assert self.config.look_every != "auto", "a session resolves its configuration"
         before = self._snapshot()
         started, spent = time.perf_counter(), self.ledger.total_fet
-        allocator = self.config.make_allocator()
+        allocator = self.allocator.at_price(price)
         with self.fast.attached(self.split.model):
             self.rule.begin(chunks, replay)
             if resume:
@@ -123,8 +165,8 @@ class Sleeper:
                 self._leave(progress, allocator.exits(progress))
             self._announce(index, chunks, replay, progress)
             while active := [p for p in progress if p.exit is None]:
-                if not self.ledger.affords(self._round_fet(active, chunks)):
-                    self._leave(active, {p.chunk: "budget" for p in active})
+                active = self._affordable(active, chunks, allocator)
+                if not active:
                     break
                 pass_started = time.perf_counter()
                 report = self.rule.write([p.chunk for p in active])
@@ -139,7 +181,9 @@ class Sleeper:
             recall = self._recall_after(progress, chunks)
             self.rule.end()
             self.meter.forget()
-        return self._judge(index, replay, progress, recall, before, started, spent)
+        result = self._judge(index, replay, progress, recall, before, started, spent)
+        result.record.price = allocator.next_price(progress)
+        return result
 
     def _first_look(self, chunks: Sequence[Chunk]) -> list[Progress]:
         """Recall before the first pass; not measured when even that would break the budget."""
@@ -152,14 +196,31 @@ class Sleeper:
     def _plan(
         self, allocator: Allocator, progress: Sequence[Progress], chunks: Sequence[Chunk], signals: Mapping[int, Mapping[str, float]]
     ) -> None:
-        """Tell the allocator what is known, and what the passes may cost: the rest of the cap without a look a round and the guard."""
+        """Tell the allocator what is known, and what the passes and the looks between them may cost."""
+        assert self.config.look_every != "auto", "a session resolves its configuration"
         for p, chunk in zip(progress, chunks, strict=True):
             p.signals = {
                 "num_tokens": float(chunk.num_tokens),
                 "pass_fet": self.rule.next_pass_fet([chunk.index]),
+                "look_fet": self.meter.fet([chunk]) / self.config.look_every,
                 **signals.get(p.chunk, {}),
             }
-        allocator.plan([p for p in progress if p.exit is None], self.ledger.remaining_fet - 2 * self.meter.fet(chunks) - 2 * self.guard.fet)
+        budget = self.ledger.remaining_fet - 2 * self.meter.fet(chunks) - 2 * self.guard.fet
+        open_ = [p for p in progress if p.exit is None]
+        if self.config.mean_passes:
+            budget = min(budget, self.config.mean_passes * sum(p.fet_of_a_pass for p in open_))
+        allocator.plan(open_, budget)
+
+    def _affordable(self, active: Sequence[Progress], chunks: Sequence[Chunk], allocator: Allocator) -> list[Progress]:
+        """The active chunks that the caps still pay a pass for; those that promise least leave."""
+        ranked = sorted(active, key=allocator.worth, reverse=True)
+
+        def too_many(count: int) -> bool:
+            return not self.ledger.affords(self._round_fet(ranked[:count], chunks))
+
+        paid = {p.chunk for p in ranked[: bisect_left(range(1, len(ranked) + 1), True, key=too_many)]}
+        self._leave(active, {p.chunk: "budget" for p in active if p.chunk not in paid})
+        return [p for p in active if p.chunk in paid]
 
     def _round_fet(self, active: Sequence[Progress], chunks: Sequence[Chunk]) -> float:
         """What must still fit under the cap before a pass may start: the pass, a look, the last look at all chunks, and the guard."""

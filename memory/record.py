@@ -81,6 +81,8 @@ class SleepRecord:
     guard: dict[str, float]
     reason: str = ""
     """Why it was rolled back; empty when kept."""
+    price: float = 0.0
+    """What the next sleep asks of a pass, nats of answer NLL per FET, where the allocator has prices."""
 
 
 @dataclass(kw_only=True)

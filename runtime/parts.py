@@ -10,7 +10,7 @@ from nrem.consolidation.budget import CostModel, Ledger
 from nrem.consolidation.events import Listener
 from nrem.consolidation.guard import Guard
 from nrem.consolidation.protocol import Protocol
-from nrem.consolidation.protocol_folder import find_protocol, with_calibration
+from nrem.consolidation.protocol_folder import find_protocol, read_curves, with_calibration
 from nrem.consolidation.recall import RecallMeter
 from nrem.consolidation.rule import WriteRule
 from nrem.consolidation.rule_gradient import GradientRule
@@ -69,6 +69,8 @@ def make_sleeper(base: Base, config: Config, protocol: Protocol, fast: FastWeigh
     material = StudyMaterial(protocol, config.probes, config.seed, longest_prefix=split.longest_prefix)
     unrelated = resources.files("nrem.configs").joinpath("unrelated.txt").read_text(encoding="utf-8")
     rule = make_rule(split, config, protocol, material, fast, ledger)
+    sleep = config.sleep.resolved(protocol.trained_passes, protocol.ceiling.n_star if protocol.ceiling else None)
+    curves = read_curves(Path(config.sleep.curves)) if config.sleep.curves else protocol.curves
     return Sleeper(
         split=split,
         fast=fast,
@@ -76,7 +78,8 @@ def make_sleeper(base: Base, config: Config, protocol: Protocol, fast: FastWeigh
         meter=make_meter(config, protocol, material, rule, fast, split, ledger),
         guard=Guard(base.model, protocol.plain_ids(unrelated, start=True), config.guard, ledger, cost),
         ledger=ledger,
-        config=config.sleep.resolved(protocol.trained_passes, protocol.ceiling.n_star if protocol.ceiling else None),
+        config=sleep,
+        allocator=sleep.make_allocator(curves),
         listener=listener,
     )
 

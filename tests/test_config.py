@@ -82,8 +82,8 @@ def test_toml_and_dictionary_come_back_equal(
         (["sleep=3"], "--set sleep=3: sleep is a section, got 3; set one of its keys, such as sleep.passes"),
         (["sleep.replay=many"], "--set sleep.replay=many: sleep.replay is 'many'; input should be a valid number"),
         (
-            ["sleep.allocator=greedy"],
-            "--set sleep.allocator=greedy: sleep.allocator is 'greedy'; input should be 'uniform' or 'elimination'",
+            ["sleep.allocator=best"],
+            "--set sleep.allocator=best: sleep.allocator is 'best'; input should be 'uniform', 'elimination', 'greedy' or 'priced'",
         ),
         (["sleep.passes=-1"], "--set sleep.passes=-1: sleep.passes: got -1, expected 0 or more"),
         (["stream.window_tokens=100"], "stream.chunk_tokens: got 256, expected at most stream.window_tokens, 100"),

@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from nrem.consolidation.allocate import Elimination, Progress, Uniform
+from nrem.consolidation.allocate import Elimination, Limits, Progress, Uniform
 from nrem.consolidation.budget import Ledger
 from nrem.consolidation.events import Event, PassDone, SleepStarted, ignore
 from nrem.consolidation.protocol import Protocol
@@ -54,7 +54,7 @@ def progress(passes: int, recall: Sequence[float], nll: Sequence[float] = (), pr
     return Progress(chunk=7, num_probes=probes, passes=passes, recall=list(recall), nll=list(nll) or [3.0 for _ in looks], looked_at=looks)
 
 
-ELIMINATION = Elimination(passes=10, solved_recall=1.0, min_progress=0.02, patience=2)
+ELIMINATION = Elimination(limits=Limits(passes=10), min_progress=0.02, patience=2)
 
 
 @pytest.mark.parametrize(
@@ -71,8 +71,8 @@ ELIMINATION = Elimination(passes=10, solved_recall=1.0, min_progress=0.02, patie
         (progress(3, [0.0, 0.0, 0.0, 0.0], [3.0, 3.0, 2.5, 2.0]), None),
         (progress(3, [0.0, 0.0, 0.0, 0.0], [3.0, 3.0, 3.5, 4.0]), "hopeless"),
         (progress(1, [0.0, 0.0]), None),
-        (progress(3, [0.0, 0.0, 0.0, 0.0], probes=0), None),
-        (progress(10, [0.0], probes=0), "cap"),
+        (progress(0, [0.0], probes=0), None),
+        (progress(1, [0.0], probes=0), "hopeless"),
     ],
 )
 def test_elimination_has_two_exits_and_a_cap(state: Progress, exit: str | None) -> None:
@@ -226,9 +226,9 @@ def test_a_resumed_sleep_still_rolls_back_to_its_own_start(llama: Base) -> None:
 
 
 @RULES
-def test_a_chunk_without_facts_is_slept_on_all_the_same(llama: Base, rule: str) -> None:
+def test_a_chunk_without_facts_gets_one_pass(llama: Base, rule: str) -> None:
     text = "and so on, and on. "
     chunk = Chunk(document="d", title="", index=0, start=0, end=len(text), text=text, num_tokens=len(text))
     result = make(llama, rule, "sleep.passes=2").sleep(0, [chunk], [])
-    assert result.progress[0].num_probes == 0
-    assert exits(result) == {"cap"}
+    assert (result.progress[0].num_probes, result.progress[0].passes) == (0, 1)
+    assert exits(result) == {"hopeless"}
