@@ -57,6 +57,8 @@ def run_sleep(job: SleepJob, config: Config, *, base: Base | None = None, listen
     journal = Journal.open(job.unfinished, anew=not job.resume)
     try:
         session = Session(base=base, config=config, listener=listener, journal=journal)
+        if note := about_depth(session):
+            tell(note)
         read_all(session, documents).save(job.out, force=job.force, forget_text=job.forget_text)
     except BaseException:
         if not (journal.folder / RESUME).exists():  # nothing to go on with
@@ -64,6 +66,18 @@ def run_sleep(job: SleepJob, config: Config, *, base: Base | None = None, listen
         raise
     journal.remove()
     return Memory.load(job.out)  # its text lies in its own folder, no longer in the journal's
+
+
+def about_depth(session: Session) -> str:
+    """What a person should know of the number of passes: it goes deeper than they were measured to pay, or nothing will be written."""
+    ceiling, passes = session.protocol.ceiling, session.writer.sleeper.config.passes
+    if ceiling is None:
+        return ""
+    if passes == 0 and session.config.sleep.passes == "auto":
+        return f"the measured ceiling is {ceiling.verdict}: passes do not pay here, so nothing is written; --passes N writes anyway"
+    if isinstance(passes, int) and passes > ceiling.n_star:
+        return f"{passes} passes are asked for; they were measured to pay up to {ceiling.n_star} (nrem ceiling)"
+    return ""
 
 
 def _finished(job: SleepJob) -> Memory | None:

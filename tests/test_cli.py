@@ -30,6 +30,7 @@ FLAGS = {
     "forget": "--chunk --out -o --json",
     "demo": "--out -o --passes --model --config --set --force --json --quiet -q",
     "doctor": "--json",
+    "ceiling": "--passes --out -o --model --config --set --json --quiet -q",
     "train-protocol": "--data --out -o --minutes --rule --max-passes --order --model --held-out --from --set --resume --smoke --json",
 }
 """Every command and flag. A change here is a change for everybody who calls nrem from a script."""
@@ -78,9 +79,11 @@ def test_sleep_ends_with_one_json_object(shell: Shell) -> None:
     assert "sleep 1" in done.err
 
 
-def test_sleep_tells_people_in_three_lines(shell: Shell) -> None:
+def test_sleep_shows_people_the_night_and_tells_them_in_three_lines(shell: Shell) -> None:
     done = shell(*SLEEP, "m", "--quiet")
-    assert len(done.out.splitlines()) == 3
+    lines = done.out.splitlines()
+    assert [line.split(" ")[0] for line in lines[:3]] == ["passes", "before", "after"]
+    assert len(lines) == 7
     assert 'nrem ask m "..."' in done.out
     assert done.err == ""
 
