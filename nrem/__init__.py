@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from nrem.runtime.models import load as load_model
     from nrem.runtime.readers import Document
     from nrem.runtime.session import Session
+    from nrem.runtime.tune import tune
 
 __version__ = "0.1.0"
 
@@ -34,6 +35,7 @@ _HOME = {
     "forget": "nrem.memory.rebuild",
     "load_config": "nrem.runtime.config",
     "load_model": "nrem.runtime.models",
+    "tune": "nrem.runtime.tune",
 }
 __all__ = [
     "Config",
@@ -48,6 +50,7 @@ __all__ = [
     "load_config",
     "load_model",
     "merge",
+    "tune",
 ]
 
 

@@ -12,7 +12,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from nrem.runtime import cli_ceiling, cli_memories
+from nrem.runtime import cli_ceiling, cli_memories, cli_tune
 from nrem.runtime.cli_options import (
     ConfigOption,
     JsonOption,
@@ -245,6 +245,7 @@ def train(
 
 app.registered_commands += cli_memories.app.registered_commands
 app.registered_commands += cli_ceiling.app.registered_commands
+app.registered_commands += cli_tune.app.registered_commands
 
 
 def main(argv: Sequence[str] | None = None) -> None:
