@@ -10,8 +10,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from nrem.consolidation.allocate import Elimination, Limits, Progress, Uniform
+from nrem.consolidation.allocate import ALLOCATORS, Elimination, Limits, Progress, Uniform
+from nrem.consolidation.allocate_greedy import Greedy
+from nrem.consolidation.allocate_priced import Priced
 from nrem.consolidation.budget import Ledger
+from nrem.consolidation.curves import Curve, CurveTable
 from nrem.consolidation.events import Event, PassDone, SleepStarted, ignore
 from nrem.consolidation.protocol import Protocol
 from nrem.consolidation.sleep import SleepConfig, Sleeper, SleepResult
@@ -91,6 +94,17 @@ def test_auto_is_what_the_protocol_was_trained_for() -> None:
         SleepConfig().make_allocator()
     with pytest.raises(UsageError, match=r"sleep\.patience: got 0, expected 1 or more"):
         SleepConfig(patience=0)
+
+
+def test_the_configuration_makes_every_allocator() -> None:
+    curve = Curve(document="d", chunk=0, nll=(4.0, 2.0, 1.5), recall=(0.0, 0.5, 0.5), pass_fet=10.0, num_probes=2)
+    table, trained = CurveTable(levels=(0, 1, 2), curves=(curve, curve)), SleepConfig(passes=4, look_every=1)
+    made = [replace(trained, allocator=name).make_allocator(table) for name in ALLOCATORS]
+    assert [type(allocator) for allocator in made] == [Uniform, Elimination, Greedy, Priced]
+    with pytest.raises(UsageError, match=r"sleep\.allocator: greedy needs measured curves, got none: measure them with nrem ceiling"):
+        replace(trained, allocator="greedy").make_allocator()
+    with pytest.raises(UsageError, match=r"sleep\.risk: got 1\.5, expected a share between 0 and 1"):
+        SleepConfig(risk=1.5)
 
 
 # Whole sleeps.
