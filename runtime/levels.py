@@ -173,10 +173,11 @@ class Night:
 
 
 def _joined(before: Segment, after: Segment) -> Segment:
-    """What a segment holds when a later sleep has added its chunks."""
-    if before.written is None or after.written is None:
+    """What a segment holds when a sleep has added its chunks; solved anew, since earlier sleeps had gone deeper when these were kept."""
+    if after.written is None:
         return after
-    written, fast = before.written.joined(after.written), after.weights.copy()
+    written = before.written.joined(after.written) if before.written else after.written
+    fast = after.weights.copy()
     written.write_into(fast)
     return Segment(fast, written)
 

@@ -83,13 +83,13 @@ def recommend(rows: Sequence[Row], wish: Wish, resampler: Resampler) -> Recommen
     for row in levels[1:]:
         if (found := step(row, held)).points.low > 0 and wish.allows(row) and found.pays(wish):
             held = row
-    sentences = [_verdict(held, levels, wish, resampler)]
-    sentences += [_against(step(row, held), held, wish) for row in levels if row.passes != held.passes]
-    sentences += _by_likelihood(levels, held, resampler)
-    across = step(context, held)
-    even = _break_even(held, context)
+    across, even = step(context, held), _break_even(held, context)
     prompt_wins = _prompt_wins(across, wish)
-    sentences += _about_context(across, held, even, prompt_wins, wish)
+    sleeping = [_verdict(held, levels, wish, resampler)]
+    sleeping += [_against(step(row, held), held, wish) for row in levels if row.passes != held.passes]
+    sleeping += _by_likelihood(levels, held, resampler)
+    prompting = _about_context(across, held, even, prompt_wins, wish)
+    sentences = prompting + sleeping if prompt_wins else sleeping + prompting
     way: Literal["sleep", "context", "floor"] = "context" if prompt_wins else "sleep" if held.passes else "floor"
     return Recommendation(way=way, passes=held.passes or 0, sentences=tuple(sentences), break_even_questions=even)
 
@@ -109,9 +109,7 @@ def _verdict(held: Row, levels: Sequence[Row], wish: Wish, resampler: Resampler)
 def _against(step: Step, held: Row, wish: Wish) -> str:
     """One other level beside the one that is recommended: "8 passes cost 2.0 times as much for +0.3 points ..."."""
     n, row = wish.expected_questions, step.row
-    times = row.total_fet(n) / held.total_fet(n)
-    said = f"{row.name} cost{'s' if row.passes == 1 else ''} {times:.1f} times as much for {step.points.mean:+.1f} points"
-    said += f" ({step.points.low:+.1f} to {step.points.high:+.1f})"
+    said = f"{row.name} cost{'s' if row.passes == 1 else ''} {_times(row, held, n)} for {_points(step)}"
     if row.rolled_back:
         said += f", {plural(row.rolled_back, 'sleep')} rolled back by the guard"
     cheaper = step.fet < 0
@@ -152,13 +150,10 @@ def _prompt_wins(across: Step, wish: Wish) -> bool:
 
 def _about_context(across: Step, held: Row, even: int | None, wins: bool, wish: Wish) -> list[str]:
     n = plural(wish.expected_questions, "question")
-    points = f"{across.points.mean:+.1f} points ({across.points.low:+.1f} to {across.points.high:+.1f})"
-    times = f"{across.row.total_fet(wish.expected_questions) / held.total_fet(wish.expected_questions):.1f} times as much"
-    said = f"the document in the prompt costs {times} for {n}, {points}"
-    if across.fet <= 0:
-        said = f"for {n} the document in the prompt is the cheaper way: {times}, {points}"
-    elif wins:
-        said += ", and is the better buy"
+    times = _times(across.row, held, wish.expected_questions)
+    said = f"the document in the prompt costs {times} for {n}, {_points(across)}"
+    if wins:
+        said = f"put the document in the prompt: for {n} it costs {times} as {held.name}, for {_points(across)}"
     elif not wish.allows(across.row):
         said += ", more than the budget"
     sentences = [said]
@@ -174,6 +169,15 @@ def _about_context(across: Step, held: Row, even: int | None, wins: bool, wish: 
 def _break_even(held: Row, context: Row) -> int | None:
     saved = context.question_fet - held.question_fet
     return math.ceil(held.sleep_fet / saved) if held.passes and saved > 0 else None
+
+
+def _times(row: Row, held: Row, questions: int) -> str:
+    times = row.total_fet(questions) / held.total_fet(questions)
+    return f"{times:.1f} times as much" if times >= 1 else f"{times:.2g} times as much"
+
+
+def _points(step: Step) -> str:
+    return f"{step.points.mean:+.1f} points ({step.points.low:+.1f} to {step.points.high:+.1f})"
 
 
 def _total(row: Row, wish: Wish) -> str:

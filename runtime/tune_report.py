@@ -20,7 +20,7 @@ def tuning_report(out: Console, found: Tuning, folder: Path) -> None:
     measured = plural(len(found.rows[0].asked), "question")
     out.print(f"in brackets: middle 95 % of resamples over {measured}; sleep: once, for all questions", style="dim")
     first, *rest = found.recommendation.sentences
-    out.print(f"\n[bold]{first}[/]" if found.recommendation.way != "context" else f"\n{first}")
+    out.print(f"\n{first}", style="bold", markup=False)
     for sentence in rest:
         out.print(f"  {sentence}", markup=False)
     out.print(f"\nuse it: {use_it(found, folder)}", markup=False)

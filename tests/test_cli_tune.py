@@ -1,0 +1,128 @@
+"""`nrem tune` as a user meets it: a table and a recommendation, one JSON object, a folder that is neither lost nor overwritten."""
+
+import builtins
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.cli import Shell
+
+TUNE = ("tune", "story.md", "--questions", "qa.jsonl", "--config", "tiny.toml", "-o", "run")
+ROWS = [
+    {"id": "1", "question": "Who kept the lighthouse?", "answers": ["Maren Tull"]},
+    {"id": "2", "question": "When did the harbour freeze?", "answers": ["12 January 1858"]},
+]
+
+
+@pytest.fixture(autouse=True)
+def questions(shell: Shell) -> Path:
+    """Two questions about the story."""
+    path = shell.folder / "qa.jsonl"
+    path.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    return path
+
+
+def files(folder: Path) -> set[str]:
+    return {path.name for path in folder.iterdir()}
+
+
+def test_it_prints_a_table_and_what_to_do(shell: Shell) -> None:
+    done = shell(*TUNE, "--passes", "0,1,2", "--expected-questions", "9")
+    assert done.code == 0
+    for part in ("0 passes", "1 pass ", "2 passes", "document in the prompt", "FET for 9 questions", "use it: "):
+        assert part in done.out
+    assert "asking 2 questions: 2 passes" in done.err
+    assert files(shell.folder / "run") == {"config.toml", "plot.png", "result.json", "rows.jsonl"}
+
+
+def test_json_is_one_object_and_quiet_says_nothing(shell: Shell) -> None:
+    done = shell(*TUNE, "--passes", "0,1", "--json", "--quiet")
+    assert (done.code, done.err) == (0, "")
+    found = json.loads(done.out)
+    assert found.keys() == {"run", "rows", "recommendation", "wish", "about"}
+    assert [row["passes"] for row in found["rows"]] == [0, 1, None]
+    assert {key: found[key] for key in found if key != "run"} == json.loads((shell.folder / "run" / "result.json").read_text())
+
+
+def test_sleep_takes_the_configuration(shell: Shell) -> None:
+    found = json.loads(shell(*TUNE, "--passes", "1", "--json").out)
+    figures = json.loads(shell("sleep", "story.md", "--config", "run/config.toml", "-o", "m", "--json").out)
+    assert figures["passes"] == found["recommendation"]["passes"]
+
+
+def test_an_older_run_is_kept_unless_told_otherwise(shell: Shell) -> None:
+    assert shell(*TUNE, "--passes", "1").code == 0
+    before = (shell.folder / "run" / "rows.jsonl").read_bytes()
+    done = shell(*TUNE, "--passes", "1")
+    assert (done.code, done.out) == (2, "")
+    assert "nrem: run: a tuning run is already there; go on with --resume, or start again with --force" in done.err
+    done = shell(*TUNE, "--passes", "1", "--resume", "--price", "5k")
+    assert (done.code, done.err) == (0, "")
+    assert "at 5,000 FET a point" in done.out
+    assert (shell.folder / "run" / "rows.jsonl").read_bytes() == before
+    done = shell(*TUNE, "--passes", "1,2", "--resume")
+    assert done.code == 2
+    assert "the run there has other passes" in done.err
+    assert shell(*TUNE, "--passes", "1,2", "--force").code == 0
+    assert (shell.folder / "run" / "rows.jsonl").read_bytes() != before
+
+
+def test_a_killed_run_resumes(shell: Shell) -> None:
+    """Killed as soon as a level of the sleep is on disk; what was measured until then is not measured again."""
+    argv = (sys.executable, "-m", "nrem", *TUNE, "--passes", "4,60", "--quiet")
+    process = subprocess.Popen(argv, cwd=shell.folder, stderr=subprocess.PIPE, env=os.environ | {"OMP_NUM_THREADS": "1"})
+    kept, deadline = shell.folder / "run" / "unfinished" / "0060" / "levels" / "0004" / "sleep-0000", time.monotonic() + 300
+    while not kept.exists() and process.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGKILL)
+    _, err = process.communicate()
+    assert process.returncode == -signal.SIGKILL, f"it ended before it could be killed: {err.decode()}"
+    done = shell(*TUNE, "--passes", "4,60", "--resume")
+    assert done.code == 0
+    said = [line for line in done.err.splitlines() if line.startswith("asking")]
+    assert said == ["asking 2 questions: 4 passes", "asking 2 questions: 60 passes"]
+
+
+def test_without_matplotlib_the_picture_is_left_out(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    real = builtins.__import__
+
+    def without(name: str, *args: Any, **options: Any) -> Any:
+        if name.startswith("matplotlib"):
+            raise ImportError(name)
+        return real(name, *args, **options)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+    done = shell(*TUNE, "--passes", "1")
+    monkeypatch.undo()
+    assert done.code == 0
+    assert "plot.png was not drawn, matplotlib is missing: pip install 'nrem[plot]'" in done.err
+    assert files(shell.folder / "run") == {"config.toml", "result.json", "rows.jsonl"}
+
+
+@pytest.mark.parametrize(
+    ("argv", "sentence"),
+    [
+        (("--passes", "a"), "nrem: --passes: got 'a', expected whole numbers with commas between, such as 0,1,2,4,8"),
+        (("--passes", "0"), "nrem: --passes: got 0, expected whole numbers from 0, one above it, such as 0,1,2,4,8"),
+        (("--price", "90s"), "nrem: --price: got '90s', expected a number above 0 of FET for a point of F1, such as 40kFET"),
+        (("--budget", "lots"), "nrem: --budget: got 'lots', expected a number above 0"),
+        (("--budget", "9k", "--price", "9k"), "nrem: --price and --budget: got both, expected one of them"),
+        (("--expected-questions", "0"), "nrem: Invalid value for '--expected-questions'"),
+        (("--questions", "no.jsonl"), "nrem: no.jsonl: no such file"),
+        (("-o", "story.md"), "nrem: story.md: exists and is not a tuning run"),
+        (("-o", "."), "is no part of one); choose another name"),
+    ],
+)
+def test_every_mistake_gets_its_sentence(shell: Shell, argv: tuple[str, ...], sentence: str) -> None:
+    done = shell(*TUNE, *argv)
+    assert sentence in done.err
+    assert len(done.err.splitlines()) == 1
+    assert (done.code, done.out) == (2, "")
+    assert not (shell.folder / "run").exists()
