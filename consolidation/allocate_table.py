@@ -7,6 +7,7 @@ A table is replayed through the allocator's own code, round by round, under a ha
 import random
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
 import numpy as np
 
@@ -22,10 +23,23 @@ LOOK = "look_fet"
 class Replay:
     """What an allocator did with some chunks."""
 
-    levels: tuple[int, ...]
-    exits: tuple[Exit, ...]
+    progress: tuple[Progress, ...]
     pass_fet: float
     look_fet: float
+
+    @classmethod
+    def joined(cls, parts: Sequence[Self]) -> Self:
+        """One after the other."""
+        progress = tuple(p for part in parts for p in part.progress)
+        return cls(progress=progress, pass_fet=sum(p.pass_fet for p in parts), look_fet=sum(p.look_fet for p in parts))
+
+    @property
+    def levels(self) -> tuple[int, ...]:
+        return tuple(p.passes for p in self.progress)
+
+    @property
+    def exits(self) -> tuple[Exit, ...]:
+        return tuple(p.exit for p in self.progress if p.exit)
 
     @property
     def fet(self) -> float:
@@ -47,8 +61,8 @@ def replay(curves: Sequence[Curve], allocator: Allocator, budget_fet: float) -> 
 
     if allocator.looks != "none":
         if sum(looks) > budget_fet:
-            refused: Exit = "budget"
-            return Replay(levels=(0,) * len(curves), exits=(refused,) * len(curves), pass_fet=0.0, look_fet=0.0)
+            _leave(progress, {p.chunk: "budget" for p in progress})
+            return Replay(progress=tuple(progress), pass_fet=0.0, look_fet=0.0)
         spent["look"] = sum(looks)
     allocator.plan(progress, budget_fet - spent["look"])
     _leave(progress, allocator.exits(progress))
@@ -65,8 +79,7 @@ def replay(curves: Sequence[Curve], allocator: Allocator, budget_fet: float) -> 
                 p.nll.append(curves[p.chunk].nll[p.passes])
                 p.recall.append(curves[p.chunk].recall[p.passes])
         _leave(ranked, allocator.exits(ranked))
-    exits = tuple(p.exit for p in progress if p.exit)
-    return Replay(levels=tuple(p.passes for p in progress), exits=exits, pass_fet=spent["pass"], look_fet=spent["look"])
+    return Replay(progress=tuple(progress), pass_fet=spent["pass"], look_fet=spent["look"])
 
 
 def gains_at(curves: Sequence[Curve], levels: Sequence[int]) -> list[float]:
