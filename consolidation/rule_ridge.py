@@ -79,7 +79,8 @@ class RidgeRule(WriteRule):
                     one = self.parameters.statistics({name: x[row : row + 1, :length] for name, x in float32.items()}, part)
                     chunk = {name: Statistics(s.C[0], s.M[0]) for name, s in one.items()}
                     before = {name: B[row, :, self.parameters.reader_rank :] for name, B in rows.items()}
-                    found[index] = self.parameters.refined(chunk, before) if index in self._written.chunks else chunk
+                    left = self.parameters.refined(chunk, before) if index in self._written.chunks else chunk
+                    found[index] = {name: s.as_kept() for name, s in left.items()}
                 loss.update(zip(group, seen.loss.tolist(), strict=True))
         self._written.chunks |= found
         self._written.write_into(self.fast)

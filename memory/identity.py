@@ -9,7 +9,17 @@ from weakref import WeakKeyDictionary
 import torch
 from torch import nn
 
-VOLATILE = ("_name_or_path", "transformers_version", "dtype", "torch_dtype", "quantization_config", "_attn_implementation", "use_cache")
+VOLATILE = (
+    "_name_or_path",
+    "architectures",
+    "transformers_version",
+    "dtype",
+    "torch_dtype",
+    "quantization_config",
+    "_attn_implementation",
+    "use_cache",
+)
+"""Keys of a configuration that change without changing the model; saving one adds `architectures`."""
 
 
 @dataclass(frozen=True, kw_only=True)

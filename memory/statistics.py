@@ -20,12 +20,19 @@ from torch import Tensor
 from nrem.memory.errors import MemoryFolderError, UsageError
 from nrem.memory.fast_weights import FastWeights
 
+KEPT = torch.bfloat16
+"""How M lies in files. It is most of what a memory keeps of a chunk, and its rounding is far below what a pass leaves out."""
+
 
 class Statistics(NamedTuple):
     """What a chunk leaves at one adapted module; the sum over chunks is what several chunks leave."""
 
     C: Float[Tensor, "*batch rank rank"]
     M: Float[Tensor, "*batch out rank"]
+
+    def as_kept(self) -> "Statistics":
+        """With M rounded to what files hold, so that a memory and its saved copy are solved from the same numbers."""
+        return Statistics(self.C, self.M.to(KEPT).to(self.M.dtype))
 
     def __add__(self, other: "Statistics") -> "Statistics":  # type: ignore[override]
         return Statistics(self.C + other.C, self.M + other.M)
@@ -84,8 +91,11 @@ class WrittenStatistics:
         return [(self.damping, other.damping), (self.gain, other.gain)]
 
     def tensors(self) -> dict[str, Tensor]:
-        """As they are kept in files: `chunk/module/C`, `chunk/module/M`, and `solve/module/damping`, `solve/module/gain`."""
-        out = {f"{i:06d}/{name}/{part}": getattr(s, part) for i, sites in self.chunks.items() for name, s in sites.items() for part in "CM"}
+        """As files keep them: `chunk/module/C`, `chunk/module/M` (see `as_kept`), and `solve/module/damping`, `solve/module/gain`."""
+        out = {}
+        for index, sites in self.chunks.items():
+            for name, s in sites.items():
+                out[f"{index:06d}/{name}/C"], out[f"{index:06d}/{name}/M"] = s.C, s.M.to(KEPT)
         out |= {f"solve/{name}/damping": value for name, value in self.damping.items()}
         out |= {f"solve/{name}/gain": value for name, value in self.gain.items()}
         return out | {"solve/reader_rank": torch.tensor(self.reader_rank)}
@@ -101,7 +111,7 @@ class WrittenStatistics:
             for key, C in tensors.items():
                 if key.endswith("/C"):
                     index, name, _ = key.split("/")
-                    chunks.setdefault(int(index), {})[name] = Statistics(C, tensors[f"{index}/{name}/M"])
+                    chunks.setdefault(int(index), {})[name] = Statistics(C, tensors[f"{index}/{name}/M"].to(C.dtype))
             return cls(damping, gain, int(tensors["solve/reader_rank"]), chunks)
         except KeyError as error:
             raise MemoryFolderError(f"statistics: the tensor {error.args[0]} is missing; restore the file, or sleep again") from None

@@ -19,8 +19,9 @@ def test_a_local_folder_is_loaded_frozen_with_equal_logits(base: Base, tmp_path:
     base.tokenizer.save_pretrained(tmp_path)
     loaded = load(str(tmp_path), dtype="fp32")
     assert torch.equal(tiny.logits_of(loaded), tiny.logits_of(base))
-    mine = identify(base.model, loaded.tokenizer, "")  # anew: saving has told the configuration its architecture
+    mine = identify(base.model, loaded.tokenizer, "")
     assert loaded.identity.mismatch(mine) == ""
+    assert mine.config_sha256 == base.identity.config_sha256  # though saving has told the configuration its architecture
     assert not loaded.model.training
     assert not any(parameter.requires_grad for parameter in loaded.model.parameters())
     assert loaded.count_tokens("Ünï") == 5

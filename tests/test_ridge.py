@@ -255,7 +255,8 @@ def test_the_rule_writes_what_training_writes(base: Base) -> None:
         assert trained is not None
         for name, factors in fast.factors.items():
             written = factors.B[:, protocol.ridge.reader_rank :]
-            torch.testing.assert_close(written, trained[name][0], atol=1e-5, rtol=1e-3)
+            rounding = 2**-6 * float(trained[name].abs().max())  # a memory keeps M in bfloat16, and the next pass reads with that
+            torch.testing.assert_close(written, trained[name][0], atol=rounding, rtol=0)
 
 
 def test_solving_is_differentiable_in_the_damping() -> None:
