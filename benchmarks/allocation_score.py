@@ -75,7 +75,7 @@ class Scores:
         resampler, kinds = Resampler(self.documents), sorted(set(self.kinds))
         against = {name: np.subtract(self.gained, getattr(self, name)) for name in ("even", "shuffled", "oracle")}
         headroom = np.subtract(self.oracle, self.even)
-        share = resampler.means(against["even"], self.documents) / resampler.means(headroom, self.documents)
+        share = resampler.means(against["even"].tolist(), self.documents) / resampler.means(headroom.tolist(), self.documents)
         solved = [level for level, recall in zip(self.levels, self.recall_before, strict=True) if recall >= 1]
         return {
             "minus_uniform": self._with_interval(against["even"], resampler),
@@ -170,7 +170,7 @@ def _rank_correlation(a: np.ndarray, b: np.ndarray, documents: Sequence[str]) ->
 
 def _spearman(a: np.ndarray, b: np.ndarray) -> float | None:
     ranks = [np.array([(x < v).sum() + (x == v).sum() / 2 for v in x]) for x in (a, b)]
-    return float(np.corrcoef(*ranks)[0, 1]) if len(a) > 2 and all(r.std() > 0 for r in ranks) else None
+    return float(np.corrcoef(ranks[0], ranks[1])[0, 1]) if len(a) > 2 and all(r.std() > 0 for r in ranks) else None
 
 
 def _recall_as_gain(curve: Curve) -> Curve:

@@ -73,7 +73,6 @@ def measure_tables(
     protocol: Protocol,
     documents: Sequence[tuple[MixedDocument, list[Unit]]],
     passes: int,
-    tell: Callable[[], None],
 ) -> Tables:
     """Every chunk of every document at 0 to `passes` passes."""
     rows = []
