@@ -61,7 +61,7 @@ def tune(
         raise
     finally:
         progress.close()
-    tuning_report(console(silent=as_json), found, out)
+    tuning_report(console(silent=as_json), found, documents, out)
     if as_json:
         print_json({"run": str(out)} | found.to_dict())
 

@@ -1,7 +1,8 @@
 """Levels: documents slept on once, to the deepest level, and the memory as it was at every level on the way (level 4 continues level 2).
 
 Whenever a wanted level is reached, what the open sleep has written is put on disk with what was spent so far. When the last sleep is over,
-each level's memory is put together of that, and judged by the guard as if its sleep had ended there. Knows nothing about questions.
+each level's memory is put together of that, and judged by the guard as if its sleep had ended there. Where a night was cut off within a
+sleep, what had to be prepared again is part of the price. Knows nothing about questions.
 """
 
 import math

@@ -1,5 +1,7 @@
 """What a person sees of a tuning run: a table of all ways, the recommendation, a picture. Knows nothing about how it was measured."""
 
+import shlex
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,8 +16,8 @@ from nrem.runtime.tune_rows import Row
 INK, SLEEP, PROMPT, FAINT = "#22223b", "#2a9d8f", "#c8553d", "#c9c9d3"
 
 
-def tuning_report(out: Console, found: Tuning, folder: Path) -> None:
-    """Print it all."""
+def tuning_report(out: Console, found: Tuning, documents: Sequence[str], folder: Path) -> None:
+    """Print it all; documents and folder as the user named them."""
     out.print(tuning_table(found))
     measured = plural(len(found.rows[0].asked), "question")
     out.print(f"in brackets: middle 95 % of resamples over {measured}; sleep: once, for all questions", style="dim")
@@ -23,17 +25,16 @@ def tuning_report(out: Console, found: Tuning, folder: Path) -> None:
     out.print(f"\n{first}", style="bold", markup=False)
     for sentence in rest:
         out.print(f"  {sentence}", markup=False)
-    out.print(f"\nuse it: {use_it(found, folder)}", markup=False)
+    out.print(f"\nuse it: {use_it(found, documents, folder)}", markup=False)
 
 
-def use_it(found: Tuning, folder: Path) -> str:
+def use_it(found: Tuning, documents: Sequence[str], folder: Path) -> str:
     """What to do now, in a line."""
-    documents = " ".join(d["name"] for d in found.about["documents"])
     if found.recommendation.way == "context":
         return "put the document in the prompt"
     if found.recommendation.way == "floor":
         return "ask without sleeping, or tune again with more questions or other levels"
-    return f"nrem sleep {documents} --config {folder / 'config.toml'} -o memories/NAME"
+    return shlex.join(["nrem", "sleep", *documents, "--config", str(folder / "config.toml"), "-o", "memories/NAME"])
 
 
 def tuning_table(found: Tuning) -> Table:
@@ -110,8 +111,9 @@ def _draw(axes: Any, found: Tuning, score: str, factor: float, label: str) -> No
         around = [[y - factor * interval.low], [factor * interval.high - y]]
         axes.errorbar([x], [y], around, fmt="none", ecolor=colour, elinewidth=1.2, capsize=3, zorder=2)
         axes.scatter([x], [y], s=70, color=colour if is_chosen(found, row) else "white", edgecolors=colour, linewidths=1.5, zorder=3)
-        name = "document in\nthe prompt" if row.passes is None else str(row.passes)
-        axes.annotate(name, (x, y), xytext=(7, 5), textcoords="offset points", color=INK, fontsize=9)
+        name, left = ("document in\nthe prompt", True) if row.passes is None else (str(row.passes), False)
+        place = {"xytext": (-7 if left else 7, 5), "ha": "right" if left else "left"}
+        axes.annotate(name, (x, y), **place, textcoords="offset points", color=INK, fontsize=9)
     axes.set(xlabel=f"FET for the sleep and {plural(n, 'question')}", ylabel=label)
     axes.set_ylim(bottom=0)
     axes.set_xlim(left=0, right=1.18 * max(row.total_fet(n) for row in found.rows))
