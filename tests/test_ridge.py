@@ -255,8 +255,8 @@ def test_the_rule_writes_what_training_writes(base: Base) -> None:
         assert trained is not None
         for name, factors in fast.factors.items():
             written = factors.B[:, protocol.ridge.reader_rank :]
-            rounding = 2**-6 * float(trained[name].abs().max())  # a memory keeps M in bfloat16, and the next pass reads with that
-            torch.testing.assert_close(written, trained[name][0], atol=rounding, rtol=0)
+            difference = (written - trained[name][0]).norm() / trained[name][0].norm()
+            assert difference < 0.02  # a memory keeps M in bfloat16, and the next pass reads with that
 
 
 def test_solving_is_differentiable_in_the_damping() -> None:
