@@ -30,6 +30,8 @@ from nrem.runtime.models import Base
 
 LOG = "log.jsonl"
 CURVE = "curve.png"
+SEGMENT_CHUNKS, QUESTION_CHUNKS = 16, 1
+"""What a protocol says before `benchmarks.capacity` has measured it: one chunk answers best by far (benchmarks/LOG.md)."""
 GIVEN_WEIGHT, PLAIN_WEIGHT = 0.9, 0.1
 """How often a step draws from files with questions, and from plain text."""
 
@@ -119,7 +121,15 @@ def make_bench(base: Base, config: TrainConfig, job: TrainJob) -> Bench:
     if job.start_from:
         load_parameters(job.start_from, parameters)
     parameters.to(base.model.device)
-    protocol = Protocol(base.tokenizer, id=job.name or job.out.name, rule="ridge", template="plain", ridge=parameters)
+    protocol = Protocol(
+        base.tokenizer,
+        id=job.name or job.out.name,
+        rule="ridge",
+        template="plain",
+        segment_chunks=SEGMENT_CHUNKS,
+        question_chunks=QUESTION_CHUNKS,
+        ridge=parameters,
+    )
     return Bench(SplitModel(base.model, lowest_layer(base.model, shapes)), protocol, parameters, config.order)
 
 
