@@ -169,7 +169,7 @@ def _rank_correlation(a: np.ndarray, b: np.ndarray, documents: Sequence[str]) ->
 
 
 def _spearman(a: np.ndarray, b: np.ndarray) -> float | None:
-    ranks = [np.array([(x < v).sum() + (x == v).sum() / 2 for v in x]) for x in (a, b)]
+    ranks = [np.searchsorted(np.sort(x), x, "left") + np.searchsorted(np.sort(x), x, "right") for x in (a, b)]
     return float(np.corrcoef(ranks[0], ranks[1])[0, 1]) if len(a) > 2 and all(r.std() > 0 for r in ranks) else None
 
 
