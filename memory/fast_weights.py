@@ -22,10 +22,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from nrem.memory.errors import MemoryFolderError, UsageError
+from nrem.memory.files import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from nrem.memory.layers import adapted_module, decoder_layers, find_targets
 
-ADAPTER_CONFIG = "adapter_config.json"
-ADAPTER_WEIGHTS = "adapter_model.safetensors"
 Layers = Literal["upper-half", "upper-quarter", "all"]
 
 

@@ -14,15 +14,15 @@ from torch import nn
 from nrem.memory.atomic import replace_folder, sha256_file
 from nrem.memory.card import model_card
 from nrem.memory.chunk import Chunk
-from nrem.memory.errors import BaseMismatchError, MemoryFolderError, MissingFileError, SleepError, UsageError
-from nrem.memory.fast_weights import ADAPTER_CONFIG, FastWeights
-from nrem.memory.identity import BaseIdentity, weights_sha256
+from nrem.memory.errors import BaseMismatchError, MemoryFolderError, SleepError, UsageError
+from nrem.memory.fast_weights import FastWeights
+from nrem.memory.files import CARD, MEMORY, TEXT
+from nrem.memory.fingerprint import weights_sha256
+from nrem.memory.identity import BaseIdentity
 from nrem.memory.record import MemoryRecord
+from nrem.memory.record_file import check_target, read_record
 from nrem.memory.segment import FILES, Segment, segment_folder
 from nrem.memory.text import CHUNKS, EvictedText
-
-MEMORY = "memory.json"
-TEXT = "text"
 
 
 class Route(NamedTuple):
@@ -89,7 +89,7 @@ class Memory:
             kept = [path for path in (*(f / name for f in folders for name in FILES), made / TEXT / CHUNKS) if path.exists()]
             self.record.files = {str(path.relative_to(made)): sha256_file(path) for path in kept}
             (made / MEMORY).write_text(json.dumps(self.record.to_dict(), indent=2, sort_keys=True, ensure_ascii=False) + "\n")
-            (made / "README.md").write_text(model_card(self.record, target.name), encoding="utf-8")
+            (made / CARD).write_text(model_card(self.record, target.name), encoding="utf-8")
             replace_folder(made, target)
         except BaseException:
             shutil.rmtree(made, ignore_errors=True)
@@ -181,33 +181,3 @@ class Memory:
     def num_bytes(self) -> int:
         """Size of the adapters' weights, bytes."""
         return sum(t.numel() * t.element_size() for segment in self.segments for t in segment.weights.tensors().values())
-
-
-def read_record(folder: Path) -> MemoryRecord:
-    """The `memory.json` of a folder; the errors say what else the folder may be."""
-    if not folder.is_dir():
-        raise MissingFileError(f"{folder}: no such memory; `nrem ls` lists them, `nrem sleep DOC -o {folder}` makes one")
-    path = folder / MEMORY
-    if not path.exists():
-        if (folder / "resume.safetensors").exists():
-            raise MemoryFolderError(f"{folder}: an unfinished sleep; finish it with nrem sleep --resume")
-        if (folder / ADAPTER_CONFIG).exists():
-            raise MemoryFolderError(f"{folder}: a plain PEFT adapter without {MEMORY}; open it with PEFT, or sleep again with nrem")
-        raise MemoryFolderError(f"{folder}: not a memory, {MEMORY} is missing; `nrem ls` lists the memories in a folder")
-    try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise MemoryFolderError(f"{path}: not valid JSON ({error}); restore the file or sleep again") from None
-    if not isinstance(values, dict):
-        raise MemoryFolderError(f"{path}: expected a JSON object; restore the file or sleep again")
-    return MemoryRecord.from_dict(values, str(path))
-
-
-def check_target(target: Path, *, force: bool) -> None:
-    """Refuse to write over what is there, before any work is done."""
-    if not target.exists():
-        return
-    if not (target / MEMORY).exists() and (not target.is_dir() or any(target.iterdir())):
-        raise UsageError(f"{target}: exists and is not a memory; choose another name, nrem does not overwrite it")
-    if not force and (target / MEMORY).exists():
-        raise UsageError(f"{target}: a memory is already there; choose another name, or replace it with --force")

@@ -14,9 +14,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from nrem.memory.errors import MemoryFolderError
-
-RESUME = "resume.safetensors"
-EVENTS = "journal.jsonl"
+from nrem.memory.files import EVENTS, RESUME
 
 
 class Journal:

@@ -6,15 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from nrem.memory.errors import MemoryFolderError, MissingFileError, NremError, UsageError
-from nrem.memory.fast_weights import ADAPTER_CONFIG, ADAPTER_WEIGHTS
-from nrem.memory.folder import MEMORY, TEXT, read_record
-from nrem.memory.journal import EVENTS, RESUME
+from nrem.memory.files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, CARD, EVENTS, MEMORY, RESUME, SEALED, SEGMENT, STATISTICS, TEXT, UNFINISHED
 from nrem.memory.record import MemoryRecord
+from nrem.memory.record_file import read_record
 
-UNFINISHED = ".unfinished"
-OWN = ("README.md", MEMORY, ADAPTER_CONFIG, ADAPTER_WEIGHTS, "statistics.safetensors", TEXT)
-SEGMENT = "segment-"
-JOURNAL = (EVENTS, RESUME, f".{RESUME}.tmp", TEXT)
+OWN = (CARD, MEMORY, ADAPTER_CONFIG, ADAPTER_WEIGHTS, STATISTICS, TEXT)
+JOURNAL = (EVENTS, RESUME, f".{RESUME}.tmp", TEXT, SEALED)
 
 
 @dataclass(frozen=True)

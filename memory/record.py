@@ -4,7 +4,7 @@ Every class turns into a dictionary and back; keys that a later version added ar
 schema is newer than ours.
 """
 
-from dataclasses import MISSING, asdict, dataclass, field, fields
+from dataclasses import asdict, dataclass, field, fields
 from typing import Any, Self
 
 from nrem.memory.errors import MemoryFolderError
@@ -123,7 +123,7 @@ class MemoryRecord:
         if not isinstance(version, int) or version > SCHEMA_VERSION:
             raise MemoryFolderError(f"{where}: schema version {version}, this nrem reads up to {SCHEMA_VERSION}: upgrade nrem to open it")
         try:
-            known = {f.name: values[f.name] for f in fields(cls) if f.name in values or f.default is f.default_factory is MISSING}
+            known = {f.name: values[f.name] for f in fields(cls)}
             known["base"] = BaseIdentity.from_dict(values["base"])
             known["documents"] = [DocumentRecord(**v) for v in values["documents"]]
             known["chunks"] = [ChunkRecord(**v) for v in values["chunks"]]

@@ -11,10 +11,10 @@ from typing import Self
 from safetensors.torch import load_file, save_file
 
 from nrem.memory.errors import MemoryFolderError
-from nrem.memory.fast_weights import ADAPTER_CONFIG, ADAPTER_WEIGHTS, Factors, FastWeights
+from nrem.memory.fast_weights import Factors, FastWeights
+from nrem.memory.files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, SEGMENT, STATISTICS
 from nrem.memory.statistics import WrittenStatistics
 
-STATISTICS = "statistics.safetensors"
 FILES = (ADAPTER_CONFIG, ADAPTER_WEIGHTS, STATISTICS)
 
 
@@ -53,4 +53,4 @@ class Segment:
 
 def segment_folder(memory: Path, index: int) -> Path:
     """Where a segment lies: the first one in the memory's own folder, so that PEFT opens it by itself."""
-    return memory if index == 0 else memory / f"segment-{index:04d}"
+    return memory if index == 0 else memory / f"{SEGMENT}{index:04d}"

@@ -51,7 +51,7 @@ def show(
     as_json: JsonOption = False,
 ) -> None:
     """Show what a memory was made from and how: documents, sleeps, chunks, costs."""
-    from nrem.memory.folder import read_record
+    from nrem.memory.record_file import read_record
     from nrem.runtime.hypnogram import plot_hypnogram
     from nrem.runtime.report import memory_report, memory_to_dict
 
@@ -112,8 +112,9 @@ def merge(
 ) -> None:
     """Make one memory of several, exactly, without the model."""
     from nrem.memory.errors import UsageError
-    from nrem.memory.folder import Memory, check_target
+    from nrem.memory.folder import Memory
     from nrem.memory.rebuild import merge as merge_two
+    from nrem.memory.record_file import check_target
 
     if len(memories) < 2:
         raise UsageError(f"merge: got {len(memories)} memory, expected two or more")
@@ -164,7 +165,7 @@ def remove(
 
 def _target(memory: Path, out: Path | None) -> Path:
     """Where a changed memory goes: over the old one, or to a new place, where nothing may be."""
-    from nrem.memory.folder import check_target
+    from nrem.memory.record_file import check_target
 
     if out is not None:
         check_target(out, force=False)

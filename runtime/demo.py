@@ -11,7 +11,9 @@ from typing import Any
 
 from nrem.consolidation.events import ChunksEvicted, Event, Listener
 from nrem.memory.errors import MemoryFolderError
-from nrem.memory.folder import MEMORY, Memory, check_target, read_record
+from nrem.memory.files import MEMORY
+from nrem.memory.folder import Memory
+from nrem.memory.record_file import check_target, read_record
 from nrem.runtime.answer import Answer, Answerer
 from nrem.runtime.config import Config
 from nrem.runtime.evaluate import Evaluation, Question, evaluate_memory, read_questions

@@ -16,7 +16,8 @@ from typing import Literal
 from nrem.consolidation.events import Event, Listener, PassDone, SleepEnded, SleepStarted
 from nrem.memory.atomic import replace_folder
 from nrem.memory.errors import SleepError
-from nrem.memory.folder import MEMORY, Memory
+from nrem.memory.files import MEMORY
+from nrem.memory.folder import Memory
 from nrem.memory.journal import Journal
 from nrem.memory.record import MemoryRecord, SleepRecord
 from nrem.memory.segment import Segment

@@ -13,7 +13,8 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig
 from transformers.utils import logging as transformers_logging
 
 from nrem.memory.errors import ModelError, UsageError
-from nrem.memory.identity import BaseIdentity, identify
+from nrem.memory.fingerprint import identify
+from nrem.memory.identity import BaseIdentity
 from nrem.runtime import default_model
 
 DTYPES = {

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from nrem.memory.folder import TEXT
+from nrem.memory.files import TEXT
 from nrem.memory.library import Entry
 from nrem.memory.record import ChunkRecord, MemoryRecord
 from nrem.runtime.check import Check

@@ -9,9 +9,11 @@ from pathlib import Path
 
 from nrem.consolidation.events import Listener
 from nrem.memory.errors import UsageError
-from nrem.memory.folder import MEMORY, Memory, check_target, read_record
-from nrem.memory.journal import RESUME, Journal
+from nrem.memory.files import MEMORY, RESUME, UNFINISHED
+from nrem.memory.folder import Memory
+from nrem.memory.journal import Journal
 from nrem.memory.library import check_is_unfinished
+from nrem.memory.record_file import check_target, read_record
 from nrem.runtime.config import Config
 from nrem.runtime.consolidate import read_all
 from nrem.runtime.models import Base
@@ -37,7 +39,7 @@ class SleepJob:
     @property
     def unfinished(self) -> Path:
         """The journal's folder."""
-        return self.out.with_name(f"{self.out.name}.unfinished")
+        return self.out.with_name(f"{self.out.name}{UNFINISHED}")
 
 
 def run_sleep(job: SleepJob, config: Config, *, base: Base | None = None, listener: Listener, tell: Callable[[str], None]) -> Memory:

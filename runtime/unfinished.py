@@ -16,6 +16,7 @@ from torch import Tensor
 from nrem.consolidation.budget import Ledger
 from nrem.memory.atomic import replace_folder
 from nrem.memory.errors import SleepError
+from nrem.memory.files import SEALED
 from nrem.memory.folder import Memory
 from nrem.memory.journal import Journal
 from nrem.memory.record import MemoryRecord
@@ -101,4 +102,4 @@ class Unfinished:
 
 
 def _sealed_folder(journal: Path, index: int) -> Path:
-    return journal / "segments" / f"{index:04d}"
+    return journal / SEALED / f"{index:04d}"

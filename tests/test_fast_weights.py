@@ -13,8 +13,9 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 
 from nrem.memory.errors import MemoryFolderError, ModelError, UsageError
-from nrem.memory.fast_weights import ADAPTER_CONFIG, ADAPTER_WEIGHTS, FastWeights, FastWeightsConfig
-from nrem.memory.identity import weights_sha256
+from nrem.memory.fast_weights import FastWeights, FastWeightsConfig
+from nrem.memory.files import ADAPTER_CONFIG, ADAPTER_WEIGHTS
+from nrem.memory.fingerprint import weights_sha256
 from nrem.runtime.models import Base
 from tests import tiny
 

@@ -13,11 +13,10 @@ import torch
 from nrem.consolidation.protocol_folder import save_protocol
 from nrem.memory import folder as folder_module
 from nrem.memory.errors import BaseMismatchError, MemoryFolderError, MissingFileError, SleepError, UsageError
-from nrem.memory.fast_weights import ADAPTER_CONFIG, ADAPTER_WEIGHTS
-from nrem.memory.folder import MEMORY, Memory
-from nrem.memory.identity import weights_sha256
+from nrem.memory.files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, MEMORY, STATISTICS
+from nrem.memory.fingerprint import weights_sha256
+from nrem.memory.folder import Memory
 from nrem.memory.record import SCHEMA_VERSION
-from nrem.memory.segment import STATISTICS
 from nrem.runtime.consolidate import consolidate
 from nrem.runtime.models import Base
 from nrem.runtime.readers import Document

@@ -62,8 +62,9 @@ def test_importing_nrem_is_light() -> None:
     assert heavy_after("import nrem; dir(nrem); nrem.__version__") == []
 
 
-def test_help_is_light() -> None:
-    run = "import sys; sys.argv = ['nrem', '--help']\ntry:\n    from nrem.runtime.cli import main; main()\nexcept SystemExit:\n    pass"
+@pytest.mark.parametrize("arguments", [["--help"], ["ls", "tests"]])
+def test_help_and_a_listing_are_light(arguments: list[str]) -> None:
+    run = f"import sys; sys.argv = ['nrem', *{arguments!r}]\ntry:\n    from nrem.runtime.cli import main; main()\nexcept SystemExit:\n    pass"
     assert heavy_after(run) == []
 
 

@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from nrem.memory import journal as journal_module
 from nrem.memory.errors import MemoryFolderError
-from nrem.memory.journal import EVENTS, RESUME, Journal
+from nrem.memory.files import EVENTS, RESUME
+from nrem.memory.journal import Journal
 
 EVENT = {"kind": "pass", "text": "Ünï\n\u2028", "loss": 1.5}
 

@@ -26,6 +26,7 @@ def library(tmp_path: Path, memory: Memory) -> Path:
     memory.save(tmp_path / "bad")
     (tmp_path / "bad" / "memory.json").write_text("{")
     (tmp_path / "cut.unfinished" / "text").mkdir(parents=True)
+    (tmp_path / "cut.unfinished" / "segments" / "0000").mkdir(parents=True)
     (tmp_path / "novel").mkdir()
     (tmp_path / "novel" / "chapter.txt").write_text("It was night.")
     (tmp_path / "notes.txt").write_text("Buy milk.")

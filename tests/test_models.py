@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from nrem.memory.errors import ModelError, UsageError
-from nrem.memory.identity import identify, weights_sha256
+from nrem.memory.fingerprint import identify, weights_sha256
 from nrem.runtime.default_model import HUB_NAME, cache_folder
 from nrem.runtime.models import Base, best_dtype, load, wrap
 from tests import tiny

@@ -16,7 +16,7 @@ from nrem.consolidation.protocol import Protocol
 from nrem.consolidation.rule import WriteRule
 from nrem.consolidation.sleep import Sleeper
 from nrem.memory.fast_weights import FastWeights
-from nrem.memory.identity import weights_sha256
+from nrem.memory.fingerprint import weights_sha256
 from nrem.runtime.config import Config
 from nrem.runtime.models import Base
 from nrem.runtime.parts import make_fast_weights, make_sleeper

@@ -1,0 +1,17 @@
+"""The names of the files that memories and unfinished runs consist of. Imports nothing, so that a listing is quick."""
+
+MEMORY = "memory.json"
+ADAPTER_CONFIG = "adapter_config.json"
+ADAPTER_WEIGHTS = "adapter_model.safetensors"
+STATISTICS = "statistics.safetensors"
+TEXT = "text"
+CARD = "README.md"
+SEGMENT = "segment-"
+"""What the folders of the segments behind the first begin with."""
+
+UNFINISHED = ".unfinished"
+"""What the folder of a run that is not finished ends with."""
+RESUME = "resume.safetensors"
+EVENTS = "journal.jsonl"
+SEALED = "segments"
+"""Segments of the unfinished run that will not change any more."""
