@@ -4,20 +4,24 @@ A chunk is lost when it leaves as hopeless although later levels would have gain
 most the stated share of those that had something to gain. Knows nothing about models.
 """
 
+from statistics import fmean
+
 from nrem.consolidation.curves import Curve, CurveTable
 
-WORTH = 0.02
-"""Nats per token below which a later gain is none."""
+WORTH = 0.05
+"""Nats per token below which a later gain is none; above what noise between two looks alone shows."""
 
 
-def calibrated_progress(table: CurveTable, risk: float, patience: int = 1) -> float:
-    """The `min_progress` for looks at the table's levels.
+def calibrated_progress(table: CurveTable, risk: float, patience: int = 1) -> float | None:
+    """The `min_progress` for looks at the table's levels; minus infinity where no threshold keeps the risk: then no chunk is hopeless.
 
-    Corrected for the size of the table, (lost + 1) / (had something to gain + 1): below about 1 / risk such curves nothing can be promised,
-    and the threshold is minus infinity, by which no chunk is hopeless.
+    Corrected for the size of the table, (lost + 1) / (had something to gain + 1); None below about 1 / risk such curves, which is too few
+    to promise anything.
     """
     tries = [(steps, _left_over(curve)) for curve in table.curves if (steps := _progress(curve, patience))]
     gaining = [(steps, left) for steps, left in tries if max(left[patience:]) > WORTH]
+    if 1 / (len(gaining) + 1) > risk:
+        return None
     best = float("-inf")
     for threshold in sorted({step for steps, _ in tries for step in steps} | {WORTH}):
         lost = sum(_is_lost(steps, left, threshold, patience) for steps, left in gaining)
@@ -34,8 +38,8 @@ def _progress(curve: Curve, patience: int) -> list[float]:
 
 
 def _left_over(curve: Curve) -> list[float]:
-    """What the best later level would still gain, at each level but the last."""
-    return [curve.nll[k] - min(curve.nll[k + 1 :]) for k in range(len(curve.nll) - 1)]
+    """What the later levels would still gain on average, at each level but the last; the best of them would be chosen for its noise."""
+    return [curve.nll[k] - fmean(curve.nll[k + 1 :]) for k in range(len(curve.nll) - 1)]
 
 
 def _is_lost(steps: list[float], left: list[float], threshold: float, patience: int) -> bool:

@@ -50,9 +50,10 @@ class SleepConfig:
     blind_passes: int = 1
     """Passes of a chunk about which nothing can be asked: nothing says that more would pay. `uniform` does not look."""
     risk: float = 0.05
-    """Of the chunks that later passes would help, at most this share may leave as hopeless; holds where curves were measured."""
+    """Of the chunks that later passes would help, at most this share may leave as hopeless; holds where enough curves were
+    measured, about 1 / risk of chunks that gain."""
     min_progress: float = 0.02
-    """Without curves: a chunk whose held-out probes gained less than this over `patience` looks, in recall and in answer NLL (nats), is
+    """Without so many curves: a chunk whose held-out probes gained less than this over `patience` looks, in recall and in answer NLL (nats), is
     hopeless."""
     patience: int = 1
     """Looks over which progress is judged."""
@@ -99,7 +100,8 @@ class SleepConfig:
                 )
             return Elimination(limits=limits, min_progress=self.min_progress, patience=self.patience)
         looks = at_levels(curves, range(0, self.passes + 1, self.look_every))
-        min_progress = calibrated_progress(looks, self.risk, self.patience)
+        calibrated = calibrated_progress(looks, self.risk, self.patience)
+        min_progress = self.min_progress if calibrated is None else calibrated
         if self.allocator == "elimination":
             return Elimination(limits=limits, min_progress=min_progress, patience=self.patience)
         calibration = Calibration(at_levels(curves, range(self.passes + 1)))

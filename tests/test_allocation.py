@@ -77,7 +77,7 @@ def test_where_difficulty_differs_elimination_beats_uniform_and_the_report_says_
     assert found["verdict"].startswith("elimination beats the same FET spread evenly")
     assert found["budgets"]["2.0"]["elimination"]["passes_by_kind"]["junk"] <= 1.2
     assert found["budgets"]["1.0"]["greedy"]["gate_passed"] == 1.0
-    assert found["signals"]["surprisal"]["mean"] > 0.8 > abs(found["signals"]["length"]["mean"] or 0.0)
+    assert found["signals"]["surprisal"]["mean"] > 0.5 > abs(found["signals"]["length"]["mean"] or 0.0)
 
 
 def test_where_all_chunks_are_alike_nothing_is_won_and_the_report_says_so() -> None:
