@@ -20,6 +20,9 @@ from nrem.consolidation.curves import Curve, CurveTable
 from nrem.consolidation.sleep import SleepConfig
 
 ARMS = ("elimination", "elimination_fixed", "greedy", "priced")
+LEAST_HEADROOM = 0.01
+"""Nats below which there is nothing to close, and no share of it."""
+NO_SHARE: dict[str, float | None] = {"mean": None, "low": None, "high": None}
 SLEEP_CHUNKS = 4
 """Chunks of one sleep, for the arm that does not know the rest of the document."""
 
@@ -75,6 +78,7 @@ class Scores:
         resampler, kinds = Resampler(self.documents), sorted(set(self.kinds))
         against = {name: np.subtract(self.gained, getattr(self, name)) for name in ("even", "shuffled", "oracle")}
         headroom = np.subtract(self.oracle, self.even)
+        open_ = headroom.mean() >= LEAST_HEADROOM
         share = resampler.means(against["even"].tolist(), self.documents) / resampler.means(headroom.tolist(), self.documents)
         solved = [level for level, recall in zip(self.levels, self.recall_before, strict=True) if recall >= 1]
         return {
@@ -82,7 +86,7 @@ class Scores:
             "minus_shuffled": self._with_interval(against["shuffled"], resampler),
             "recall_minus_uniform": self._with_interval(np.subtract(self.recall, self.even_recall), resampler),
             "headroom": self._with_interval(headroom, resampler),
-            "headroom_share": {"mean": _ratio(against["even"].mean(), headroom.mean())} | _ends(share),
+            "headroom_share": {"mean": float(against["even"].mean() / headroom.mean())} | _ends(share) if open_ else NO_SHARE,
             "gain": float(np.mean(self.gained)),
             "passes": float(np.mean(self.levels)),
             "passes_by_kind": {k: float(np.mean([n for n, kind in zip(self.levels, self.kinds, strict=True) if kind == k])) for k in kinds},
@@ -126,11 +130,11 @@ def _run(arm: str, deciding: Sequence[Curve], others: CurveTable, sleep: SleepCo
 
 def _stream(deciding: Sequence[Curve], others: CurveTable, sleep: SleepConfig, budget: float) -> Replay:
     """Sleep after sleep, each knowing only its own chunks and the price."""
-    allocator, parts, price = sleep.make_allocator(others), [], 0.0
+    allocator, parts = sleep.make_allocator(others), []
     for start in range(0, len(deciding), SLEEP_CHUNKS):
         chunks = deciding[start : start + SLEEP_CHUNKS]
-        found = replay(chunks, allocator.at_price(price), budget)
-        price = allocator.at_price(price).next_price(found.progress)
+        found = replay(chunks, allocator, budget)
+        allocator = allocator.at_price(allocator.next_price(found.progress))
         budget -= found.fet
         parts.append(found)
     return Replay.joined(parts)
@@ -180,7 +184,3 @@ def _recall_as_gain(curve: Curve) -> Curve:
 def _ends(resampled: np.ndarray) -> dict[str, float | None]:
     low, high = interval(resampled) or (None, None)
     return {"low": low, "high": high}
-
-
-def _ratio(part: float, whole: float) -> float | None:
-    return float(part / whole) if whole > 0 else None

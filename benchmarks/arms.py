@@ -1,4 +1,4 @@
-"""The arms of a closed-book comparison: what is asked of which memory, and what each one cost (DESIGN 7). Knows nothing about tables.
+"""The arms of a closed-book comparison: what is asked of which memory, and what each one cost. Knows nothing about tables.
 
 floor: nothing written    wrong: another document's memory    raw: next-token steps on the text    memory    context: text in the prompt
 """

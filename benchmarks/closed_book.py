@@ -1,4 +1,4 @@
-"""Closed book: sleep on each document of a file, ask its questions without it, beside the arms that say what the score is worth (DESIGN 7).
+"""Closed book: sleep on each document of a file, ask its questions without it, beside the arms that say what the score is worth.
 
     python -m benchmarks.closed_book --data FILE.jsonl [--limit N] [--passes 0,1,2,4] [--arms floor,wrong,raw,memory,context] [--json]
 

@@ -142,7 +142,20 @@ class Calibration:
         first, second = mean[1] / levels[1], (mean[2] - mean[1]) / (levels[2] - levels[1])
         return float(np.clip(second / first, 0.0, 1.0))
 
+    def price_at(self, mean_passes: float) -> float:
+        """Where so many passes a chunk are bought: nats per FET of the first one that is not, on the mean curve; 0 where all are."""
+        levels, mean = self.table.levels, self.predictor.mean
+        bought = next((k for k, level in enumerate(levels) if level >= mean_passes), len(levels))
+        if bought + 1 >= len(levels):
+            return 0.0
+        gain = float(mean[bought + 1] - mean[bought]) / (levels[bought + 1] - levels[bought])
+        return max(0.0, gain) / self.mean_pass_fet
+
+    @property
+    def mean_pass_fet(self) -> float:
+        return float(np.mean([c.pass_fet for c in self.table.curves]))
+
     @property
     def first_gain_per_fet(self) -> float:
         """The scale of a price."""
-        return self.first_gain / float(np.mean([c.pass_fet for c in self.table.curves]))
+        return self.first_gain / self.mean_pass_fet

@@ -24,7 +24,7 @@ class Priced(Allocator):
     mean_passes: float = 0.0
     """The target: passes per chunk on average; 0 for none, then the price stays what it is."""
     price: float = 0.0
-    """Nats of answer NLL per FET."""
+    """Nats of answer NLL per FET; a memory's first sleep asks what the calibration says."""
 
     def exits(self, active: Sequence[Progress]) -> dict[int, Exit]:
         out: dict[int, Exit] = {}

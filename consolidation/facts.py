@@ -1,7 +1,7 @@
 """Facts: short answer spans in the sentences of a chunk, found by form alone.
 
 A fact is a sentence with one span that can be asked for: a date, a year, a number, a name, or, where a sentence has none of these, its
-rarest noun-like word. Deterministic, no model, no tagger: a 135M model asked to write questions invents facts (DESIGN 2.4). The rules
+rarest noun-like word. Deterministic, no model, no tagger: a 135M model asked to write questions invents facts. The rules
 are for English prose; other scripts get fewer facts, never wrong offsets. Knows nothing about prompts or models.
 """
 

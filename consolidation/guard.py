@@ -1,6 +1,6 @@
 """The guard: a sleep is kept only if recall rose and the model still reads unrelated text as before; else everything is rolled back.
 
-Measured on a short text that belongs to no document: KL(base || attached) and the ratio of perplexities, per token (DESIGN 5.8).
+Measured on a short text that belongs to no document: KL(base || attached) and the ratio of perplexities, per token.
 """
 
 from collections.abc import Sequence

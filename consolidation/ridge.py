@@ -1,4 +1,4 @@
-"""The ridge write: fast weights as the regularised least-squares map from learned keys to prediction errors (DESIGN 5.3).
+"""The ridge write: fast weights as the regularised least-squares map from learned keys to prediction errors.
 
 Axes: b chunks (or memories) of a batch, t tokens, i inputs of an adapted module, o its outputs, d width of the residual stream, r rank.
 

@@ -1,12 +1,12 @@
-"""The gradient rule (DESIGN 5.2): a pass descends the write loss of all active chunks.
+"""The gradient rule: a pass descends the write loss of all active chunks.
 
 Works on any causal language model. Without a trained protocol the write loss is the study objective: cross-entropy on the short
 answers of deterministic study items, one phrasing a pass in turn. Raw next-token loss is kept as the control arm; it stores the text
-and does not make it answerable (DESIGN 2.1). Everything below the fast weights is computed once per item and reused by all passes.
+and does not make it answerable. Everything below the fast weights is computed once per item and reused by all passes.
 
 A pass writes after every few items, mixed over all chunks: with one write a pass, 40 passes over 15 chunks had learned nothing that could
 be asked for (benchmarks/LOG.md). Step: `m <- b1 m + (1 - b1) g`, `v <- b2 v + (1 - b2) g^2`, `theta <- theta - eta m^ / (sqrt(v^) + eps)`
-(Adam, arXiv 1412.6980). Deviates from DESIGN 5.2, which divides by the norm over the whole adapter: with untrained step sizes that learned
+(Adam, arXiv 1412.6980). Does not divide by the norm over the whole adapter: with untrained step sizes that learned
 nothing in 16 passes where Adam did (benchmarks/LOG.md); `normalise = "global"` keeps it.
 """
 
@@ -43,7 +43,7 @@ class GradientConfig:
     warm_up: int = 8
     """The first writes of a memory grow linearly to the full step size."""
     normalise: Literal["elementwise", "global"] = "elementwise"
-    """Divide the gradient by its running second moment per element (Adam), or by its norm over the whole adapter (DESIGN 5.2)."""
+    """Divide the gradient by its running second moment per element (Adam), or by its norm over the whole adapter."""
     beta1: float = 0.9
     """Decay of the running mean of gradients ("elementwise")."""
     beta2: float = 0.95

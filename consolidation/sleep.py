@@ -1,4 +1,4 @@
-"""Sleep: chunks -> probes -> passes, granted round by round -> probes -> exits -> guard: keep or roll back (DESIGN 4).
+"""Sleep: chunks -> probes -> passes, granted round by round -> probes -> exits -> guard: keep or roll back.
 
 This file is the sentence; every noun has its own file: `rule` writes a pass, `recall` scores the probes, `allocate` says who goes on,
 `guard` decides what stays, `budget` counts. A sleep can be cut off at any pass and goes on from its last checkpoint with the same result.
@@ -53,8 +53,8 @@ class SleepConfig:
     """Of the chunks that later passes would help, at most this share may leave as hopeless; holds where enough curves were
     measured, about 1 / risk of chunks that gain."""
     min_progress: float = 0.02
-    """Without so many curves: a chunk whose held-out probes gained less than this over `patience` looks, in recall and in answer NLL (nats), is
-    hopeless."""
+    """Without so many curves: a chunk whose held-out probes gained less than this over `patience` looks, in recall and in answer NLL
+    (nats), is hopeless."""
     patience: int = 1
     """Looks over which progress is judged."""
     look_every: int | Literal["auto"] = "auto"
@@ -107,7 +107,8 @@ class SleepConfig:
         calibration = Calibration(at_levels(curves, range(self.passes + 1)))
         if self.allocator == "greedy":
             return Greedy(limits=limits, calibration=calibration, min_progress=min_progress, patience=self.patience)
-        return Priced(limits=limits, calibration=calibration, mean_passes=self.mean_passes)
+        price = calibration.price_at(self.mean_passes) if self.mean_passes else 0.0
+        return Priced(limits=limits, calibration=calibration, mean_passes=self.mean_passes, price=price)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -143,7 +144,7 @@ class Sleeper:
         replay: Sequence[Chunk],
         *,
         signals: Mapping[int, Mapping[str, float]] | None = None,
-        price: float = 0.0,
+        price: float | None = None,
         checkpoint: Checkpoint | None = None,
         resume: tuple[dict[str, Any], dict[str, Tensor]] | None = None,
     ) -> SleepResult:
@@ -156,7 +157,7 @@ class Sleeper:
         assert self.config.look_every != "auto", "a session resolves its configuration"
         before = self._snapshot()
         started, spent = time.perf_counter(), self.ledger.total_fet
-        allocator = self.allocator.at_price(price)
+        allocator = self.allocator if price is None else self.allocator.at_price(price)
         with self.fast.attached(self.split.model):
             self.rule.begin(chunks, replay)
             if resume:

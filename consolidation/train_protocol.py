@@ -1,4 +1,4 @@
-"""Protocol training (DESIGN 5.4): learn once per base model how to write, so that passes pay on text never seen.
+"""Protocol training: learn once per base model how to write, so that passes pay on text never seen.
 
 Every step draws groups of passages and a number of passes K, writes each group into fast weights of its own, and descends the closed-book
 answer NLL through the write; now and then also the NLL with the passage in the prompt (the reader), and the divergence from the base on

@@ -1,4 +1,4 @@
-"""A memory: fast weights with their provenance, in memory or in a folder that PEFT opens by itself (DESIGN 6)."""
+"""A memory: fast weights with their provenance, in memory or in a folder that PEFT opens by itself."""
 
 import json
 import shutil

@@ -1,4 +1,4 @@
-"""What a memory knows about itself: the content of `memory.json` (DESIGN 6). Plain values, no tensors, no files.
+"""What a memory knows about itself: the content of `memory.json`. Plain values, no tensors, no files.
 
 Every class turns into a dictionary and back; keys that a later version added are kept out with a `MemoryFolderError` only when its
 schema is newer than ours.

@@ -1,4 +1,4 @@
-"""Additive statistics of the ridge write (DESIGN 5.3): what every chunk left at every adapted module, and what follows from their sum.
+"""Additive statistics of the ridge write: what every chunk left at every adapted module, and what follows from their sum.
 
 Axes: r rank of the written part, o outputs of a module. With C = sum_t beta_t k_t k_t^T and M = sum_t beta_t v_t k_t^T over all tokens
 of all chunks,

@@ -1,6 +1,6 @@
 """The window: which chunks are live context, and which are evicted when the next one does not fit. Knows nothing about models.
 
-Hard eviction (DESIGN 4): when a chunk does not fit, every live chunk goes; at most the last `overlap_tokens` of their text are read
+Hard eviction: when a chunk does not fit, every live chunk goes; at most the last `overlap_tokens` of their text are read
 again as the start of the next window.
 """
 

@@ -1,4 +1,4 @@
-"""Evaluation: the same questions under several arms, scored; the engine of `nrem eval` and of `benchmarks.closed_book` (DESIGN 7).
+"""Evaluation: the same questions under several arms, scored; the engine of `nrem eval` and of `benchmarks.closed_book`.
 
     floor: nothing was consolidated    wrong: another document's memory    memory: this one    context: the document in the prompt
 

@@ -207,7 +207,7 @@ class Session:
                 run,
                 self.writer.replay(run),
                 signals={c.index: self.memory.record.chunks[c.index].signals for c in run},
-                price=self.memory.record.sleeps[-1].price if self.memory.record.sleeps else 0.0,
+                price=self.memory.record.sleeps[-1].price if self.memory.record.sleeps else None,
                 checkpoint=self._checkpoint,
                 resume=resume,
             )

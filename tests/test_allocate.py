@@ -212,7 +212,9 @@ def test_prices_converge_to_the_target() -> None:
         progress = [Progress(chunk=i, num_probes=4, passes=n, signals={"pass_fet": 100.0}) for i, n in enumerate(levels)]
         price = priced.at_price(price).next_price(progress)
         spent.append(float(np.mean(levels)))
-    assert spent[0] > 1.2
+    assert spent[0] > 1.2  # at no price
+    opening = priced.at_price(priced.calibration.price_at(1.0))
+    assert np.mean(replay(curves, opening, 1e9).levels) == pytest.approx(1.0, abs=0.4)
     assert np.mean(spent[20:]) == pytest.approx(1.0, abs=0.2)
 
 

@@ -83,6 +83,7 @@ def test_where_difficulty_differs_elimination_beats_uniform_and_the_report_says_
 def test_where_all_chunks_are_alike_nothing_is_won_and_the_report_says_so() -> None:
     found = allocation.report(planted(False), SleepConfig())
     assert found["elimination_minus_uniform"]["mean"] < 0  # what the looks cost
+    assert found["headroom_share"] == {"mean": None, "low": None, "high": None}
     assert "worse than" in found["verdict"] or "does not beat" in found["verdict"]
     assert found["budgets"]["1.0"]["greedy"]["minus_uniform"]["mean"] == pytest.approx(-0.04, abs=0.03)
 

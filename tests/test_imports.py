@@ -64,7 +64,8 @@ def test_importing_nrem_is_light() -> None:
 
 @pytest.mark.parametrize("arguments", [["--help"], ["ls", "tests"]])
 def test_help_and_a_listing_are_light(arguments: list[str]) -> None:
-    run = f"import sys; sys.argv = ['nrem', *{arguments!r}]\ntry:\n    from nrem.runtime.cli import main; main()\nexcept SystemExit:\n    pass"
+    call = "try:\n    from nrem.runtime.cli import main; main()\nexcept SystemExit:\n    pass"
+    run = f"import sys; sys.argv = ['nrem', *{arguments!r}]\n{call}"
     assert heavy_after(run) == []
 
 
