@@ -114,11 +114,13 @@ def test_a_killed_night_goes_on(llama: Base, tmp_path: Path, rule: str, at: tupl
         sleep_at_levels(llama, config, STORIES, (2, 4), **places, listener=kill)
     heard.clear()
     sleep_at_levels(llama, config, STORIES, (2, 4), **places, listener=heard.append)
-    assert 0 not in {e.sleep for e in heard if isinstance(e, PassDone)}
+    deep = {e.sleep for e in heard if isinstance(e, PassDone) and e.passes > 2}  # level 2 may have a run of its own
+    assert deep
+    assert 0 not in deep
     for level in (2, 4):
         memory, own = Memory.load(level_folder(tmp_path / "out", level)), of_its_own(llama, config, level)
         assert same(memory, own)
-        for kind in ("reading", "passes", "guard"):
+        for kind in ("reading", "passes"):  # the guard has to read its text anew
             assert memory.record.fet[kind] == pytest.approx(own.record.fet[kind])
         assert sum(memory.record.fet.values()) >= sum(own.record.fet.values()) * 0.999  # what was prepared again is charged again
 
