@@ -1,7 +1,7 @@
 """A sleep: how chunks leave it, what the guard does, that a budget is kept and a cut-off sleep goes on."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from typing import Any
 
 import pytest
@@ -20,6 +20,7 @@ from nrem.consolidation.protocol import Protocol
 from nrem.consolidation.sleep import SleepConfig, Sleeper, SleepResult
 from nrem.memory.chunk import Chunk
 from nrem.memory.errors import UsageError
+from nrem.runtime.config import resolve
 from nrem.runtime.models import Base
 from nrem.runtime.parts import make_fast_weights, make_sleeper
 from tests import tiny
@@ -99,7 +100,7 @@ def test_auto_is_what_the_protocol_was_trained_for() -> None:
 def test_the_configuration_makes_every_allocator() -> None:
     curve = Curve(document="d", chunk=0, nll=(4.0, 2.0, 1.5), recall=(0.0, 0.5, 0.5), pass_fet=10.0, num_probes=2)
     table, trained = CurveTable(levels=(0, 1, 2), curves=(curve, curve)), SleepConfig(passes=4, look_every=1)
-    made = [replace(trained, allocator=name).make_allocator(table) for name in ALLOCATORS]
+    made = [resolve(SleepConfig, [("", asdict(trained) | {"allocator": name})]).make_allocator(table) for name in ALLOCATORS]
     assert [type(allocator) for allocator in made] == [Uniform, Elimination, Greedy, Priced]
     with pytest.raises(UsageError, match=r"sleep\.allocator: greedy needs measured curves, got none: measure them with nrem ceiling"):
         replace(trained, allocator="greedy").make_allocator()

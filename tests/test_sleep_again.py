@@ -26,9 +26,9 @@ def memory(request: pytest.FixtureRequest, llama: Base, tmp_path_factory: pytest
     return consolidate(Document.from_text(tiny.STORY), base=llama, config=config)
 
 
-def session_for(memory: Memory, base: Base, **values: float) -> Session:
+def session_for(memory: Memory, base: Base, *, sleep_again: int = 0, sure: float = 0.5) -> Session:
     session = Session(memory, base=base)
-    session.config = replace(session.config, answer=replace(session.config.answer, **values))
+    session.config = replace(session.config, answer=replace(session.config.answer, sleep_again=sleep_again, sure=sure))
     return session
 
 
