@@ -8,7 +8,7 @@ import pytest
 
 from nrem.consolidation.protocol_folder import save_protocol
 from nrem.memory.errors import DocumentError, MissingFileError, UsageError
-from nrem.memory.folder import Memory
+from nrem.memory.folder import Memory, Route
 from nrem.runtime.answer import Answerer
 from nrem.runtime.evaluate import ARMS, ask, ask_memory, evaluate_memory, recovery
 from nrem.runtime.models import Base
@@ -130,7 +130,7 @@ def test_questions_go_to_the_segment_that_they_are_about(
 ) -> None:
     answerer = Answerer(llama, make_protocol(llama, tiny.make_config()), tiny.make_config().answer)
     two = Memory(record=memory.record, segments=[*memory.segments, *other.segments], text=memory.text)
-    monkeypatch.setattr(two, "route", lambda question: int("harbour" in question))
+    monkeypatch.setattr(two, "route", lambda question: Route(int("harbour" in question)))
     expected = [ask_memory(llama, answerer, m, QUESTIONS)[i].nll for i, m in enumerate((memory, other, memory))]
     assert [o.nll for o in ask_memory(llama, answerer, two, QUESTIONS)] == pytest.approx(expected, rel=1e-4)
 

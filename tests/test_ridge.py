@@ -136,7 +136,7 @@ def make_written(indices: tuple[int, ...], seed: int = 0) -> WrittenStatistics:
     for index in indices:
         generator = torch.Generator().manual_seed(seed + index)
         keys, values = torch.randn(20, RANK, generator=generator), torch.randn(20, D_OUT, generator=generator)
-        chunks[index] = {"m": Statistics(keys.T @ keys, values.T @ keys)}
+        chunks[index] = {"m": Statistics(keys.T @ keys, values.T @ keys).as_kept()}
     return WrittenStatistics({"m": torch.tensor(2.0)}, {"m": torch.tensor(0.5)}, 1, chunks)
 
 
