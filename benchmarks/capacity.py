@@ -29,6 +29,7 @@ from nrem.memory.errors import UsageError
 from nrem.memory.layers import lowest_layer
 from nrem.memory.statistics import total
 from nrem.memory.text import EvictedText
+from nrem.runtime.cli_options import numbers
 from nrem.runtime.config import load_config
 from nrem.runtime.models import Base
 from nrem.runtime.parts import load_base, make_protocol
@@ -116,7 +117,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--passes", type=int, default=0, metavar="N", help="passes of every chunk (0: what the protocol was trained for)")
     parser.add_argument("--found", default="1,2,4", help="chunks that a question is answered from (1,2,4)")
     args = parser.parse_args(arguments)
-    sizes, counts = ([int(number) for number in numbers.split(",")] for numbers in (args.sizes, args.found))
+    sizes, counts = (numbers(args.sizes, "--sizes"), numbers(args.found, "--found"))
     if args.chunks < 1 or any(size < 1 or args.chunks % size for size in sizes):
         raise UsageError(f"--sizes: got {args.sizes} for {args.chunks} chunks, expected divisors of --chunks")
     config = load_config(args.config, args.set)

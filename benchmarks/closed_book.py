@@ -16,6 +16,7 @@ from benchmarks import common
 from benchmarks.arms import ARMS, measure
 from benchmarks.report import label_table, outcomes, report, table
 from nrem.memory.errors import UsageError
+from nrem.runtime.cli_options import numbers
 from nrem.runtime.config import Config, load_config, to_dict
 from nrem.runtime.evaluate import check_arms
 from nrem.runtime.models import Base
@@ -30,15 +31,7 @@ MOST_TOKENS = 64
 
 def parse_levels(text: str | None) -> list[int | None]:
     """`4` or `0,1,2,4`; None for what the configuration says."""
-    if text is None:
-        return [None]
-    try:
-        levels: list[int | None] = [int(part) for part in text.split(",")]
-    except ValueError:
-        levels = [-1]
-    if any(level is None or level < 0 for level in levels):
-        raise UsageError(f"--passes: got {text!r}, expected whole numbers from 0, such as 4 or 0,1,2,4,8")
-    return levels
+    return [None] if text is None else list(numbers(text, "--passes"))
 
 
 def with_room(config: Config, base: Base, documents: Sequence[QuestionedDocument]) -> Config:

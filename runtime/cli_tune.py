@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from nrem.runtime.cli_options import ConfigOption, JsonOption, ModelOption, QuietOption, SetOption, model_setting, print_json
+from nrem.runtime.cli_options import ConfigOption, JsonOption, ModelOption, QuietOption, SetOption, model_setting, numbers, print_json
 
 if TYPE_CHECKING:
     from nrem.runtime.recommend import Wish
@@ -48,7 +48,7 @@ def tune(
         documents=tuple(documents),
         questions=questions,
         out=out,
-        passes=_levels(passes),
+        passes=tuple(numbers(passes, "--passes")),
         wish=_wish(expected_questions, price, budget),
         resume=resume,
         force=force,
@@ -64,15 +64,6 @@ def tune(
     tuning_report(console(silent=as_json), found, documents, out)
     if as_json:
         print_json({"run": str(out)} | found.to_dict())
-
-
-def _levels(text: str) -> tuple[int, ...]:
-    from nrem.memory.errors import UsageError
-
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise UsageError(f"--passes: got {text!r}, expected whole numbers with commas between, such as 0,1,2,4,8") from None
 
 
 def _wish(expected_questions: int, price: str | None, budget: str | None) -> "Wish":

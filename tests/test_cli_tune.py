@@ -109,7 +109,7 @@ def test_without_matplotlib_the_picture_is_left_out(shell: Shell, monkeypatch: p
 @pytest.mark.parametrize(
     ("argv", "sentence"),
     [
-        (("--passes", "a"), "nrem: --passes: got 'a', expected whole numbers with commas between, such as 0,1,2,4,8"),
+        (("--passes", "a"), "nrem: --passes: got 'a', expected whole numbers from 0, such as 0,1,2,4,8"),
         (("--passes", "0"), "nrem: --passes: got 0, expected whole numbers from 0, one above it, such as 0,1,2,4,8"),
         (("--price", "90s"), "nrem: --price: got '90s', expected a number above 0 of FET for a point of F1, such as 40kFET"),
         (("--budget", "lots"), "nrem: --budget: got 'lots', expected a number above 0"),
