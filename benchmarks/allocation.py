@@ -22,7 +22,8 @@ from benchmarks.allocation_data import MixedDocument, mixed_documents
 from benchmarks.allocation_score import ARMS, correlations, score
 from benchmarks.allocation_table import Tables, measure_tables
 from benchmarks.arms import Arm, Run
-from nrem.consolidation.sleep import SleepConfig
+from nrem.consolidation.resample import Resampler, interval
+from nrem.consolidation.sleep_config import SleepConfig
 from nrem.memory.errors import UsageError
 from nrem.runtime.config import Config, load_config, to_dict
 from nrem.runtime.models import Base
@@ -55,7 +56,7 @@ def live(base: Base, config: Config, documents: Sequence[MixedDocument], most: i
         for i, fet in enumerate(adaptive.document_fet)
     ]
     better = [a - b for a, b in zip(at_same_fet, mine, strict=True)]
-    ends = common.interval(common.Resampler(groups).means(better, groups)) or (None, None)
+    ends = interval(Resampler(groups).means(better, groups)) or (None, None)
     return {
         "elimination_minus_uniform": {"mean": fmean(better), "low": ends[0], "high": ends[1]},
         "elimination": {"nll": fmean(mine), "fet": fmean(adaptive.document_fet), "passes": fmean(adaptive.passes)},

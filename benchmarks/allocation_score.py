@@ -12,12 +12,12 @@ from typing import Any
 import numpy as np
 
 from benchmarks.allocation_table import Tables
-from benchmarks.common import Resampler, interval
 from nrem.consolidation.allocate_greedy import Greedy
 from nrem.consolidation.allocate_predict import SIGNALS, GainPredictor
 from nrem.consolidation.allocate_table import LOOK, Replay, even_gains, gains_at, oracle_gains, replay, shuffled_gains
 from nrem.consolidation.curves import Curve, CurveTable
-from nrem.consolidation.sleep import SleepConfig
+from nrem.consolidation.resample import Resampler, interval
+from nrem.consolidation.sleep_config import SleepConfig
 
 ARMS = ("elimination", "elimination_fixed", "greedy", "priced")
 LEAST_HEADROOM = 0.01
@@ -78,15 +78,13 @@ class Scores:
         resampler, kinds = Resampler(self.documents), sorted(set(self.kinds))
         against = {name: np.subtract(self.gained, getattr(self, name)) for name in ("even", "shuffled", "oracle")}
         headroom = np.subtract(self.oracle, self.even)
-        open_ = headroom.mean() >= LEAST_HEADROOM
-        share = resampler.means(against["even"].tolist(), self.documents) / resampler.means(headroom.tolist(), self.documents)
         solved = [level for level, recall in zip(self.levels, self.recall_before, strict=True) if recall >= 1]
         return {
             "minus_uniform": self._with_interval(against["even"], resampler),
             "minus_shuffled": self._with_interval(against["shuffled"], resampler),
             "recall_minus_uniform": self._with_interval(np.subtract(self.recall, self.even_recall), resampler),
             "headroom": self._with_interval(headroom, resampler),
-            "headroom_share": {"mean": float(against["even"].mean() / headroom.mean())} | _ends(share) if open_ else NO_SHARE,
+            "headroom_share": self._share(against["even"], headroom, resampler) if headroom.mean() >= LEAST_HEADROOM else NO_SHARE,
             "gain": float(np.mean(self.gained)),
             "passes": float(np.mean(self.levels)),
             "passes_by_kind": {k: float(np.mean([n for n, kind in zip(self.levels, self.kinds, strict=True) if kind == k])) for k in kinds},
@@ -95,6 +93,10 @@ class Scores:
             "look_fet": self.look_fet,
             **({"gate_passed": float(np.mean(self.gates))} if self.gates else {}),
         }
+
+    def _share(self, won: np.ndarray, headroom: np.ndarray, resampler: Resampler) -> dict[str, float | None]:
+        drawn = resampler.means(won.tolist(), self.documents) / resampler.means(headroom.tolist(), self.documents)
+        return {"mean": float(won.mean() / headroom.mean())} | _ends(drawn)
 
     def _with_interval(self, values: np.ndarray, resampler: Resampler) -> dict[str, float | None]:
         return {"mean": float(values.mean())} | _ends(resampler.means(values.tolist(), self.documents))

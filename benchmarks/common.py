@@ -18,7 +18,6 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from rich.console import Console
 from rich.table import Table
@@ -29,7 +28,6 @@ from nrem.runtime.parts import LIBRARIES
 
 ROOT = Path(__file__).resolve().parent.parent
 RESULTS = Path(__file__).resolve().parent / "results"
-RESAMPLES = 2000
 
 
 def make_parser(module: str, description: str) -> argparse.ArgumentParser:
@@ -108,31 +106,6 @@ def _processor() -> str:
 def _commit() -> str:
     done = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
     return done.stdout.strip()
-
-
-class Resampler:
-    """Bootstrap over groups: whole documents (or stories) are drawn with replacement, the same draw for every arm."""
-
-    def __init__(self, groups: Sequence[str], seed: int = 0) -> None:
-        self.names = sorted(set(groups))
-        rng = np.random.default_rng(seed)
-        self._draws = rng.multinomial(len(self.names), np.full(len(self.names), 1 / len(self.names)), size=RESAMPLES)
-
-    def means(self, values: Sequence[float], groups: Sequence[str]) -> np.ndarray:
-        """The mean of `values` in every resample, each value counted as often as its group was drawn; NaN where none was."""
-        place = {name: i for i, name in enumerate(self.names)}
-        sums, counts = np.zeros(len(self.names)), np.zeros(len(self.names))
-        for value, group in zip(values, groups, strict=True):
-            sums[place[group]] += value
-            counts[place[group]] += 1
-        with np.errstate(invalid="ignore", divide="ignore"):
-            return (self._draws @ sums) / (self._draws @ counts)
-
-
-def interval(resampled: np.ndarray) -> list[float] | None:
-    """The middle 95 % of the resamples that have a value; None where none has."""
-    kept = resampled[np.isfinite(resampled)]
-    return [float(x) for x in np.percentile(kept, [2.5, 97.5])] if len(kept) else None
 
 
 def show(table: Table, *, to_stderr: bool) -> None:

@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 from rich.table import Table
 
-from benchmarks import common
 from benchmarks.arms import Arm
+from nrem.consolidation.resample import Resampler, interval
 from nrem.runtime.evaluate import recovery, summary
 
 MARKS = ("nll", "f1", "em", "accuracy")
@@ -20,11 +20,11 @@ def report(arms: Mapping[str, Arm]) -> dict[str, Any]:
     """The keys of `nrem eval --json`, with intervals over documents, costs, and the same by label."""
     means = {name: summary([a.outcome for a in arm.asked]) for name, arm in arms.items()}
     nll = {name: m["nll"] for name, m in means.items()}
-    resampler = common.Resampler([a.group for arm in arms.values() for a in arm.asked])
+    resampler = Resampler([a.group for arm in arms.values() for a in arm.asked])
     drawn = {name: {mark: _resample(resampler, arm, mark) for mark in MARKS if mark in means[name]} for name, arm in arms.items()}
-    intervals: dict[str, Any] = {name: {mark: common.interval(x) for mark, x in marks.items()} for name, marks in drawn.items()}
+    intervals: dict[str, Any] = {name: {mark: interval(x) for mark, x in marks.items()} for name, marks in drawn.items()}
     for key, best in (("recovery", False), ("recovery_of_best_floor", True)):
-        intervals[key] = common.interval(_recoveries({name: marks["nll"] for name, marks in drawn.items()}, best_floor=best))
+        intervals[key] = interval(_recoveries({name: marks["nll"] for name, marks in drawn.items()}, best_floor=best))
     costs = {name: arm.cost() for name, arm in arms.items()}
     return {
         "arms": means,
@@ -44,14 +44,14 @@ def report(arms: Mapping[str, Arm]) -> dict[str, Any]:
     }
 
 
-def _resample(resampler: common.Resampler, arm: Arm, mark: str) -> np.ndarray:
+def _resample(resampler: Resampler, arm: Arm, mark: str) -> np.ndarray:
     return resampler.means([a.marks[mark] for a in arm.asked], [a.group for a in arm.asked])
 
 
 def _difference(means: Mapping[str, Any], drawn: Mapping[str, Any], other: str, mark: str) -> dict[str, Any]:
     """Memory minus another arm on the same documents."""
     gap = drawn["memory"][mark] - drawn[other][mark]
-    return {"mean": means["memory"][mark] - means[other][mark], "interval": common.interval(gap)}
+    return {"mean": means["memory"][mark] - means[other][mark], "interval": interval(gap)}
 
 
 def _recoveries(nll: Mapping[str, np.ndarray], *, best_floor: bool) -> np.ndarray:

@@ -120,6 +120,12 @@ class Elimination(Allocator):
         return (p.nll[-2] - p.nll[-1]) / p.fet_of_a_pass if len(p.nll) > 1 else 0.0
 
 
+def leave(progress: Sequence[Progress], exits: dict[int, Exit]) -> None:
+    """Note why chunks leave; one that has left already keeps its reason."""
+    for p in progress:
+        p.exit = p.exit or exits.get(p.chunk)
+
+
 def is_stuck(p: Progress, min_progress: float, patience: int) -> bool:
     """Whether the last `patience` looks saw less than this progress, in recall as in answer NLL (nats)."""
     if not p.num_probes or len(p.recall) <= patience:

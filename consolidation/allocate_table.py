@@ -11,8 +11,8 @@ from typing import Self
 
 import numpy as np
 
-from nrem.consolidation.allocate import Allocator, Exit, Progress
-from nrem.consolidation.allocate_hull import hull_bound, hull_levels
+from nrem.consolidation.allocate import Allocator, Exit, Progress, leave
+from nrem.consolidation.allocate_hull import hull_bound
 from nrem.consolidation.curves import Curve
 
 LOOK = "look_fet"
@@ -61,11 +61,11 @@ def replay(curves: Sequence[Curve], allocator: Allocator, budget_fet: float) -> 
 
     if allocator.looks != "none":
         if sum(looks) > budget_fet:
-            _leave(progress, {p.chunk: "budget" for p in progress})
+            leave(progress, {p.chunk: "budget" for p in progress})
             return Replay(progress=tuple(progress), pass_fet=0.0, look_fet=0.0)
         spent["look"] = sum(looks)
     allocator.plan(progress, budget_fet - spent["look"])
-    _leave(progress, allocator.exits(progress))
+    leave(progress, allocator.exits(progress))
     while active := [p for p in progress if p.exit is None]:
         ranked = sorted(active, key=allocator.worth, reverse=True)
         while ranked and not fits(ranked):
@@ -78,7 +78,7 @@ def replay(curves: Sequence[Curve], allocator: Allocator, budget_fet: float) -> 
                 p.looked_at.append(p.passes)
                 p.nll.append(curves[p.chunk].nll[p.passes])
                 p.recall.append(curves[p.chunk].recall[p.passes])
-        _leave(ranked, allocator.exits(ranked))
+        leave(ranked, allocator.exits(ranked))
     return Replay(progress=tuple(progress), pass_fet=spent["pass"], look_fet=spent["look"])
 
 
@@ -96,11 +96,6 @@ def even_gains(curves: Sequence[Curve], fet: float) -> list[float]:
 def oracle_gains(curves: Sequence[Curve], fet: float) -> list[float]:
     """The best that this FET can buy with the curves known, the last step in part: no allocation, drawn or not, gains more in all."""
     return hull_bound(*_known(curves), fet)
-
-
-def oracle_levels(curves: Sequence[Curve], fet: float) -> list[int]:
-    """Whole levels of the best allocation."""
-    return hull_levels(*_known(curves), fet)
 
 
 def shuffled_levels(levels: Sequence[int], seed: int) -> list[int]:
@@ -122,8 +117,3 @@ def _first_look(chunk: int, curve: Curve, look_fet: float) -> Progress:
     signals = {k: v for k, v in curve.signals.items() if k != LOOK} | {"pass_fet": curve.pass_fet, LOOK: look_fet}
     recall, nll = [curve.recall[0]], [curve.nll[0]]
     return Progress(chunk=chunk, num_probes=curve.num_probes, looked_at=[0], signals=signals, recall=recall, nll=nll)
-
-
-def _leave(progress: Sequence[Progress], exits: dict[int, Exit]) -> None:
-    for p in progress:
-        p.exit = p.exit or exits.get(p.chunk)

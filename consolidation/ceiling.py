@@ -13,10 +13,10 @@ from typing import Any, Literal, Self
 import numpy as np
 
 from nrem.consolidation.curves import Curve, CurveTable
+from nrem.consolidation.resample import Resampler, interval
 from nrem.memory.errors import MemoryFolderError
 
 Verdict = Literal["productive", "saturated", "harmful"]
-RESAMPLES = 2000
 FEW_DOCUMENTS = 8
 """Below this many documents the chunks are resampled instead: an interval over two or three documents says nothing."""
 
@@ -55,13 +55,9 @@ class Ceiling:
         gains = np.array([[_specific(c, i) - _specific(c, i - 1) for i in range(1, len(table.levels))] for c in table.curves])
         names = sorted({c.document for c in table.curves})
         over = "documents" if len(names) >= FEW_DOCUMENTS else "chunks"
-        groups = [[i for i, c in enumerate(table.curves) if c.document == n] for n in names]
-        groups = groups if over == "documents" else [[i] for i in range(len(table.curves))]
-        rng = np.random.default_rng(seed)
-        draws = [[i for g in rng.integers(len(groups), size=len(groups)) for i in groups[g]] for _ in range(RESAMPLES)]
-        means = np.stack([gains[draw].mean(0) for draw in draws])
-        low, high = np.percentile(means, [2.5, 97.5], axis=0)
-        found = tuple(Gain(mean=float(m), low=float(a), high=float(b)) for m, a, b in zip(gains.mean(0), low, high, strict=True))
+        groups = [c.document if over == "documents" else f"{number:09d}" for number, c in enumerate(table.curves)]
+        resampler = Resampler(groups, seed)
+        found = tuple(_gain(step.tolist(), groups, resampler) for step in gains.T)
         paid = next((i for i, gain in enumerate(found) if gain.low <= 0), len(found))
         verdict: Verdict = "productive" if paid else "harmful" if found[0].high < 0 else "saturated"
         return cls(
@@ -91,6 +87,12 @@ class Ceiling:
             return cls(**values | lists | {"gains": tuple(Gain(**gain) for gain in values["gains"])})
         except (ValueError, KeyError, TypeError) as error:
             raise MemoryFolderError(f"{where}: not a ceiling ({error}); measure it again with nrem ceiling") from None
+
+
+def _gain(values: Sequence[float], groups: Sequence[str], resampler: Resampler) -> Gain:
+    ends = interval(resampler.means(values, groups))
+    assert ends is not None, "every draw has a group"
+    return Gain(mean=float(np.mean(values)), low=ends[0], high=ends[1])
 
 
 def _specific(curve: Curve, index: int) -> float:

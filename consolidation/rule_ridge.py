@@ -68,10 +68,11 @@ class RidgeRule(WriteRule):
         found: dict[int, dict[str, Statistics]] = {}
         for group in self._active_groups(active):
             texts, lower = self._texts(group), self._lower_of(group)
-            each = [self._written.solved(self.fast, [index]) for index in group]
-            rows = {name: torch.stack([B[name] for B in each]) for name in self.parameters.names}
-            with self.ledger.debit("passes", self._fet(group)), self.fast.lending(rows):
-                seen = observe(self.split, texts, lower, self.parameters.names, self.parameters.error_vocabulary)
+            with self.ledger.debit("passes", self._fet(group)):
+                each = [self._written.solved(self.fast, [index]) for index in group]
+                rows = {name: torch.stack([B[name] for B in each]) for name in self.parameters.names}
+                with self.fast.lending(rows):
+                    seen = observe(self.split, texts, lower, self.parameters.names, self.parameters.error_vocabulary)
                 float32 = {name: x.float() for name, x in seen.inputs.items()}
                 for row, index in enumerate(group):  # one by one: a chunk's statistics must not depend on its neighbours' padding
                     length = len(self._ids[index])

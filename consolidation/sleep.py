@@ -7,108 +7,22 @@ This file is the sentence; every noun has its own file: `rule` writes a pass, `r
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
-from typing import Any, Literal, Self
+from dataclasses import asdict, dataclass
+from typing import Any
 
 from torch import Tensor
 
-from nrem.consolidation.allocate import CALIBRATED, Allocator, Elimination, Exit, Limits, Progress, Uniform
-from nrem.consolidation.allocate_greedy import Greedy
-from nrem.consolidation.allocate_predict import Calibration, at_levels
-from nrem.consolidation.allocate_priced import Priced
-from nrem.consolidation.allocate_risk import calibrated_progress
+from nrem.consolidation.allocate import Allocator, Progress, leave
 from nrem.consolidation.budget import Ledger
-from nrem.consolidation.curves import CurveTable
 from nrem.consolidation.events import Listener, PassDone, SleepStarted
 from nrem.consolidation.guard import Guard
 from nrem.consolidation.recall import Recall, RecallMeter
 from nrem.consolidation.rule import PassReport, WriteRule
+from nrem.consolidation.sleep_config import SleepConfig
 from nrem.consolidation.split_model import SplitModel
 from nrem.memory.chunk import Chunk
-from nrem.memory.errors import UsageError
 from nrem.memory.fast_weights import FastWeights
 from nrem.memory.record import SleepRecord
-
-UNTRAINED_PASSES = 32
-
-
-@dataclass(frozen=True, kw_only=True)
-class SleepConfig:
-    passes: int | Literal["auto"] = "auto"
-    """Most passes a chunk gets in one sleep; with the uniform allocator, what every chunk gets. 0 writes nothing; "auto" is what the
-    protocol was trained for, or 32 for an untrained one."""
-    allocator: Literal["uniform", "elimination", "greedy", "priced"] = "elimination"
-    """`elimination`: a chunk leaves when solved or hopeless; `uniform`: all get the same; `greedy`: levels are planned from predicted
-    gains; `priced`: a pass is granted where it promises more than it costs, at a price that follows the spending. The last two need
-    `curves`."""
-    curves: str = ""
-    """File of measured curves, as `nrem ceiling` writes it, that `greedy` and `priced` are calibrated on; empty for the protocol's own."""
-    mean_passes: float = 0.0
-    """Passes a chunk that `greedy` and `priced` may spend on average; 0 for no such target."""
-    solved_recall: float = 1.0
-    """Held-out recall at which a chunk is solved."""
-    blind_passes: int = 1
-    """Passes of a chunk about which nothing can be asked: nothing says that more would pay. `uniform` does not look."""
-    risk: float = 0.05
-    """Of the chunks that later passes would help, at most this share may leave as hopeless; holds where enough curves were
-    measured, about 1 / risk of chunks that gain."""
-    min_progress: float = 0.02
-    """Without so many curves: a chunk whose held-out probes gained less than this over `patience` looks, in recall and in answer NLL
-    (nats), is hopeless."""
-    patience: int = 1
-    """Looks over which progress is judged."""
-    look_every: int | Literal["auto"] = "auto"
-    """Passes between two looks at the held-out probes; "auto" is 1 for a trained protocol and 8 for an untrained one."""
-    replay: float = 0.5
-    """Chunks of earlier sleeps read along in every pass, as a share of the sleep's own chunks."""
-    budget_fet: float = 0.0
-    """Hard cap on all FET of the memory, reading included; 0 for none."""
-    budget_seconds: float = 0.0
-    """No pass starts that would end later than this, reading included; 0 for none."""
-
-    def __post_init__(self) -> None:
-        at_least = {"passes": 0, "patience": 1, "look_every": 1, "replay": 0, "budget_fet": 0, "budget_seconds": 0, "mean_passes": 0}
-        for name, low in (at_least | {"blind_passes": 0}).items():
-            value = getattr(self, name)
-            if value != "auto" and value < low:
-                raise UsageError(f"sleep.{name}: got {value}, expected {low} or more")
-        if not 0 < self.risk < 1:
-            raise UsageError(f"sleep.risk: got {self.risk}, expected a share between 0 and 1")
-
-    def resolved(self, trained_passes: int, ceiling: int | None = None) -> Self:
-        """The same with "auto" replaced by what suits a protocol that was trained for so many passes (0: untrained), and no deeper than
-        passes were measured to pay."""
-        deepest = trained_passes or UNTRAINED_PASSES
-        if ceiling is not None:
-            deepest = min(deepest, ceiling)
-        passes = deepest if self.passes == "auto" else self.passes
-        look_every = (1 if trained_passes else 8) if self.look_every == "auto" else self.look_every
-        return replace(self, passes=passes, look_every=look_every)
-
-    def make_allocator(self, curves: CurveTable | None = None) -> Allocator:
-        """Raises `UsageError` where "auto" was not resolved, or curves are needed and there are none."""
-        if self.passes == "auto" or self.look_every == "auto":
-            raise UsageError('sleep.passes: "auto" depends on a protocol; call resolved() first')
-        if self.allocator == "uniform":
-            return Uniform(passes=self.passes)
-        limits = Limits(passes=self.passes, solved_recall=self.solved_recall, blind_passes=self.blind_passes)
-        if curves is None or not curves.curves:
-            if self.allocator in CALIBRATED:
-                raise UsageError(
-                    f"sleep.allocator: {self.allocator} needs measured curves, got none: measure them with nrem ceiling, or name a file "
-                    "with --set sleep.curves=FILE"
-                )
-            return Elimination(limits=limits, min_progress=self.min_progress, patience=self.patience)
-        looks = at_levels(curves, range(0, self.passes + 1, self.look_every))
-        calibrated = calibrated_progress(looks, self.risk, self.patience)
-        min_progress = self.min_progress if calibrated is None else calibrated
-        if self.allocator == "elimination":
-            return Elimination(limits=limits, min_progress=min_progress, patience=self.patience)
-        calibration = Calibration(at_levels(curves, range(self.passes + 1)))
-        if self.allocator == "greedy":
-            return Greedy(limits=limits, calibration=calibration, min_progress=min_progress, patience=self.patience)
-        price = calibration.price_at(self.mean_passes) if self.mean_passes else 0.0
-        return Priced(limits=limits, calibration=calibration, mean_passes=self.mean_passes, price=price)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -165,7 +79,7 @@ class Sleeper:
             else:
                 progress = self._first_look(chunks)
                 self._plan(allocator, progress, chunks, signals or {})
-                self._leave(progress, allocator.exits(progress))
+                leave(progress, allocator.exits(progress))
             self._announce(index, chunks, replay, progress)
             while active := [p for p in progress if p.exit is None]:
                 active = self._affordable(active, chunks, allocator)
@@ -177,7 +91,7 @@ class Sleeper:
                 last = active[0].passes >= self.config.passes
                 if active[0].passes % self.config.look_every == 0 or last:
                     self._look(active, chunks)
-                self._leave(active, allocator.exits(active))
+                leave(active, allocator.exits(active))
                 self._tell(index, progress, active, report, time.perf_counter() - pass_started)
                 if checkpoint:
                     checkpoint(*self._state(progress, before))
@@ -222,7 +136,7 @@ class Sleeper:
             return not self.ledger.affords(self._round_fet(ranked[:count], chunks))
 
         paid = {p.chunk for p in ranked[: bisect_left(range(1, len(ranked) + 1), True, key=too_many)]}
-        self._leave(active, {p.chunk: "budget" for p in active if p.chunk not in paid})
+        leave(active, {p.chunk: "budget" for p in active if p.chunk not in paid})
         return [p for p in active if p.chunk in paid]
 
     def _round_fet(self, active: Sequence[Progress], chunks: Sequence[Chunk]) -> float:
@@ -249,11 +163,6 @@ class Sleeper:
         if not any(p.passes for p in progress):
             return {}
         return self.meter.measure(chunks)
-
-    @staticmethod
-    def _leave(progress: Sequence[Progress], exits: dict[int, Exit]) -> None:
-        for p in progress:
-            p.exit = p.exit or exits.get(p.chunk)
 
     def _judge(
         self,

@@ -24,11 +24,10 @@ from nrem.memory.chunk import Chunk, cut_chunks
 from nrem.memory.errors import UsageError
 from nrem.runtime.config import Config
 from nrem.runtime.models import Base
-from nrem.runtime.parts import calibration_folder, make_protocol
+from nrem.runtime.parts import make_protocol
 from nrem.runtime.readers import Document, read_document
 from nrem.runtime.session import Session
 
-LEVELS = (0, 1, 2, 4, 8)
 CONTROLS = 4
 """Chunks of another document whose probes are asked as well."""
 
@@ -73,11 +72,6 @@ def measure_ceiling(base: Base, config: Config, documents: Sequence[Document], l
         raise UsageError("ceiling: the documents state nothing that can be asked for; give others, with names, dates and numbers")
     table = CurveTable(levels=tuple(levels), curves=tuple(curves))
     return Measured(Ceiling.of(table, config.seed), table, make_protocol(base, config))
-
-
-def default_folder(base: Base, protocol: Protocol) -> Path:
-    """Where sleeps with this model and protocol look for what was measured."""
-    return calibration_folder(base, protocol)
 
 
 class _Control:

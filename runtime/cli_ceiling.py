@@ -28,10 +28,10 @@ def ceiling(
     be_quiet: QuietOption = False,
 ) -> None:
     """Measure how many passes pay on a model with its protocol; later sleeps go no deeper."""
-    from nrem.runtime.ceiling import calibration_documents, default_folder, measure_ceiling
+    from nrem.runtime.ceiling import calibration_documents, measure_ceiling
     from nrem.runtime.ceiling_report import ceiling_report
     from nrem.runtime.config import load_config
-    from nrem.runtime.parts import load_base
+    from nrem.runtime.parts import calibration_folder, load_base
     from nrem.runtime.progress import Progress
     from nrem.runtime.readers import read_document
     from nrem.runtime.report import console
@@ -46,7 +46,7 @@ def ceiling(
         measured = measure_ceiling(base, resolved, read, levels, progress)
     finally:
         progress.close()
-    folder = measured.save(out or default_folder(base, measured.protocol))
+    folder = measured.save(out or calibration_folder(base, measured.protocol))
     if as_json:
         print_json(measured.ceiling.to_dict() | {"protocol": measured.protocol.id, "kept_in": str(folder)})
     else:

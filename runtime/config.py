@@ -16,7 +16,7 @@ from pydantic import TypeAdapter, ValidationError
 from nrem.consolidation.guard import GuardConfig
 from nrem.consolidation.probes import ProbeConfig
 from nrem.consolidation.rule_gradient import GradientConfig
-from nrem.consolidation.sleep import SleepConfig
+from nrem.consolidation.sleep_config import SleepConfig
 from nrem.memory.errors import ConfigError, NremError
 from nrem.memory.fast_weights import FastWeightsConfig
 from nrem.memory.window import StreamConfig

@@ -2,10 +2,9 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from statistics import fmean
 
-import numpy as np
-
-RESAMPLES = 2000
+from nrem.consolidation import resample
 
 
 @dataclass(frozen=True)
@@ -24,8 +23,8 @@ class Resampler:
     """Bootstrap over so many questions."""
 
     def __init__(self, count: int, seed: int = 0) -> None:
-        rng = np.random.default_rng(seed)
-        self._shares = rng.multinomial(count, np.full(count, 1 / count), size=RESAMPLES) / count
+        self._questions = [f"{number:09d}" for number in range(count)]
+        self._drawn = resample.Resampler(self._questions, seed)
 
     def mean(self, values: Sequence[float]) -> Interval:
         """The mean of one value a question.
@@ -33,9 +32,9 @@ class Resampler:
         >>> Resampler(3).mean([2.0, 2.0, 2.0])
         Interval(mean=2.0, low=2.0, high=2.0)
         """
-        array = np.asarray(values, dtype=float)
-        low, high = np.percentile(self._shares @ array, [2.5, 97.5])
-        return Interval(float(array.mean()), round(float(low), 9), round(float(high), 9))
+        ends = resample.interval(self._drawn.means(values, self._questions))
+        assert ends is not None, "every question is a group of its own, so every draw has a mean"
+        return Interval(fmean(values), round(ends[0], 9), round(ends[1], 9))
 
     def difference(self, values: Sequence[float], others: Sequence[float]) -> Interval:
         """The mean of `values - others`, question by question."""

@@ -15,7 +15,7 @@ from nrem.consolidation.curves import Curve, CurveTable
 from nrem.consolidation.facts import find_facts
 from nrem.consolidation.probes import ProbeConfig, held_out_probes
 from nrem.consolidation.protocol_folder import save_protocol
-from nrem.consolidation.sleep import SleepConfig
+from nrem.consolidation.sleep_config import SleepConfig
 from nrem.memory.errors import MemoryFolderError, UsageError
 from nrem.runtime.models import Base, load
 from tests import tiny

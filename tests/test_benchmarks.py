@@ -13,6 +13,7 @@ from benchmarks.closed_book import parse_levels
 from benchmarks.plain import PlainWay, Row
 from benchmarks.report import binned
 from nrem.consolidation.protocol_folder import save_protocol
+from nrem.consolidation.resample import Resampler, interval
 from nrem.memory.errors import NremError, UsageError
 from nrem.memory.fast_weights import FastWeights, FastWeightsConfig
 from nrem.runtime.models import Base, load
@@ -147,12 +148,12 @@ def test_the_wrong_document_shares_neither_story_nor_title(data: Path) -> None:
 def test_intervals_resample_groups_and_not_questions() -> None:
     """Ten equal questions in each of four groups are four observations: the interval must not shrink with their number."""
     values, groups = [0.0, 0.0, 1.0, 1.0], ["a", "b", "c", "d"]
-    once = common.interval(common.Resampler(groups).means(values, groups))
-    tenfold = common.interval(common.Resampler(groups).means(values * 10, groups * 10))
+    once = interval(Resampler(groups).means(values, groups))
+    tenfold = interval(Resampler(groups).means(values * 10, groups * 10))
     assert once == tenfold
     assert once is not None
     assert once[0] < 0.5 < once[1]
-    assert common.interval(np.array([np.nan])) is None
+    assert interval(np.array([np.nan])) is None
 
 
 def test_many_values_of_a_label_become_quarters() -> None:

@@ -10,12 +10,12 @@ import pytest
 from nrem.consolidation.ceiling import Ceiling
 from nrem.consolidation.curves import Curve, CurveTable
 from nrem.consolidation.protocol_folder import CEILING, CURVES, find_protocol, save_protocol
-from nrem.consolidation.sleep import SleepConfig
+from nrem.consolidation.sleep_config import SleepConfig
 from nrem.memory.errors import MemoryFolderError, UsageError
-from nrem.runtime.ceiling import default_folder, measure_ceiling
+from nrem.runtime.ceiling import measure_ceiling
 from nrem.runtime.consolidate import consolidate
 from nrem.runtime.models import Base
-from nrem.runtime.parts import make_protocol
+from nrem.runtime.parts import calibration_folder, make_protocol
 from nrem.runtime.readers import Document
 from nrem.runtime.session import Session
 from nrem.runtime.sleep_job import about_depth
@@ -96,7 +96,7 @@ def test_a_ceiling_is_measured_kept_and_obeyed(llama: Base, rule: str, tmp_path:
     assert all(len(c.control) == 3 and c.pass_fet > 0 for c in measured.table.curves)
     for curve in measured.table.curves:  # nothing is written at level 0, so all chunks with one control find the same
         assert curve.control[0] in {c.control[0] for c in measured.table.curves if c.chunk % 4 == curve.chunk % 4}
-    folder = default_folder(llama, measured.protocol)
+    folder = calibration_folder(llama, measured.protocol)
     replace(measured, ceiling=replace(measured.ceiling, n_star=1)).save(folder)
     protocol = make_protocol(llama, config)
     assert protocol.ceiling is not None

@@ -17,7 +17,8 @@ from nrem.consolidation.budget import Ledger
 from nrem.consolidation.curves import Curve, CurveTable
 from nrem.consolidation.events import Event, PassDone, SleepStarted, ignore
 from nrem.consolidation.protocol import Protocol
-from nrem.consolidation.sleep import SleepConfig, Sleeper, SleepResult
+from nrem.consolidation.sleep import Sleeper, SleepResult
+from nrem.consolidation.sleep_config import SleepConfig
 from nrem.memory.chunk import Chunk
 from nrem.memory.errors import UsageError
 from nrem.runtime.config import resolve
