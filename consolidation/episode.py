@@ -9,7 +9,7 @@ differentiated; with order 2 gradients run back through all passes. Knows nothin
 import random
 from collections.abc import Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import torch
 import torch.nn.functional as F
@@ -34,6 +34,9 @@ class Bench:
     protocol: Protocol
     parameters: RidgeParameters
     order: int = 1
+    ordinary: dict[str, Tensor] = field(default_factory=dict)
+    """What enters each adapted module when ordinary text is read, (token d_in): the protocol's background follows from it as A is learned.
+    Empty: the background stays as it is."""
 
     @property
     def device(self) -> torch.device:
@@ -49,6 +52,7 @@ class Bench:
 
     def statistics(self, passages: Sequence[Passage], passes: int) -> dict[str, Statistics]:
         """What each passage leaves after so many passes, one entry a row; a pass rereads it with what it alone has left so far."""
+        self.parameters.settle(self.ordinary)
         texts, lower = self._texts(passages)
         found: dict[str, Statistics] = {}
         for number in range(passes):

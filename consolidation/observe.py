@@ -54,6 +54,14 @@ def observe(split: SplitModel, texts: Texts, lower: Tensor | None, names: Sequen
     return Observation(inputs, Seen(unit, error, valid), mean_loss)
 
 
+@torch.no_grad()
+def module_inputs(split: SplitModel, texts: Texts, names: Sequence[str]) -> dict[str, Float[Tensor, "token d_in"]]:
+    """What enters each adapted module when the base model reads these texts, nothing attached; padding left out."""
+    with _inputs_of(split.model, names) as inputs:
+        split.hidden(texts.ids, texts.mask, split.lower(texts.ids, texts.mask))
+    return {name: x[texts.mask.bool()] for name, x in inputs.items()}
+
+
 def prediction_error(
     head: Any,
     hidden: Float[Tensor, "batch token d"],

@@ -55,7 +55,9 @@ def save_protocol(folder: Path, protocol: Protocol, base: BaseIdentity, about: M
     folder.parent.mkdir(parents=True, exist_ok=True)
     made = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     made.chmod(0o755)
-    tensors = {name: p.detach().to("cpu", torch.bfloat16).contiguous() for name, p in protocol.ridge.named_parameters()}
+    learned = {name: p.detach().to(torch.bfloat16) for name, p in protocol.ridge.named_parameters()}
+    measured = {name: b.detach() for name, b in protocol.ridge.named_buffers()}  # rounded, C_0 might have negative eigenvalues
+    tensors = {name: t.to("cpu").contiguous() for name, t in {**learned, **measured}.items()}
     parts: list[dict[str, Tensor]] = [{}]
     for name, tensor in tensors.items():
         if parts[-1] and sum(t.nbytes for t in parts[-1].values()) + tensor.nbytes > FILE_BYTES:

@@ -4,13 +4,19 @@ Axes: b chunks (or memories) of a batch, t tokens, i inputs of an adapted module
 
 For a module with input x_t, and with h_t the final hidden state and e_t the prediction error there:
 
-    k_t = A x_t        v_t = W1 h_t + W2 sum_j c_j e_{t-j}        beta_t = sigmoid(w . [h_t, e_t] + b)
-    C = sum_t beta_t k_t k_t^T        M = sum_t beta_t v_t k_t^T        B = gain * M (C + lambda I)^-1
+    k_t = (A + D) x_t        v_t = W1 h_t + W2 sum_j c_j e_{t-j}        beta_t = sigmoid(w . [h_t, e_t] + b)
+    C = sum_t beta_t k_t k_t^T        M = sum_t beta_t v_t k_t^T        B = gain * M (C + lambda I + mu C_0)^-1
 
 e_t = E[x_{t+1}] - sum_j p_t(j) E[j] is the exact gradient of the next-token loss at the final hidden state, and the residual path carries
 it to every layer: no backward pass is needed. The taps c_j write an error also under the keys of its neighbours, before and behind: a
 question about "Frost founded Wexley" is asked with "Wexley" and wants "Frost", which next-token errors alone never associate in this
-direction. C and M are sums over tokens, so chunks add up, in any order, and can be taken out again. M is never formed token by token:
+direction.
+
+What is attached adds B A x to the module's output. D, of low rank, lets the keys under which a text is written differ from those that
+are read. C_0 = E[(A x)(A x)^T] over ordinary text, where a write should say nothing, as in ROME (arXiv 2202.05262): mu tokens of it count
+against the text's own.
+
+C and M are sums over tokens, so chunks add up, in any order, and can be taken out again. M is never formed token by token:
 
     sum_t beta_t v_t k_t^T = W1 (sum_t beta_t h_t k_t^T) + W2 (sum_t e_t (sum_j c_j beta_{t+j} k_{t+j})^T)
 
@@ -18,6 +24,7 @@ Knows nothing about text, passes or training.
 """
 
 import math
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import torch
@@ -32,6 +39,8 @@ REACH = 4
 CORRECTION = 0.3
 """Share of the remaining error that a later pass writes (benchmarks/LOG.md)."""
 SMALLEST_GAIN = 0.05
+OFFSET_RANK = 32
+"""Rank of D."""
 HIDDEN_RANK = 64
 """Rank of W1: the errors carry most of what is written, so the hidden states get the smaller matrix."""
 
@@ -46,7 +55,7 @@ class Seen:
 
 
 class RidgeSite(nn.Module):
-    """What is learned at one adapted module: the write's A, W1, W2, taps, gate, lambda and gain, and the static reader's two factors."""
+    """What is learned at one adapted module: all that the formulas above name, and the static reader's two factors."""
 
     def __init__(self, d_in: int, d_out: int, d_model: int, rank: int, reader_rank: int, generator: torch.Generator | None = None) -> None:
         super().__init__()
@@ -56,6 +65,7 @@ class RidgeSite(nn.Module):
 
         self.reader_A, self.reader_B = normal(reader_rank, 1.0), nn.Parameter(torch.zeros(d_out, reader_rank))
         self.A = normal(rank, 4.0)
+        self.D_in, self.D_out = normal(OFFSET_RANK, 1.0), nn.Parameter(torch.zeros(rank, OFFSET_RANK))
         scale = 1 / math.sqrt(d_model)
         self.W1_in = nn.Parameter(torch.randn(HIDDEN_RANK, d_model, generator=generator) * scale)  # W1 = W1_out W1_in, zero at first
         self.W1_out = nn.Parameter(torch.zeros(d_out, HIDDEN_RANK))
@@ -64,8 +74,9 @@ class RidgeSite(nn.Module):
         self.taps = nn.Parameter(torch.where(away == 0, 1.0, 0.1 * torch.exp(-away / 4)))
         self.gate_weight = nn.Parameter(torch.zeros(2 * d_model))
         self.gate_bias = nn.Parameter(torch.zeros(()))
-        self.log_lambda = nn.Parameter(torch.tensor(3.0))
+        self.log_lambda, self.log_mu = nn.Parameter(torch.tensor(3.0)), nn.Parameter(torch.tensor(2.0))
         self.gain = nn.Parameter(torch.tensor(0.3))
+        self.register_buffer("background", torch.zeros(rank, rank))
 
     @property
     def rank(self) -> int:
@@ -73,7 +84,7 @@ class RidgeSite(nn.Module):
 
     def statistics(self, x: Float[Tensor, "batch token i"], seen: Seen) -> Statistics:
         """What these texts leave here, one entry a row."""
-        keys = (x @ self.A.to(x.dtype).T).float()
+        keys = (x @ self.A.to(x.dtype).T + (x @ self.D_in.to(x.dtype).T) @ self.D_out.to(x.dtype).T).float()
         by_hidden, by_error = self.gate_weight.split(seen.hidden.shape[-1])
         strength = torch.sigmoid(seen.hidden @ by_hidden + seen.error @ by_error + self.gate_bias) * seen.valid
         weighted = keys * strength[..., None]
@@ -88,9 +99,18 @@ class RidgeSite(nn.Module):
         spread = nn.functional.conv1d(rows, self.taps[None, None], padding=REACH)
         return rearrange(spread, "(b r) 1 t -> b t r", b=len(weighted))
 
+    def settle(self, x: Float[Tensor, "token i"]) -> None:
+        """Take C_0 from what enters the module when ordinary text is read; differentiable in A."""
+        keys = (x @ self.A.to(x.dtype).T).float()
+        self.background = keys.T @ keys / len(keys)
+
+    def damping(self) -> Float[Tensor, "rank rank"]:
+        """lambda I + mu C_0."""
+        return self.log_lambda.exp() * torch.eye(self.rank, device=self.A.device) + self.log_mu.exp() * self.background
+
     def solve(self, statistics: Statistics) -> Float[Tensor, "*batch out rank"]:
         """The fast weights that follow from the sum of the statistics."""
-        return solve(statistics, self.log_lambda.exp(), self.gain)
+        return solve(statistics, self.damping(), self.gain)
 
     def reader(self) -> Float[Tensor, "out i"]:
         """The static reader's change to the module's weight, for checks; never formed in use."""
@@ -133,18 +153,24 @@ class RidgeParameters(nn.Module):
         """B at every site."""
         return {name: site.solve(statistics[name]) for name, site in self.items()}
 
+    def settle(self, inputs: Mapping[str, Tensor]) -> None:
+        """Take C_0 at every site from what enters the modules when ordinary text is read, (token d_in) each."""
+        for name, x in inputs.items():
+            self[name].settle(x)
+
     def refined(self, statistics: dict[str, Statistics], fast: dict[str, Tensor]) -> dict[str, Statistics]:
         """Statistics of a later pass over texts that `fast` holds already: what it says now, corrected by a part of what is still wrong.
 
-        With the errors of that pass alone the fast weights would lose all that they explain, since it is no error any more. M = B C / gain
-        is what is solved by B again, up to lambda.
+        With the errors of that pass alone the fast weights would lose all that they explain, since it is no error any more.
+        M = B (C + lambda I + mu C_0) / gain is what is solved by B again.
         """
         out = {}
         for name, (C, M) in statistics.items():
-            out[name] = Statistics(C, CORRECTION * M + fast[name] @ C / self[name].gain.clamp_min(SMALLEST_GAIN))
+            kept = fast[name] @ (C + self[name].damping()) / self[name].gain.clamp_min(SMALLEST_GAIN)
+            out[name] = Statistics(C, CORRECTION * M + kept)
         return out
 
     def nothing_written(self) -> WrittenStatistics:
         """What a new memory starts from."""
-        damping = {name: site.log_lambda.detach().exp() for name, site in self.items()}
+        damping = {name: site.damping().detach() for name, site in self.items()}
         return WrittenStatistics(damping, {name: site.gain.detach().clone() for name, site in self.items()}, self.reader_rank)

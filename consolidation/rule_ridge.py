@@ -141,6 +141,6 @@ class RidgeRule(WriteRule):
         sums = 0.0
         for _, site in self.parameters.items():
             d_out, d = site.W2.shape
-            sums += read * (2 * site.A.numel() + 2 * site.rank**2 + 4 * d * site.rank)
+            sums += read * (2 * (site.A.numel() + site.D_in.numel() + site.D_out.numel()) + 2 * site.rank**2 + 4 * d * site.rank)
             sums += len(group) * 2 * d_out * site.rank * (2 * d + site.rank)
         return fet + self.cost.adapter(tokens, self.fast.num_parameters) + sums / self.cost.flops_per_fet

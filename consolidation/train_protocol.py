@@ -2,7 +2,7 @@
 
 Every step draws groups of passages and a number of passes K, writes each group into fast weights of its own, and descends the closed-book
 answer NLL through the write; now and then also the NLL with the passage in the prompt (the reader), and the divergence from the base on
-other text (locality). The draw of a step depends on seed and step number only, so a run that was killed goes on from its checkpoint with
+ordinary text (locality). The draw of a step depends on seed and step number only, so a run that was killed goes on from its checkpoint with
 the same steps.
 """
 
@@ -15,6 +15,7 @@ from typing import Any
 import torch
 
 from nrem.consolidation.episode import Bench, contrast
+from nrem.consolidation.observe import Texts, module_inputs
 from nrem.consolidation.training_data import Passage, QuestionAnswer, Sampler
 from nrem.memory.errors import SleepError, UsageError
 from nrem.memory.fast_weights import Layers
@@ -51,10 +52,12 @@ class TrainConfig:
     """Every so many steps the passage is put in the prompt as well."""
     not_stated_share: float = 0.15
     """Share of those prompts that get another passage's question."""
-    locality_every: int = 4
-    """Every so many steps the divergence on other text is descended as well."""
-    locality_weight: float = 0.5
+    locality_every: int = 2
+    """Every so many steps the divergence on ordinary text is descended as well."""
+    locality_weight: float = 4.0
     """Its weight."""
+    ordinary_tokens: int = 1024
+    """How much ordinary text the background is taken from."""
     step_size: float = 1e-3
     """AdamW's step size, after the warm-up and before the decay."""
     warm_up: int = 20
@@ -80,6 +83,8 @@ class Trained:
 
 
 CHECKPOINT_SECONDS = 120.0
+ROW_TOKENS = 64
+"""Length of the pieces of ordinary text."""
 GATE_PACE = 0.1
 """Step size of the gates, relative to the others': at the full one they soon open and close at random, and what is written is noise."""
 Log = Callable[[dict[str, Any]], None]
@@ -88,9 +93,12 @@ Log = Callable[[dict[str, Any]], None]
 class ProtocolTrainer:
     """Trains the parameters of a bench; `run` may be called again to go on."""
 
-    def __init__(self, bench: Bench, sampler: Sampler, other_text: Sequence[int], config: TrainConfig, journal: Journal) -> None:
-        self.bench, self.sampler, self.other_text, self.config, self.journal = bench, sampler, list(other_text), config, journal
+    def __init__(self, bench: Bench, sampler: Sampler, ordinary_text: Sequence[int], config: TrainConfig, journal: Journal) -> None:
+        self.bench, self.sampler, self.ordinary_text, self.config, self.journal = bench, sampler, list(ordinary_text), config, journal
         bench.order = config.order
+        rows = self._ordinary_rows(random.Random(config.seed), -(-config.ordinary_tokens // ROW_TOKENS))
+        texts = Texts.pad(rows, bench.protocol.stop_id, bench.device)
+        bench.ordinary = module_inputs(bench.split, texts, bench.parameters.names)
         self._named = dict(bench.parameters.named_parameters())
         gates = [p for name, p in self._named.items() if name.endswith("gate_weight")]
         others = [p for name, p in self._named.items() if not name.endswith("gate_weight")]
@@ -152,7 +160,8 @@ class ProtocolTrainer:
             loss = loss + (reading := self._reading_loss(rng, [p for group in groups for p in group]))
             figures["reading"] = float(reading.detach())
         if number % c.locality_every == 0:
-            loss = loss + c.locality_weight * (drift := self.bench.divergence(self._other_rows(rng, len(groups)), fast))
+            rows = self._ordinary_rows(rng, max(len(groups), 8 - 8 % len(groups)))
+            loss = loss + c.locality_weight * (drift := self.bench.divergence(rows, fast))
             figures["drift"] = float(drift.detach())
         self._descend(loss, fraction)
         self.done.steps += 1
@@ -164,9 +173,9 @@ class ProtocolTrainer:
         asked = [self.sampler.question(rng, p) for p in chosen]
         return self.bench.answer_nll(contrast(rng, chosen, asked, self.config.not_stated_share), None, chosen).mean()
 
-    def _other_rows(self, rng: random.Random, groups: int, count: int = 8, length: int = 32) -> list[list[int]]:
-        starts = [rng.randrange(max(1, len(self.other_text) - length)) for _ in range(max(groups, count - count % groups))]
-        return [self.other_text[s : s + length] for s in starts]
+    def _ordinary_rows(self, rng: random.Random, count: int) -> list[list[int]]:
+        starts = [rng.randrange(max(1, len(self.ordinary_text) - ROW_TOKENS)) for _ in range(count)]
+        return [self.ordinary_text[s : s + ROW_TOKENS] for s in starts]
 
     def _descend(self, loss: torch.Tensor, fraction: float) -> None:
         c = self.config
@@ -211,10 +220,19 @@ class ProtocolTrainer:
 
 @torch.no_grad()
 def evaluate_protocol(
-    bench: Bench, passages: Sequence[Passage], levels: Sequence[int], *, batch: int = 8, context: bool = False
+    bench: Bench,
+    passages: Sequence[Passage],
+    levels: Sequence[int],
+    ordinary: Sequence[Sequence[int]],
+    *,
+    batch: int = 8,
+    context: bool = False,
 ) -> dict[str, Any]:
-    """Held-out answer NLL, mean over questions: no pass (`floor`), right and wrong memory at each level, the passage in the prompt."""
-    out: dict[str, Any] = {"floor": 0.0, "right": dict.fromkeys(levels, 0.0), "wrong": dict.fromkeys(levels, 0.0)}
+    """Held-out answer NLL, mean over questions: no pass (`floor`), right and wrong memory at each level, the passage in the prompt.
+
+    `drift` is KL(base || memory) on the rows of `ordinary` text, nats per token; rows are of equal length.
+    """
+    out: dict[str, Any] = {"floor": 0.0, **{kind: dict.fromkeys(levels, 0.0) for kind in ("right", "wrong", "drift")}}
     if context:
         out["context"] = 0.0
     total = 0
@@ -231,6 +249,8 @@ def evaluate_protocol(
             fast = bench.write([[p] for p in part], level)
             out["right"][level] += float(bench.answer_nll(flat, fast).sum())
             out["wrong"][level] += float(bench.answer_nll(other, fast).sum())
+            rows = [row for _ in part for row in ordinary]  # memory-major
+            out["drift"][level] += len(flat) * float(bench.divergence(rows, fast))
     return {key: {k: v / total for k, v in value.items()} if isinstance(value, dict) else value / total for key, value in out.items()}
 
 

@@ -3,7 +3,7 @@
 Axes: r rank of the written part, o outputs of a module. With C = sum_t beta_t k_t k_t^T and M = sum_t beta_t v_t k_t^T over all tokens
 of all chunks,
 
-    B = gain * M (C + lambda I)^-1
+    B = gain * M (C + Lambda)^-1
 
 so chunks can be added and taken out in any order, exactly: a memory is extended, merged and partly forgotten by arithmetic. Knows
 nothing about models, text, or how C and M are computed.
@@ -38,11 +38,10 @@ class Statistics(NamedTuple):
         return Statistics(self.C + other.C, self.M + other.M)
 
 
-def solve(statistics: Statistics, damping: Tensor, gain: Tensor) -> Float[Tensor, "*batch out rank"]:
-    """The B that minimises sum_t beta_t |v_t - B k_t|^2 + damping |B|^2, times the gain; differentiable."""
+def solve(statistics: Statistics, damping: Float[Tensor, "rank rank"], gain: Tensor) -> Float[Tensor, "*batch out rank"]:
+    """The B that minimises sum_t beta_t |v_t - B k_t|^2 + tr(B damping B^T), times the gain; differentiable."""
     C, M = statistics
-    ridge = C + damping * torch.eye(C.shape[-1], device=C.device)
-    return gain * torch.linalg.solve(ridge, M.mT).mT
+    return gain * torch.linalg.solve(C + damping, M.mT).mT
 
 
 @dataclass
@@ -50,7 +49,7 @@ class WrittenStatistics:
     """The statistics of every chunk that one adapter holds, with the two numbers that each module's solution needs."""
 
     damping: dict[str, Tensor]
-    """lambda of each adapted module, by its name."""
+    """Lambda of each adapted module, (rank rank), by its name: the protocol's, whatever was written."""
     gain: dict[str, Tensor]
     reader_rank: int
     """Columns of B in front of the written ones; they are the protocol's and never change."""

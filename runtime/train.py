@@ -20,7 +20,7 @@ from nrem.consolidation.protocol import Protocol
 from nrem.consolidation.protocol_folder import load_parameters, save_protocol
 from nrem.consolidation.ridge import RidgeParameters
 from nrem.consolidation.split_model import SplitModel
-from nrem.consolidation.train_protocol import ProtocolTrainer, TrainConfig, Trained, evaluate_protocol
+from nrem.consolidation.train_protocol import ROW_TOKENS, ProtocolTrainer, TrainConfig, Trained, evaluate_protocol
 from nrem.consolidation.training_data import Passage, Sampler, Source, read_source
 from nrem.memory.errors import UsageError
 from nrem.memory.fast_weights import first_layer
@@ -32,6 +32,7 @@ LOG = "log.jsonl"
 CURVE = "curve.png"
 SEGMENT_CHUNKS, QUESTION_CHUNKS = 16, 1
 """What a protocol says before `benchmarks.capacity` has measured it: one chunk answers best by far (benchmarks/LOG.md)."""
+ORDINARY_CHARACTERS = 400_000
 GIVEN_WEIGHT, PLAIN_WEIGHT = 0.9, 0.1
 """How often a step draws from files with questions, and from plain text."""
 
@@ -78,10 +79,8 @@ def train_protocol(base: Base, job: TrainJob, config: TrainConfig, *, resume: bo
     sources, held_out = _hold_out(sources, base, job, config)
     bench = make_bench(base, config, job)
     journal = Journal.open(workshop)
-    other = resources.files("nrem.configs").joinpath("unrelated.txt").read_text(encoding="utf-8")
-    plain = [p.text for s in sources if s.plain for d in s.documents for p in d]
-    other_text = bench.protocol.plain_ids("\n\n".join([other, *plain])[:400_000])
-    trainer = ProtocolTrainer(bench, Sampler(sources, _weights(sources), config.cloze_share), other_text, config, journal)
+    apart, ordinary = _ordinary_text(sources, bench.protocol)
+    trainer = ProtocolTrainer(bench, Sampler(sources, _weights(sources), config.cloze_share), ordinary, config, journal)
 
     def log(figures: dict[str, Any]) -> None:
         with (workshop / LOG).open("a", encoding="utf-8") as file:
@@ -89,7 +88,7 @@ def train_protocol(base: Base, job: TrainJob, config: TrainConfig, *, resume: bo
         tell(figures)
 
     def evaluate() -> dict[str, Any]:
-        return evaluate_protocol(bench, held_out, sorted({1, min(2, config.max_passes), config.max_passes}))
+        return evaluate_protocol(bench, held_out, sorted({1, min(2, config.max_passes), config.max_passes}), apart)
 
     def keep(done: Trained, figures: dict[str, Any]) -> None:
         protocol = replace(bench.protocol, trained_passes=config.max_passes)
@@ -103,7 +102,7 @@ def train_protocol(base: Base, job: TrainJob, config: TrainConfig, *, resume: bo
         save_protocol(job.out, protocol, base.identity, about | {"date": time.strftime("%Y-%m-%d")})
 
     done = trainer.run(job.minutes, evaluate, job.evaluate_minutes, log, keep)
-    figures = evaluate_protocol(bench, held_out, job.levels, context=True)
+    figures = evaluate_protocol(bench, held_out, job.levels, apart, context=True)
     log({"step": done.steps, "minutes": done.seconds / 60, **figures, "kind": "final"})
     keep(done, figures)
     plot_curve(workshop / LOG, workshop / CURVE)
@@ -131,6 +130,15 @@ def make_bench(base: Base, config: TrainConfig, job: TrainJob) -> Bench:
         ridge=parameters,
     )
     return Bench(SplitModel(base.model, lowest_layer(base.model, shapes)), protocol, parameters, config.order)
+
+
+def _ordinary_text(sources: Sequence[Source], protocol: Protocol) -> tuple[list[list[int]], list[int]]:
+    """Rows of a text that is only evaluated on, and a long text to train on: the plain sources and a passage of every other document."""
+    shipped = protocol.plain_ids(resources.files("nrem.configs").joinpath("unrelated.txt").read_text(encoding="utf-8"))
+    rows = [shipped[start : start + ROW_TOKENS] for start in range(0, len(shipped) - ROW_TOKENS + 1, ROW_TOKENS)]
+    plain = "\n\n".join(p.text for s in sources if s.plain for d in s.documents for p in d)[:ORDINARY_CHARACTERS]
+    given = "\n\n".join(d[0].text for s in sources if not s.plain for d in s.documents if d)[:ORDINARY_CHARACTERS]
+    return rows[:4], protocol.plain_ids(plain + "\n\n" + given)
 
 
 def _hold_out(sources: Sequence[Source], base: Base, job: TrainJob, config: TrainConfig) -> tuple[list[Source], list[Passage]]:

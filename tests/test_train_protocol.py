@@ -126,6 +126,20 @@ def make_trainer(base: Base, data: Path, folder: Path, config: TrainConfig = CON
     return ProtocolTrainer(bench, Sampler([source], [1.0], 0.2), list(range(60, 200)), config, Journal.open(folder / "training"))
 
 
+def test_the_background_is_what_ordinary_text_gives_now(llama: Base, data: Path, tmp_path: Path) -> None:
+    trainer = make_trainer(llama, data, tmp_path)
+    name, site = trainer.bench.parameters.items()[0]
+    before = []
+    for _ in range(3):
+        trainer.step(0.0)
+        with torch.no_grad():
+            trainer.bench.write([[PASSAGES[0]]], 1)
+        keys = (trainer.bench.ordinary[name] @ site.A.T).detach()
+        torch.testing.assert_close(site.background, keys.T @ keys / len(keys), atol=1e-5, rtol=1e-4)
+        before.append(site.background.clone())
+    assert not torch.equal(before[0], before[2]), "it follows A"
+
+
 def test_it_learns(llama: Base, data: Path, tmp_path: Path) -> None:
     trainer = make_trainer(llama, data, tmp_path)
     losses = [trainer.step(0.0)["loss"] for _ in range(30)]
@@ -159,6 +173,9 @@ def test_train_protocol_leaves_a_protocol_that_loads(llama: Base, data: Path, tm
     assert set(report.figures["right"]) == {1, 2}
     protocol = load_protocol(tmp_path / "protocol", llama.tokenizer, llama.identity, torch.device("cpu"))
     assert protocol.trained_passes == CONFIG.max_passes
+    assert protocol.ridge is not None
+    assert protocol.ridge.items()[0][1].background.trace() > 0
+    assert set(report.figures["drift"]) == {1, 2}
     assert {row["kind"] for row in said} >= {"evaluation", "final"}
     with pytest.raises(UsageError, match="holds an earlier training; go on with --resume, or name another folder"):
         train_protocol(llama, job, CONFIG, resume=False, tell=said.append)

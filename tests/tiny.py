@@ -84,6 +84,7 @@ def make_ridge_protocol(base: Base, rank: int = 6, reader_rank: int = 2, seed: i
     with torch.no_grad():
         for parameter in ridge.parameters():
             parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
+        ridge.settle({name: torch.randn(32, site.A.shape[1], generator=generator) for name, site in ridge.items()})
     ridge.requires_grad_(False)
     return Protocol(base.tokenizer, id="tiny", rule="ridge", template="plain", trained_passes=2, ridge=ridge)
 
