@@ -31,14 +31,14 @@ from nrem.runtime.parts import load_base, make_protocol
 
 BUDGETS = (0.5, 1.0, 2.0, 3.0)
 """Passes a chunk; looks are paid out of the same FET."""
-MAIN_BUDGET = 2.0
-"""What the last line is about, fixed before any run: the passes that the shipped protocol gives every chunk."""
+MAIN_BUDGET = 1.0
+"""What the last line is about: too few passes for every chunk to have all that pay, else there is nothing to choose."""
 
 
 def live(base: Base, config: Config, documents: Sequence[MixedDocument], most: int) -> dict[str, Any]:
     """Elimination through whole sessions, beside uniform at the levels around it, by straight lines at the same total FET.
 
-    Uniform does not look between its passes; everything else (reading, first and last look, guard) is in both.
+    Neither looks between its passes; everything else (reading, first and last look, guard) is in both as well.
     """
     asked = [d.live(base.count_tokens, config.stream.chunk_tokens, config.probes, config.seed) for d in documents]
     run = Run(base, [d for d in asked if d.questions], lambda _: None)
@@ -47,7 +47,7 @@ def live(base: Base, config: Config, documents: Sequence[MixedDocument], most: i
         sleep = replace(config.sleep, allocator=allocator, passes=passes, look_every=look_every)
         return run.slept(replace(config, sleep=sleep), wrong=False)[0]
 
-    adaptive = slept("elimination", most, 1)
+    adaptive = slept("elimination", most, most)
     even = [slept("uniform", passes, max(1, passes)) for passes in range(most + 1)]
     mine, groups = _by_document(adaptive), [d.id for d in run.documents]
     theirs = [_by_document(arm) for arm in even]
@@ -162,7 +162,7 @@ def _measured(base: Base, config: Config, documents: Sequence[MixedDocument], pa
 def report(tables: Tables, sleep: SleepConfig) -> dict[str, Any]:
     """Everything that follows from the table."""
     most = tables.deciding.levels[-1]
-    sleep = replace(sleep, passes=most, look_every=1)
+    sleep = replace(sleep, passes=most, look_every=most)
     budgets = {budget: score(tables, sleep, budget) for budget in BUDGETS if budget <= most}
     main_budget = min(MAIN_BUDGET, max(budgets))
     chosen = budgets[main_budget]

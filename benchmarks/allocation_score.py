@@ -14,12 +14,13 @@ import numpy as np
 from benchmarks.allocation_table import Tables
 from nrem.consolidation.allocate_greedy import Greedy
 from nrem.consolidation.allocate_predict import SIGNALS, GainPredictor
-from nrem.consolidation.allocate_table import LOOK, Replay, even_gains, gains_at, oracle_gains, replay, shuffled_gains
+from nrem.consolidation.allocate_table import Replay, even_gains, gains_at, oracle_gains, replay, shuffled_gains
 from nrem.consolidation.curves import Curve, CurveTable
 from nrem.consolidation.resample import Resampler, interval
 from nrem.consolidation.sleep_config import SleepConfig
 
-ARMS = ("elimination", "elimination_fixed", "greedy", "priced")
+ARMS = ("elimination", "elimination_looking", "greedy", "priced")
+"""`elimination_looking` asks the probes after every pass, and pays for it; the others decide by what reading left."""
 LEAST_HEADROOM = 0.01
 """Nats below which there is nothing to close, and no share of it."""
 NO_SHARE: dict[str, float | None] = {"mean": None, "low": None, "high": None}
@@ -118,16 +119,16 @@ def score(tables: Tables, sleep: SleepConfig, mean_passes: float) -> dict[str, d
 
 def _run(arm: str, deciding: Sequence[Curve], others: CurveTable, sleep: SleepConfig, mean_passes: float) -> tuple[Replay, list[bool]]:
     budget = mean_passes * sum(c.pass_fet for c in deciding)
-    if arm == "elimination_fixed":
-        return replay(deciding, replace(sleep, allocator="elimination").make_allocator(), budget), []
-    if arm == "elimination" or not others.curves:
+    looking = replace(sleep, allocator="elimination", look_every=1)
+    if arm == "elimination_looking" or not others.curves:
+        return replay(deciding, looking.make_allocator(others), budget), []
+    if arm == "elimination":
         return replay(deciding, replace(sleep, allocator="elimination").make_allocator(others), budget), []
     if arm == "greedy":
         greedy = replace(sleep, allocator="greedy").make_allocator(others)
         assert isinstance(greedy, Greedy)
         return replay(deciding, greedy, budget), [greedy.gate_at(mean_passes).passed]
-    looked = sum(c.pass_fet + c.signals.get(LOOK, 0.0) for c in deciding)
-    return _stream(deciding, others, replace(sleep, allocator="priced", mean_passes=budget / looked), budget), []
+    return _stream(deciding, others, replace(sleep, allocator="priced", mean_passes=mean_passes), budget), []
 
 
 def _stream(deciding: Sequence[Curve], others: CurveTable, sleep: SleepConfig, budget: float) -> Replay:

@@ -1,16 +1,16 @@
 """The allocator: which chunks get another pass. The whole policy of a sleep, and nothing of how a pass works.
 
 Round by round it sees what each chunk has had and recalled, and says which go on; the others leave with a reason. `uniform` is the
-control; `elimination` spends only on chunks that are not solved and still progress (bandit with two exits, arXiv 2506.12721). Those that
-need measured curves have files of their own: `allocate_greedy`, `allocate_priced`.
+control; all that choose have files of their own: `allocate_elimination`, `allocate_greedy`, `allocate_priced`.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import ClassVar, Literal, Self
+from typing import Literal, Self
 
 Exit = Literal["solved", "hopeless", "cap", "budget"]
+Looks = Literal["none", "first", "every"]
 
 
 @dataclass
@@ -43,7 +43,7 @@ class Progress:
 class Allocator(ABC):
     """Decides after every round."""
 
-    looks: ClassVar[Literal["none", "first", "every"]] = "every"
+    looks: Looks
     """Which looks at the probes it decides by: what it must be charged for where allocators are compared."""
 
     def plan(self, progress: Sequence[Progress], budget_fet: float) -> None:  # noqa: B027 - most do not plan
@@ -87,37 +87,11 @@ class Limits:
 class Uniform(Allocator):
     """The same number of passes for every chunk."""
 
-    looks = "none"
     passes: int
+    looks: Looks = "none"
 
     def exits(self, active: Sequence[Progress]) -> dict[int, Exit]:
         return {p.chunk: "cap" for p in active if p.passes >= self.passes}
-
-
-@dataclass(frozen=True, kw_only=True)
-class Elimination(Allocator):
-    """Leave when solved, or when hopeless, or at the cap.
-
-    Solved: recall at the last look reached the limit. Hopeless: over the last `patience` looks neither the recall nor the answer NLL
-    of the held-out probes has gained `min_progress`, or there are no probes: further passes would not pay.
-    """
-
-    limits: Limits
-    min_progress: float
-    patience: int = 1
-
-    def exits(self, active: Sequence[Progress]) -> dict[int, Exit]:
-        out: dict[int, Exit] = {}
-        for p in active:
-            if reason := self.limits.exit_of(p):
-                out[p.chunk] = reason
-            elif is_stuck(p, self.min_progress, self.patience):
-                out[p.chunk] = "hopeless"
-        return out
-
-    def worth(self, p: Progress) -> float:
-        """The gain of the last passes in answer NLL, per FET."""
-        return (p.nll[-2] - p.nll[-1]) / p.fet_of_a_pass if len(p.nll) > 1 else 0.0
 
 
 def leave(progress: Sequence[Progress], exits: dict[int, Exit]) -> None:

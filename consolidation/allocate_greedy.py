@@ -1,37 +1,37 @@
 """Greedy: predicted curves, upper concave hull, best gain per FET first, behind a gate that falls back to the same FET spread evenly.
 
-Levels are planned before the first pass; during the passes a chunk still leaves when it is solved or stuck. See `allocate_predict` for
-the predictions and the gate.
+Levels are planned before the first pass, from what reading left; where there are looks, a chunk still leaves when it is solved or stuck.
+See `allocate_predict` for the predictions and the gate.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from nrem.consolidation.allocate import Allocator, Exit, Limits, Progress, is_stuck
+from nrem.consolidation.allocate import Allocator, Exit, Limits, Looks, Progress, is_stuck
 from nrem.consolidation.allocate_hull import even_levels, hull_levels
-from nrem.consolidation.allocate_predict import Calibration, Gate, signals_of
+from nrem.consolidation.allocate_predict import Calibration, Gate, reason_of, signals_of
 
 
 @dataclass(frozen=True, kw_only=True)
 class Greedy(Allocator):
     """Chunks leave at the level that was planned for them."""
 
-    looks = "first"
     limits: Limits
     calibration: Calibration
     """At levels up to the limit."""
     min_progress: float
     patience: int = 1
+    looks: Looks = "first"
 
     def gate_at(self, mean_passes: float) -> Gate:
         """The gate's decision, and what it is based on, at a budget of so many passes a chunk."""
-        return Gate.of(self.calibration.table, min(mean_passes, self.limits.passes))
+        return Gate.of(self.calibration, min(mean_passes, self.limits.passes))
 
     def plan(self, progress: Sequence[Progress], budget_fet: float) -> None:
         open_ = [p for p in progress if self.limits.exit_of(p) is None]
-        seen = [p for p in open_ if p.num_probes]
+        seen = [p for p in open_ if self._is_known(p)]
         for p in open_:
-            if not p.num_probes:
+            if not self._is_known(p):
                 p.granted = self.limits.blind_passes
                 budget_fet -= p.granted * p.fet_of_a_pass
         costs, budget_fet = [p.fet_of_a_pass for p in seen], max(0.0, budget_fet)
@@ -50,16 +50,14 @@ class Greedy(Allocator):
             if reason := self.limits.exit_of(p):
                 out[p.chunk] = reason
             elif p.granted is not None and p.passes >= p.granted:
-                out[p.chunk] = self._reason(p)
+                out[p.chunk] = reason_of(p, self.calibration.predictor)
             elif is_stuck(p, self.min_progress, self.patience):
                 out[p.chunk] = "hopeless"
         return out
 
     def worth(self, p: Progress) -> float:
         """The best predicted gain per FET from where it is."""
-        levels, gains = self._levels, self._curve(p) if p.num_probes else [0.0] * len(self._levels)
-        had = max((g for level, g in zip(levels, gains, strict=True) if level <= p.passes), default=0.0)
-        return max(((g - had) / (n - p.passes) for n, g in zip(levels, gains, strict=True) if n > p.passes), default=0.0) / p.fet_of_a_pass
+        return self.calibration.predictor.next_gain(p) / p.fet_of_a_pass if self._is_known(p) else 0.0
 
     @property
     def _levels(self) -> tuple[int, ...]:
@@ -68,10 +66,6 @@ class Greedy(Allocator):
     def _curve(self, p: Progress) -> list[float]:
         return self.calibration.predictor.predict(signals_of(p))
 
-    def _reason(self, p: Progress) -> Exit:
-        """Why it was not granted more: nothing pays, or the money was elsewhere, or its curve ends there."""
-        gains = self._curve(p)
-        best = max(range(len(gains)), key=gains.__getitem__)
-        if gains[best] <= 0:
-            return "hopeless"
-        return "budget" if p.passes < self._levels[best] else "cap"
+    def _is_known(self, p: Progress) -> bool:
+        """Whether something can be predicted of it; without looks what reading left is enough."""
+        return p.num_probes > 0 or self.looks == "none"

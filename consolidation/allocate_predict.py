@@ -14,11 +14,14 @@ from typing import Self
 
 import numpy as np
 
-from nrem.consolidation.allocate import Progress
+from nrem.consolidation.allocate import Exit, Progress
 from nrem.consolidation.allocate_hull import hull_levels
 from nrem.consolidation.curves import Curve, CurveTable
 
-SIGNALS = ("num_tokens", "surprisal", "surprisal_median", "nll_before", "recall_before")
+READ = ("surprisal", "surprisal_median")
+"""Signals that reading leaves: they cost nothing more."""
+SIGNALS = ("num_tokens", *READ, "nll_before", "recall_before")
+"""Those that a first look at the probes adds to."""
 PRIOR_CURVES = 10.0
 """The weight of the mean curve, in curves."""
 FURTHEST = 2.5
@@ -41,7 +44,7 @@ def at_levels(table: CurveTable, levels: Sequence[int]) -> CurveTable:
 
 def signals_of(p: Progress) -> dict[str, float]:
     """What is known of a chunk before its first pass, by the names of a table."""
-    return p.signals | {"nll_before": p.nll[0], "recall_before": p.recall[0]}
+    return p.signals | ({"nll_before": p.nll[0], "recall_before": p.recall[0]} if p.nll else {})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,6 +78,27 @@ class GainPredictor:
         z = np.clip((x - self.center) / self.scale, -FURTHEST, FURTHEST)
         return [float(g) for g in self.mean + z @ self.weights]
 
+    def next_gain(self, p: Progress) -> float:
+        """The best gain of a chunk per pass from where it is, nats per token; 0 beyond the last level."""
+        gains = self.predict(signals_of(p))
+        had = max((g for level, g in zip(self.levels, gains, strict=True) if level <= p.passes), default=0.0)
+        further = [(g - had) / (level - p.passes) for level, g in zip(self.levels, gains, strict=True) if level > p.passes]
+        return max(further, default=0.0)
+
+    @property
+    def usual_surprisal(self) -> float:
+        """Of the chunks that it was fitted on, nats per token."""
+        return float(self.center[self.names.index("surprisal")]) if "surprisal" in self.names else 0.0
+
+
+def reason_of(p: Progress, predictor: GainPredictor) -> Exit:
+    """Why a chunk that gets no more leaves: nothing pays (what reads easily is known already), the FET is elsewhere, or its curve ends."""
+    gains = predictor.predict(signals_of(p))
+    best = max(range(len(gains)), key=gains.__getitem__)
+    if gains[best] <= 0 or (p.granted is None and not p.passes):
+        return "solved" if p.signals.get("surprisal", float("inf")) < predictor.usual_surprisal else "hopeless"
+    return "budget" if p.granted is not None and p.passes < predictor.levels[best] else "cap"
+
 
 @dataclass(frozen=True, kw_only=True)
 class Gate:
@@ -88,8 +112,9 @@ class Gate:
     documents: int
 
     @classmethod
-    def of(cls, table: CurveTable, mean_passes: float) -> Self:
+    def of(cls, calibration: "Calibration", mean_passes: float) -> Self:
         """Cross-validated by document at a budget of so many passes a chunk."""
+        table = calibration.table
         names = sorted({c.document for c in table.curves})
         random.Random(0).shuffle(names)
         by_document: dict[str, list[float]] = {name: [] for name in names}
@@ -97,7 +122,7 @@ class Gate:
             seen = [c for c in table.curves if c.document not in fold]
             asked = [c for c in table.curves if c.document in fold]
             if seen:
-                for curve, difference in zip(asked, _against_even(table.levels, seen, asked, mean_passes), strict=True):
+                for curve, difference in zip(asked, _against_even(calibration, seen, asked, mean_passes), strict=True):
                     by_document[curve.document].append(difference)
         means = [sum(values) / len(values) for values in by_document.values() if values]
         if len(means) < 3:
@@ -107,9 +132,10 @@ class Gate:
         return cls(passed=t > PASSING_T, gain=gain, t=t, documents=len(means))
 
 
-def _against_even(levels: Sequence[int], seen: Sequence[Curve], asked: Sequence[Curve], mean_passes: float) -> list[float]:
+def _against_even(calibration: "Calibration", seen: Sequence[Curve], asked: Sequence[Curve], mean_passes: float) -> list[float]:
     """Every asked curve's gain at its predicted level, less that at the even level which costs as much in all."""
-    predictor = GainPredictor.fit(levels, seen)
+    levels = calibration.table.levels
+    predictor = GainPredictor.fit(levels, seen, calibration.signals)
     costs = [c.pass_fet for c in asked]
     chosen = hull_levels(levels, [predictor.predict(c.signals) for c in asked], costs, mean_passes * sum(costs))
     even = sum(level * cost for level, cost in zip(chosen, costs, strict=True)) / sum(costs)
@@ -122,10 +148,12 @@ class Calibration:
     """A table as allocators use it: its mean curve and the gain predictor, made once."""
 
     table: CurveTable
+    signals: tuple[str, ...] = READ
+    """What predictions may use."""
 
     @cached_property
     def predictor(self) -> GainPredictor:
-        return GainPredictor.fit(self.table.levels, self.table.curves)
+        return GainPredictor.fit(self.table.levels, self.table.curves, self.signals)
 
     @property
     def first_gain(self) -> float:

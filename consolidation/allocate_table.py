@@ -13,6 +13,7 @@ import numpy as np
 
 from nrem.consolidation.allocate import Allocator, Exit, Progress, leave
 from nrem.consolidation.allocate_hull import hull_bound
+from nrem.consolidation.allocate_predict import READ
 from nrem.consolidation.curves import Curve
 
 LOOK = "look_fet"
@@ -51,15 +52,15 @@ def replay(curves: Sequence[Curve], allocator: Allocator, budget_fet: float) -> 
     """Run an allocator over these chunks as a sleep does; never costs more than the budget."""
     looks = [curve.signals.get(LOOK, 0.0) if curve.num_probes else 0.0 for curve in curves]
     passes = [curve.pass_fet for curve in curves]
-    every = allocator.looks == "every"
+    every, blind = allocator.looks == "every", allocator.looks == "none"
     spent = {"pass": 0.0, "look": 0.0}
-    progress = [_first_look(i, curve, looks[i] if every else 0.0) for i, curve in enumerate(curves)]
+    progress = [_known(i, curve) if blind else _first_look(i, curve, looks[i] if every else 0.0) for i, curve in enumerate(curves)]
 
     def fits(chunks: Sequence[Progress]) -> bool:
         cost = sum(passes[p.chunk] + (looks[p.chunk] if every else 0.0) for p in chunks)
         return sum(spent.values()) + cost <= budget_fet
 
-    if allocator.looks != "none":
+    if not blind:
         if sum(looks) > budget_fet:
             leave(progress, {p.chunk: "budget" for p in progress})
             return Replay(progress=tuple(progress), pass_fet=0.0, look_fet=0.0)
@@ -95,7 +96,7 @@ def even_gains(curves: Sequence[Curve], fet: float) -> list[float]:
 
 def oracle_gains(curves: Sequence[Curve], fet: float) -> list[float]:
     """The best that this FET can buy with the curves known, the last step in part: no allocation, drawn or not, gains more in all."""
-    return hull_bound(*_known(curves), fet)
+    return hull_bound(*_columns(curves), fet)
 
 
 def shuffled_levels(levels: Sequence[int], seed: int) -> list[int]:
@@ -108,9 +109,15 @@ def shuffled_gains(curves: Sequence[Curve], levels: Sequence[int]) -> list[float
     return [sum(curve.gain(level) for level in levels) / len(levels) for curve in curves]
 
 
-def _known(curves: Sequence[Curve]) -> tuple[list[int], list[list[float]], list[float]]:
+def _columns(curves: Sequence[Curve]) -> tuple[list[int], list[list[float]], list[float]]:
     levels = list(range(len(curves[0].nll)))
     return levels, [[curve.gain(k) for k in levels] for curve in curves], [curve.pass_fet for curve in curves]
+
+
+def _known(chunk: int, curve: Curve) -> Progress:
+    """What reading left; nothing has been asked."""
+    signals = {name: curve.signals[name] for name in ("num_tokens", *READ) if name in curve.signals}
+    return Progress(chunk=chunk, num_probes=curve.num_probes, signals=signals | {"pass_fet": curve.pass_fet})
 
 
 def _first_look(chunk: int, curve: Curve, look_fet: float) -> Progress:

@@ -88,9 +88,8 @@ class Sleeper:
                 pass_started = time.perf_counter()
                 report = self.rule.write([p.chunk for p in active])
                 self._note(active, report)
-                last = active[0].passes >= self.config.passes
-                if active[0].passes % self.config.look_every == 0 or last:
-                    self._look(active, chunks)
+                if active[0].passes % self.config.look_every == 0 and active[0].passes < self.config.passes:
+                    self._look(active, chunks)  # after the last pass all chunks are looked at together
                 leave(active, allocator.exits(active))
                 self._tell(index, progress, active, report, time.perf_counter() - pass_started)
                 if checkpoint:
@@ -190,6 +189,8 @@ class Sleeper:
             p.recall.append(after)
             p.nll.append(p.nll[0] if objection and p.nll else recall[p.chunk].nll if recall else (p.nll or [0.0])[-1])
             p.looked_at.append(p.passes)
+            if p.exit == "cap" and p.num_probes and p.passes and p.recall[-1] >= self.config.solved_recall:
+                p.exit = "solved"
         record = SleepRecord(
             index=index,
             chunks=[p.chunk for p in progress],

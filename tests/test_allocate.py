@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from scipy.optimize import Bounds, LinearConstraint, milp
 
-from nrem.consolidation.allocate import Allocator, Elimination, Limits, Progress, Uniform
+from nrem.consolidation.allocate import Allocator, Limits, Progress, Uniform
+from nrem.consolidation.allocate_elimination import Elimination
 from nrem.consolidation.allocate_greedy import Greedy
 from nrem.consolidation.allocate_hull import even_levels, hull_bound, hull_levels
 from nrem.consolidation.allocate_predict import Calibration, GainPredictor, Gate, at_levels
@@ -136,6 +137,42 @@ def test_on_mixed_chunks_all_that_choose_beat_uniform_and_shuffled_with_looks_ch
         assert np.mean(by_kind["junk"]) <= 1.2
 
 
+def predicting(table: CurveTable) -> list[Allocator]:
+    """Those that look at nothing."""
+    calibration, limits = Calibration(table), replace(FOUR, blind_passes=4)
+    return [
+        Elimination(limits=limits, min_progress=0.02, predictor=calibration.predictor, looks="none"),
+        Greedy(limits=limits, calibration=calibration, min_progress=0.02, looks="none"),
+        Priced(limits=limits, calibration=calibration, price=0.004, looks="none"),
+    ]
+
+
+def test_what_reading_left_is_enough_to_choose_by() -> None:
+    table, fresh = planted(), planted(documents=6, seed=1).curves
+    for share in (0.5, 1.0, 2.0):
+        budget = share * sum(c.pass_fet for c in fresh)
+        for allocator in predicting(table):
+            found = replay(fresh, allocator, budget)
+            gained, even, oracle = total(fresh, found)
+            assert found.look_fet == 0
+            assert found.fet <= budget
+            assert even + 0.1 * (oracle - even) < gained <= oracle + 1e-6, allocator
+            nothing = [n for c, n in zip(fresh, found.levels, strict=True) if c.label in ("solved", "junk")]
+            assert np.mean(nothing) <= 0.2
+    unasked = [replace(c, nll=(9.0,) * 5, recall=(1.0,) * 5, num_probes=0) for c in fresh]
+    for allocator in predicting(table):
+        assert replay(unasked, allocator, 1e4).levels == replay(fresh, allocator, 1e4).levels, "no answer is looked at"
+
+
+def test_without_a_budget_what_promises_nothing_leaves_at_once() -> None:
+    elimination = predicting(planted())[0]
+    progress = [Progress(chunk=i, num_probes=0, signals={"surprisal": s}) for i, s in enumerate((0.0, 3.0))]
+    elimination.plan(progress, float("inf"))
+    assert elimination.exits(progress) == {0: "solved"}
+    progress[1].passes = 4
+    assert elimination.exits(progress[1:]) == {1: "cap"}
+
+
 def test_shuffled_keeps_the_histogram_and_follows_its_seed() -> None:
     levels = [0, 1, 1, 2, 4, 4]
     dealt = [shuffled_levels(levels, seed) for seed in range(200)]
@@ -147,12 +184,12 @@ def test_shuffled_keeps_the_histogram_and_follows_its_seed() -> None:
 
 
 def test_the_gate_passes_only_what_predicts() -> None:
-    good, blind = Gate.of(planted(), 1.0), Gate.of(planted(informative=False), 1.0)
+    good, blind = (Gate.of(Calibration(planted(informative=known)), 1.0) for known in (True, False))
     assert good.passed
     assert good.gain > 0
     assert good.documents == 10
     assert not blind.passed
-    assert Gate.of(planted(documents=2), 1.0) == Gate(passed=False, gain=0.0, t=0.0, documents=2)
+    assert Gate.of(Calibration(planted(documents=2)), 1.0) == Gate(passed=False, gain=0.0, t=0.0, documents=2)
 
 
 def test_behind_a_closed_gate_greedy_spreads_evenly() -> None:

@@ -10,7 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from nrem.consolidation.allocate import ALLOCATORS, Elimination, Limits, Progress, Uniform
+from nrem.consolidation.allocate import ALLOCATORS, Limits, Progress, Uniform
+from nrem.consolidation.allocate_elimination import Elimination
 from nrem.consolidation.allocate_greedy import Greedy
 from nrem.consolidation.allocate_priced import Priced
 from nrem.consolidation.budget import Ledger
@@ -90,7 +91,7 @@ def test_uniform_gives_all_the_same() -> None:
 
 def test_auto_is_what_the_protocol_was_trained_for() -> None:
     assert [SleepConfig().resolved(trained).passes for trained in (0, 4)] == [32, 4]
-    assert [SleepConfig().resolved(trained).look_every for trained in (0, 4)] == [8, 1]
+    assert [SleepConfig().resolved(trained).look_every for trained in (0, 4)] == [8, 4]
     assert SleepConfig(passes=3).resolved(4).passes == 3
     with pytest.raises(UsageError, match=r'sleep\.passes: "auto" depends on a protocol'):
         SleepConfig().make_allocator()
