@@ -49,18 +49,20 @@ def lowest_layer(model: nn.Module, names: Iterable[str]) -> int:
 def find_targets(model: nn.Module, target: str, first_layer: int) -> Targets:
     """The modules whose name ends in `target` ("auto": the MLP's output projection) in the layers from `first_layer` up.
 
-    Raises `UsageError` with the names that there are when nothing matches.
+    Several names are joined by commas: `down_proj,o_proj`. Raises `UsageError` with the names that there are when one matches nothing.
     """
     prefix = layers_name(model) + "."
     linear = {name: module for name, module in model.named_modules() if name.startswith(prefix) and _is_linear(module)}
-    chosen: list[str] = []
-    for suffix in MLP_OUTPUT if target == "auto" else (target,):
-        chosen = [name for name in linear if name.endswith("." + suffix) and _layer_of(name, prefix) >= first_layer]
-        if chosen:
-            break
-    if not chosen:
+    high = [name for name in linear if _layer_of(name, prefix) >= first_layer]
+    there = {
+        suffix: any(name.endswith("." + suffix) for name in high) for suffix in (MLP_OUTPUT if target == "auto" else target.split(","))
+    }
+    wanted = [suffix for suffix in there if there[suffix]][:1] if target == "auto" else list(there)
+    chosen = [name for name in high if name.endswith(tuple("." + suffix for suffix in wanted))]
+    if not wanted or not all(there[suffix] for suffix in wanted):
+        missing = target if target == "auto" else next(suffix for suffix in wanted if not there[suffix])
         kinds = ", ".join(sorted({name.removeprefix(prefix).split(".", 1)[1] for name in linear}))
-        raise UsageError(f"fast_weights.target: no module ends in {target!r}; this model has {kinds}: name one of them")
+        raise UsageError(f"fast_weights.target: no module ends in {missing!r}; this model has {kinds}: name one of them")
     shapes = {name: (*_shape(linear[name]), next(linear[name].parameters()).device) for name in chosen}
     return Targets(shapes, any(isinstance(linear[name], Conv1D) for name in chosen))
 

@@ -37,6 +37,13 @@ def test_a_wrong_target_is_told_which_there_are(llama: Base) -> None:
         find_targets(llama.model, "dwn_proj", 0)
 
 
+def test_several_targets_are_joined_by_commas(llama: Base) -> None:
+    shapes = find_targets(llama.model, "down_proj,o_proj", 3).shapes
+    assert [name.split(".", 3)[-1] for name in shapes] == ["self_attn.o_proj", "mlp.down_proj"]
+    with pytest.raises(UsageError, match="no module ends in 'odd_proj'"):
+        find_targets(llama.model, "down_proj,odd_proj", 0)
+
+
 def test_a_model_without_layers_is_refused() -> None:
     with pytest.raises(ModelError, match="Linear has no list of layers: nrem needs a decoder"):
         layers_name(nn.Linear(2, 2))

@@ -1,0 +1,118 @@
+"""Protocols: what should a protocol be made of? Variants trained for the same time from nothing, and compared on held-out passages.
+
+    python -m benchmarks.protocols --data FILE... --held-out FILE [--minutes 10] [--variants ridge,delta,...] [--folder DIR] [--json]
+
+Every variant differs from `ridge` in what its name says. What is finished in `--folder` is not trained again, and what was cut off goes on.
+Minutes are of training alone, on this machine with nothing else running; a step of a costlier variant is paid for by fewer steps.
+"""
+
+import json
+import tempfile
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from rich.table import Table
+
+from benchmarks import common
+from nrem.consolidation.train_protocol import TrainConfig
+from nrem.memory.atomic import write_text
+from nrem.memory.errors import UsageError
+from nrem.runtime.config import load_config
+from nrem.runtime.models import Base
+from nrem.runtime.parts import load_base
+from nrem.runtime.train import TrainJob, train_protocol
+
+BASELINE = TrainConfig(rank=112, reader_rank=16, max_passes=4, chunks_together=(1,), warm_up=5)
+VARIANTS: dict[str, dict[str, Any]] = {
+    "ridge": {},
+    "delta": {"rule": "delta"},
+    "gradient": {"rule": "gradient"},
+    "gradient-order2": {"rule": "gradient", "order": 2},
+    "ridge-order2": {"order": 2},
+    "upper-quarter": {"layers": "upper-quarter"},
+    "all-layers": {"layers": "all"},
+    "with-attention": {"target": "down_proj,o_proj"},
+    "whole-mlp": {"target": "gate_proj,up_proj,down_proj"},
+    "rank-48": {"rank": 48},
+    "rank-16": {"rank": 16},
+    "passes-2": {"max_passes": 2},
+    "passes-8": {"max_passes": 8},
+    "together-4": {"chunks_together": (4,)},
+    "together-8": {"chunks_together": (8,)},
+}
+
+
+def train_variant(base: Base, name: str, job: TrainJob) -> dict[str, Any]:
+    """Train one variant, or take up what its folder holds; its held-out figures."""
+    config = replace(BASELINE, **VARIANTS[name])
+    finished = job.out.with_name(f"{name}.json")
+    if finished.is_file():
+        figures: dict[str, Any] = json.loads(finished.read_text(encoding="utf-8"))
+        if figures["minutes"] == job.minutes:
+            return figures
+    done = train_protocol(base, job, config, resume=True, tell=lambda _: None)
+    figures = {"variant": name, "changed": VARIANTS[name], "minutes": job.minutes, "passages": done.trained.passages, **done.figures}
+    write_text(finished, json.dumps(figures) + "\n")
+    figures = json.loads(json.dumps(figures))
+    return figures
+
+
+def recovery(figures: dict[str, Any]) -> float:
+    """Of the deepest level, on the way from nothing written to the passage in the prompt, both with the variant's own reader."""
+    right = list(figures["right"].values())[-1]
+    return float((figures["floor"] - right) / (figures["floor"] - figures["context"]))
+
+
+def main(arguments: Sequence[str]) -> None:
+    parser = common.make_parser("protocols", "Train variants of a protocol for the same time and compare them.")
+    parser.add_argument("--data", required=True, nargs="+", type=Path, help="passages with questions, plain text: as for train-protocol")
+    parser.add_argument("--held-out", required=True, type=Path, help="passages with questions that no variant trains on")
+    parser.add_argument("--minutes", type=float, default=10.0, metavar="M", help="training of each variant (10)")
+    parser.add_argument("--variants", default=",".join(VARIANTS), help=f"some of {','.join(VARIANTS)}")
+    parser.add_argument("--passages", type=int, default=16, metavar="N", help="held-out passages (16)")
+    parser.add_argument("--levels", default="1,2", help="passes at which they are asked (1,2)")
+    parser.add_argument("--folder", type=Path, help="where trainings are kept and taken up again (default: thrown away)")
+    args = parser.parse_args(arguments)
+    names = args.variants.split(",")
+    if unknown := [name for name in names if name not in VARIANTS]:
+        raise UsageError(f"--variants: no variant {unknown[0]!r}; there are {', '.join(VARIANTS)}")
+    if not args.skip_tests:
+        common.require_green("tests/test_train_protocol.py")
+    base = load_base(load_config(args.config, args.set))
+    with tempfile.TemporaryDirectory(prefix="nrem-protocols-") as scratch:
+        folder = args.folder or Path(scratch)
+        folder.mkdir(parents=True, exist_ok=True)
+        job = TrainJob(
+            data=tuple(args.data),
+            out=folder,
+            minutes=args.minutes,
+            held_out=args.held_out,
+            held_out_passages=args.passages,
+            evaluate_minutes=float("inf"),
+            levels=tuple(int(n) for n in args.levels.split(",")),
+        )
+        rows = []
+        for name in names:
+            with common.stage(name):
+                rows.append(train_variant(base, name, replace(job, out=folder / name)))
+    levels = list(rows[0]["right"])
+    columns = ["passages", "nothing", *(f"{n} passes" for n in levels), "wrong", "in prompt", "recovery", "drift"]
+    table = Table("variant", *columns, title=f"{args.minutes:g} minutes each, answer NLL of {args.passages} held-out passages")
+    for row in rows:
+        figures = [row["floor"], *row["right"].values(), list(row["wrong"].values())[-1], row["context"], recovery(row)]
+        drift = list(row["drift"].values())[-1]
+        table.add_row(row["variant"], str(row["passages"]), *(f"{x:.2f}" for x in figures), f"{drift:.3f}")
+    common.show(table, to_stderr=args.json)
+    result = {
+        "benchmark": "protocols",
+        "minutes": args.minutes,
+        "variants": {row["variant"]: row | {"recovery": recovery(row)} for row in rows},
+        **common.environment(base),
+    }
+    common.finish("protocols", result, {}, args.out, args.json)
+
+
+if __name__ == "__main__":
+    common.run(main)
