@@ -48,15 +48,13 @@ def train_variant(base: Base, name: str, job: TrainJob) -> dict[str, Any]:
     """Train one variant, or take up what its folder holds; its held-out figures."""
     config = replace(BASELINE, **VARIANTS[name])
     finished = job.out.with_name(f"{name}.json")
-    if finished.is_file():
-        figures: dict[str, Any] = json.loads(finished.read_text(encoding="utf-8"))
-        if figures["minutes"] == job.minutes:
-            return figures
+    if finished.is_file() and (figures := json.loads(finished.read_text(encoding="utf-8")))["minutes"] == job.minutes:
+        return dict(figures)
     done = train_protocol(base, job, config, resume=True, tell=lambda _: None)
-    figures = {"variant": name, "changed": VARIANTS[name], "minutes": job.minutes, "passages": done.trained.passages, **done.figures}
-    write_text(finished, json.dumps(figures) + "\n")
-    figures = json.loads(json.dumps(figures))
-    return figures
+    about = {"variant": name, "changed": VARIANTS[name], "minutes": job.minutes, "passages": done.trained.passages}
+    text = json.dumps(about | done.figures)
+    write_text(finished, text + "\n")
+    return dict(json.loads(text))  # levels are strings, as when taken up
 
 
 def recovery(figures: dict[str, Any]) -> float:

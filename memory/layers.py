@@ -54,15 +54,13 @@ def find_targets(model: nn.Module, target: str, first_layer: int) -> Targets:
     prefix = layers_name(model) + "."
     linear = {name: module for name, module in model.named_modules() if name.startswith(prefix) and _is_linear(module)}
     high = [name for name in linear if _layer_of(name, prefix) >= first_layer]
-    there = {
-        suffix: any(name.endswith("." + suffix) for name in high) for suffix in (MLP_OUTPUT if target == "auto" else target.split(","))
-    }
-    wanted = [suffix for suffix in there if there[suffix]][:1] if target == "auto" else list(there)
-    chosen = [name for name in high if name.endswith(tuple("." + suffix for suffix in wanted))]
-    if not wanted or not all(there[suffix] for suffix in wanted):
-        missing = target if target == "auto" else next(suffix for suffix in wanted if not there[suffix])
+    suffixes = MLP_OUTPUT if target == "auto" else target.split(",")
+    found = {suffix: [name for name in high if name.endswith("." + suffix)] for suffix in suffixes}
+    wanted = [suffix for suffix in found if found[suffix]][:1] if target == "auto" else suffixes
+    if missing := [suffix for suffix in wanted or [target] if not found.get(suffix)]:
         kinds = ", ".join(sorted({name.removeprefix(prefix).split(".", 1)[1] for name in linear}))
-        raise UsageError(f"fast_weights.target: no module ends in {missing!r}; this model has {kinds}: name one of them")
+        raise UsageError(f"fast_weights.target: no module ends in {missing[0]!r}; this model has {kinds}: name one of them")
+    chosen = [name for name in high if any(name in found[suffix] for suffix in wanted)]
     shapes = {name: (*_shape(linear[name]), next(linear[name].parameters()).device) for name in chosen}
     return Targets(shapes, any(isinstance(linear[name], Conv1D) for name in chosen))
 
