@@ -28,6 +28,7 @@ from nrem.runtime.parts import make_protocol
 from nrem.runtime.readers import Document, read_document
 from nrem.runtime.session import Session
 
+CALIBRATION_KINDS = ("known", "repeated", "other_languages", "codes")
 CONTROLS = 4
 """Chunks of another document whose probes are asked as well."""
 
@@ -49,9 +50,10 @@ class Measured:
 
 
 def calibration_documents() -> list[Document]:
-    """The documents that come with nrem; no model can know what they say."""
+    """The documents that come with nrem: two that no model can know, then text that is known, repeated, foreign and random."""
     root = Path(str(resources.files("nrem.configs")))
-    return [read_document(root / name) for name in ("demo_document.md", "other_document.md")]
+    names = ("demo_document.md", "other_document.md", *(f"calibration/{kind}.md" for kind in CALIBRATION_KINDS))
+    return [read_document(root / name) for name in names]
 
 
 def measure_ceiling(base: Base, config: Config, documents: Sequence[Document], levels: Sequence[int], listener: Listener) -> Measured:
