@@ -87,7 +87,7 @@ def test_a_ceiling_is_measured_kept_and_obeyed(llama: Base, rule: str, tmp_path:
     name = "untrained"
     if rule == "ridge":
         name = str(save_protocol(tmp_path / "tiny", tiny.make_ridge_protocol(llama), llama.identity, {}))
-    config = tiny.make_config(f"protocol.name={name}", "sleep.passes=auto")
+    config = tiny.make_config(f"protocol.name={name}", "sleep.passes=auto", "sleep.allocator=uniform")
     documents = [Document.from_text(tiny.STORY, "story"), Document.from_text(tiny.STORY.replace("Orrin", "Tarn"), "other")]
     seen: list[object] = []
     measured = measure_ceiling(llama, config, documents, (0, 1, 3), seen.append)
