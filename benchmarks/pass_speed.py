@@ -29,6 +29,7 @@ GEMM_TOKENS = 2048
 class PassSpeed:
     """What the repetitions took, ours and the plain way's, on the same rows."""
 
+    chunks: int
     passes: int
     """Passes of a sleep, over which the preparation is spread."""
     preparations: int
@@ -37,14 +38,15 @@ class PassSpeed:
     write_seconds: list[float] = field(default_factory=list)
     preparation_seconds: list[float] = field(default_factory=list)
     plain_seconds: list[float] = field(default_factory=list)
-    flops: list[float] = field(default_factory=list)
+    fet: list[float] = field(default_factory=list)
+    flops_per_fet: float = 0.0
 
     def to_dict(self, gemm_rate: float) -> dict[str, Any]:
         share = min(1.0, self.preparations / self.passes)
         took = [w + share * p for w, p in zip(self.write_seconds, self.preparation_seconds, strict=True)]
         ours = [tokens / s for tokens, s in zip(self.tokens, took, strict=True)]
         plain = [tokens / s for tokens, s in zip(self.tokens, self.plain_seconds, strict=True)]
-        rate = median(f / s for f, s in zip(self.flops, self.write_seconds, strict=True))
+        rate = median(f * self.flops_per_fet / s for f, s in zip(self.fet, self.write_seconds, strict=True))
         return {
             "pass_speedup": median(a / b for a, b in zip(ours, plain, strict=True)),
             "tokens_per_second": median(ours),
@@ -52,6 +54,9 @@ class PassSpeed:
             "gemm_share": rate / gemm_rate,
             "flops_per_second": rate,
             "tokens": median(self.tokens),
+            "chunks": self.chunks,
+            "seconds_a_chunk": median(took) / self.chunks,
+            "fet_a_chunk": median(self.fet) / self.chunks,
             "pass_seconds": self.write_seconds,
             "plain_seconds": self.plain_seconds,
             "preparation_seconds": self.preparation_seconds,
@@ -67,7 +72,8 @@ def measure_rule(base: Base, config: Config, protocol: Protocol, chunks: Sequenc
     gradient = isinstance(rule, GradientRule)
     passes = sleeper.config.passes
     assert passes != "auto", "the sleeper's configuration is resolved"
-    speed = PassSpeed(max(1, passes), sleeper.meter.material.num_phrasings(config.rule.objective) if gradient else 1)
+    phrasings = sleeper.meter.material.num_phrasings(config.rule.objective) if gradient else 1
+    speed = PassSpeed(len(chunks), max(1, passes), phrasings, flops_per_fet=cost.flops_per_fet)
 
     def rows(phrasing: int) -> tuple[list[Row], int]:
         """What a pass reads, as a user would feed it, and how many rows make a step."""
@@ -90,7 +96,7 @@ def measure_rule(base: Base, config: Config, protocol: Protocol, chunks: Sequenc
                 speed.tokens.append(report.tokens)
                 speed.write_seconds.append(seconds - prepared)
                 speed.plain_seconds.append(plain_seconds)
-                speed.flops.append((ledger.fet["passes"] - fet) * cost.flops_per_fet)
+                speed.fet.append(ledger.fet["passes"] - fet)
             rule.end()
     return speed
 

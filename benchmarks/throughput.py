@@ -146,12 +146,24 @@ def _median(rows: Sequence[dict[str, float]]) -> dict[str, float]:
 def speed_table(result: dict[str, Any]) -> Table:
     """Every rule beside the plain way."""
     speed = Table(
-        "rule", "tokens/s of a pass", "plain way", "speed-up", "GFLOP/s", "share of products", title="a pass", title_justify="left"
+        "rule",
+        "seconds a chunk",
+        "FET a chunk",
+        "tokens/s",
+        "plain way",
+        "speed-up",
+        "GFLOP/s",
+        "share of products",
+        title="a pass",
+        title_justify="left",
     )
     for rule, row in result["rules"].items():
         name = f"{rule} (default)" if rule == result["default_rule"] else rule
         tokens = [f"{row[key]:,.0f}" for key in ("tokens_per_second", "plain_tokens_per_second")]
-        speed.add_row(name, *tokens, f"{row['pass_speedup']:.2f}", f"{row['flops_per_second'] / 1e9:,.0f}", f"{row['gemm_share']:.2f}")
+        chunk = [f"{row['seconds_a_chunk']:.3f}", f"{row['fet_a_chunk']:,.0f}"]
+        speed.add_row(
+            name, *chunk, *tokens, f"{row['pass_speedup']:.2f}", f"{row['flops_per_second'] / 1e9:,.0f}", f"{row['gemm_share']:.2f}"
+        )
     speed.caption = f"matrix products at the model's shapes: {result['gemm_flops_per_second'] / 1e9:,.0f} GFLOP/s"
     return speed
 
