@@ -71,8 +71,9 @@ class Capacity:
     """Writes every chunk once, and asks about it under sums of what they left."""
 
     def __init__(self, bench: Bench, chunks: Sequence[Asked], passes: int) -> None:
-        self.bench, self.chunks = bench, chunks
-        self.left = [bench.statistics([asked.passage], passes) for asked in chunks]
+        assert bench.protocol.ridge is not None
+        self.bench, self.chunks, self.ridge = bench, chunks, bench.protocol.ridge
+        self.left = [self.ridge.left(bench.reading([asked.passage], 1), passes) for asked in chunks]
 
     def nll(self, asked: Sequence[Asked], fast: dict[str, Tensor] | None, *, context: bool = False) -> list[float]:
         """Answer NLL of all questions about these chunks."""
@@ -105,7 +106,7 @@ class Capacity:
     def _written(self, indices: Iterable[int]) -> dict[str, Tensor]:
         """The fast weights of these chunks."""
         held = [self.left[index] for index in indices]
-        return self.bench.parameters.solve({name: total([h[name] for h in held]) for name in self.bench.parameters.names})
+        return self.ridge.solve({name: total([h[name] for h in held]) for name in self.ridge.names})
 
 
 def main(arguments: Sequence[str]) -> None:

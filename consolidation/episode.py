@@ -2,28 +2,27 @@
 
     groups of passages -> K passes -> fast weights of every group -> questions, other text -> losses
 
-Groups are memories of their own that share a batch. With order 1 what a pass read is taken as given and only the last write is
-differentiated; with order 2 gradients run back through all passes. Knows nothing about optimisers or files.
+Groups are memories of their own that share a batch. With order 1 what a pass read is taken as given; with order 2 gradients run back
+through all passes. Knows nothing about optimisers, files or write rules.
 """
 
 import random
 from collections.abc import Sequence
-from contextlib import nullcontext
 from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 import torch.nn.functional as F
-from einops import reduce
 from torch import Tensor
 
 from nrem.consolidation.items import Item, collate
+from nrem.consolidation.learned import LearnedWrite
 from nrem.consolidation.lend import lent
-from nrem.consolidation.observe import Observation, Texts, observe
+from nrem.consolidation.observe import Texts
 from nrem.consolidation.protocol import Protocol
-from nrem.consolidation.ridge import RidgeParameters
+from nrem.consolidation.reading import Reading
 from nrem.consolidation.split_model import SplitModel
 from nrem.consolidation.training_data import NOT_STATED, Passage, QuestionAnswer
-from nrem.memory.statistics import Statistics
 
 
 @dataclass
@@ -32,11 +31,11 @@ class Bench:
 
     split: SplitModel
     protocol: Protocol
-    parameters: RidgeParameters
+    parameters: LearnedWrite[Any]
     order: int = 1
     ordinary: dict[str, Tensor] = field(default_factory=dict)
-    """What enters each adapted module when ordinary text is read, (token d_in): the protocol's background follows from it as A is learned.
-    Empty: the background stays as it is."""
+    """What enters each adapted module when ordinary text is read, (token d_in): what the protocol measures there follows from it as A is
+    learned. Empty: it stays as it is."""
 
     @property
     def device(self) -> torch.device:
@@ -47,33 +46,15 @@ class Bench:
         if not passes:
             return None
         assert len({len(group) for group in groups}) == 1, "rows are dealt out to groups evenly"
-        found = self.statistics([p for group in groups for p in group], passes)
-        return self.parameters.solve({name: _sum_groups(s, len(groups)) for name, s in found.items()})
+        return self.parameters.write(self.reading([p for group in groups for p in group], len(groups)), passes)
 
-    def statistics(self, passages: Sequence[Passage], passes: int) -> dict[str, Statistics]:
-        """What each passage leaves after so many passes, one entry a row; a pass rereads it with what it alone has left so far."""
+    def reading(self, passages: Sequence[Passage], memories: int) -> Reading:
+        """The passages as passes read them, group-major, written into so many memories."""
         self.parameters.settle(self.ordinary)
-        texts, lower = self._texts(passages)
-        found: dict[str, Statistics] = {}
-        for number in range(passes):
-            with nullcontext() if self.order == 2 and number else torch.no_grad():
-                fast = self.parameters.solve(found) if number else None
-                seen = self._read(texts, lower, fast)
-            with nullcontext() if number == passes - 1 or self.order == 2 else torch.no_grad():
-                now = self.parameters.statistics(seen.inputs, seen.seen)
-                found = self.parameters.refined(now, fast) if fast is not None else now
-        return found
-
-    def _texts(self, passages: Sequence[Passage]) -> tuple[Texts, Tensor | None]:
-        """The passages as a pass reads them, and their activations below the cut."""
         rows = [self.protocol.chunk_ids(p.title, p.text) for p in passages]
         texts = Texts.pad(rows, self.protocol.stop_id, self.device)
-        return texts, self.split.lower(texts.ids, texts.mask)
-
-    def _read(self, texts: Texts, lower: Tensor | None, fast: dict[str, Tensor] | None) -> Observation:
-        """Read once with these fast weights."""
-        with lent(self.split.model, self.parameters, fast):
-            return observe(self.split, texts, lower, self.parameters.names, self.parameters.error_vocabulary)
+        lower = self.split.lower(texts.ids, texts.mask)
+        return Reading(self.split, self.parameters, texts, lower, memories, self.parameters.error_vocabulary, self.order)
 
     def answer_nll(
         self, questions: Sequence[QuestionAnswer], fast: dict[str, Tensor] | None, contexts: Sequence[Passage] | None = None
@@ -101,12 +82,6 @@ class Bench:
         with lent(self.split.model, self.parameters, fast):
             now = torch.log_softmax(self.split.upper(texts.ids, texts.mask, lower, everywhere).float(), -1)
         return (base.exp() * (base - now)).sum(-1).mean()
-
-
-def _sum_groups(statistics: Statistics, groups: int) -> Statistics:
-    return Statistics(
-        reduce(statistics.C, "(g n) r s -> g r s", "sum", g=groups), reduce(statistics.M, "(g n) o r -> g o r", "sum", g=groups)
-    )
 
 
 def contrast(rng: random.Random, passages: Sequence[Passage], questions: Sequence[QuestionAnswer], share: float) -> list[QuestionAnswer]:

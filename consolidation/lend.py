@@ -11,15 +11,15 @@ from typing import Any
 from einops import rearrange
 from torch import Tensor, nn
 
-from nrem.consolidation.ridge import RidgeParameters, RidgeSite
+from nrem.consolidation.site import Site, Sites
 
 
 @contextmanager
-def lent(model: nn.Module, parameters: RidgeParameters, fast: Mapping[str, Tensor] | None) -> Iterator[None]:
+def lent(model: nn.Module, sites: Sites[Any], fast: Mapping[str, Tensor] | None) -> Iterator[None]:
     """Attach the static reader and, where given, each group's B (group out rank); the hooks go, whatever happens inside."""
     handles = []
     try:
-        for name, site in parameters.items():
+        for name, site in sites.items():
             B = fast[name] if fast is not None else None
             handles.append(model.get_submodule(name).register_forward_hook(_hook(site, B)))
         yield
@@ -28,7 +28,7 @@ def lent(model: nn.Module, parameters: RidgeParameters, fast: Mapping[str, Tenso
             handle.remove()
 
 
-def _hook(site: RidgeSite, B: Tensor | None) -> Any:
+def _hook(site: Site, B: Tensor | None) -> Any:
     def add(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
         x = args[0]
         out = output

@@ -1,6 +1,6 @@
-"""Reading a text with whatever is attached: what enters the adapted modules, hidden states and prediction errors, for the ridge write.
+"""Reading a text with whatever is attached: what enters the adapted modules, hidden states, prediction errors and losses, for the rules.
 
-Axes: batch (texts), token (padded on the right), d (width of the residual stream). Forward only. Knows nothing about keys or statistics.
+Axes: batch (texts), token (padded on the right), d (width of the residual stream). Knows nothing about keys or what is written.
 """
 
 from collections.abc import Iterator, Sequence
@@ -9,10 +9,11 @@ from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from nrem.consolidation.ridge import Seen
+from nrem.consolidation.site import Seen
 from nrem.consolidation.split_model import SplitModel
 
 HEAD_BLOCK = 512
@@ -32,6 +33,11 @@ class Texts(NamedTuple):
         mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows])
         return cls(ids.to(device), mask.to(device))
 
+    @property
+    def has_next(self) -> Bool[Tensor, "batch token"]:
+        """Where a token follows that can be predicted."""
+        return torch.cat([self.mask[:, 1:], torch.zeros_like(self.mask[:, :1])], 1).bool()
+
 
 class Observation(NamedTuple):
     """One reading of a batch of texts."""
@@ -47,11 +53,23 @@ def observe(split: SplitModel, texts: Texts, lower: Tensor | None, names: Sequen
     """Read the texts once, from their activations below the cut; `vocabulary` as in `prediction_error`."""
     with _inputs_of(split.model, names) as inputs:
         hidden = split.hidden(texts.ids, texts.mask, lower)
-    valid = torch.cat([texts.mask[:, 1:], torch.zeros_like(texts.mask[:, :1])], 1).float()
+    valid = texts.has_next.float()
     error, loss = prediction_error(split.model.get_output_embeddings(), hidden, texts.ids.roll(-1, 1), valid.bool(), vocabulary)
-    unit = nn.functional.rms_norm(hidden.float(), hidden.shape[-1:])
+    unit = F.rms_norm(hidden.float(), hidden.shape[-1:])
     mean_loss = (loss * valid).sum(1) / valid.sum(1).clamp_min(1)
     return Observation(inputs, Seen(unit, error, valid), mean_loss)
+
+
+def next_token_loss(
+    split: SplitModel, texts: Texts, lower: Tensor | None, vocabulary: int = 0
+) -> tuple[Float[Tensor, "batch token"], Bool[Tensor, "batch token"]]:
+    """-log p of the token that follows, where one does, and where that is; as in `prediction_error`, but differentiable in what is
+    attached."""
+    head, valid = split.model.get_output_embeddings(), texts.has_next
+    hidden = split.hidden(texts.ids, texts.mask, lower)
+    goal, size = texts.ids.roll(-1, 1)[valid], _size(head, vocabulary)
+    loss = F.cross_entropy(_logits(head, hidden[valid], goal, size).float(), goal.clamp_max(size), reduction="none")
+    return torch.zeros(texts.ids.shape, device=hidden.device).masked_scatter(valid, loss), valid
 
 
 @torch.no_grad()
@@ -76,18 +94,29 @@ def prediction_error(
     matrix (with or without a bias); a soft cap on the logits is not differentiated.
     """
     E, goal, scale = head.weight, targets[valid], _root_mean_square(head)
-    size = min(vocabulary or len(E), len(E))
-    likely, bias = E[:size], head.bias[:size] if head.bias is not None else None
+    size = _size(head, vocabulary)
+    likely = E[:size]
     errors, losses = [], []
     for h, x in zip(hidden[valid].split(HEAD_BLOCK), goal.split(HEAD_BLOCK), strict=True):
-        own = (h * E[x]).sum(-1, keepdim=True) + (head.bias[x][:, None] if bias is not None else 0)
-        logits = torch.cat([nn.functional.linear(h, likely, bias), own.masked_fill(x[:, None] < size, -torch.inf)], -1)
-        p = torch.softmax(logits, -1)
+        p = torch.softmax(_logits(head, h, x, size), -1)
         expected = p[:, :size] @ likely + p[:, size:] * E[x]
         errors.append((E[x] - expected).float() / scale)
         losses.append(-p.gather(1, x[:, None].clamp_max(size))[:, 0].float().clamp_min(1e-9).log())
     error = torch.zeros(hidden.shape, device=hidden.device).masked_scatter(valid[..., None], torch.cat(errors))
     return error, torch.zeros(targets.shape, device=hidden.device).masked_scatter(valid, torch.cat(losses))
+
+
+def _size(head: Any, vocabulary: int) -> int:
+    return min(vocabulary or len(head.weight), len(head.weight))
+
+
+def _logits(
+    head: Any, hidden: Float[Tensor, "selected d"], targets: Int[Tensor, " selected"], size: int
+) -> Float[Tensor, "selected likely_and_own"]:
+    """Logits of the first `size` tokens, and of the target itself behind them, where it is none of these."""
+    E, bias = head.weight, head.bias[:size] if head.bias is not None else None
+    own = (hidden * E[targets]).sum(-1, keepdim=True) + (head.bias[targets][:, None] if bias is not None else 0)
+    return torch.cat([F.linear(hidden, E[:size], bias), own.masked_fill(targets[:, None] < size, -torch.inf)], -1)
 
 
 _scales: WeakKeyDictionary[nn.Module, float] = WeakKeyDictionary()

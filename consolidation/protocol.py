@@ -13,9 +13,14 @@ from typing import Any, Literal
 
 from nrem.consolidation.ceiling import Ceiling
 from nrem.consolidation.curves import CurveTable
+from nrem.consolidation.delta import DeltaParameters
+from nrem.consolidation.descent import DescentParameters
+from nrem.consolidation.learned import LearnedWrite
 from nrem.consolidation.ridge import RidgeParameters
 
 INSTRUCTION = "Answer in a few words."
+LEARNED: dict[str, type[LearnedWrite[Any]]] = {"ridge": RidgeParameters, "delta": DeltaParameters, "gradient": DescentParameters}
+"""What there is to learn for each write rule, by its name."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,10 +43,15 @@ class Protocol:
     """How deep passes were measured to pay; None where nobody measured."""
     curves: CurveTable | None = None
     """The measured curves, for allocators that predict."""
-    ridge: RidgeParameters | None = None
-    """What the ridge rule has learned; None for an untrained protocol."""
+    learned: LearnedWrite[Any] | None = None
+    """What the rule has learned; None for an untrained protocol."""
     weights_sha256: str = ""
     """Hash of the learned parameters' files."""
+
+    @property
+    def ridge(self) -> RidgeParameters | None:
+        """What is learned, where it is the ridge rule's: of the others there are no statistics."""
+        return self.learned if isinstance(self.learned, RidgeParameters) else None
 
     @cached_property
     def sha256(self) -> str:

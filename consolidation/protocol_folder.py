@@ -17,9 +17,9 @@ from torch import Tensor
 
 from nrem.consolidation.ceiling import Ceiling
 from nrem.consolidation.curves import CurveTable
-from nrem.consolidation.protocol import Protocol
+from nrem.consolidation.learned import LearnedWrite, Sizes
+from nrem.consolidation.protocol import LEARNED, Protocol
 from nrem.consolidation.protocol_card import protocol_card
-from nrem.consolidation.ridge import RidgeParameters
 from nrem.memory.atomic import replace_folder, sha256_file
 from nrem.memory.errors import BaseMismatchError, MemoryFolderError, MissingFileError
 from nrem.memory.identity import BaseIdentity
@@ -51,12 +51,12 @@ def find_protocol(name: str, tokenizer: Any, base: BaseIdentity, device: torch.d
 
 def save_protocol(folder: Path, protocol: Protocol, base: BaseIdentity, about: Mapping[str, Any]) -> Path:
     """Write the folder, whole or not at all; `about` is kept as it is (data, minutes, figures)."""
-    assert protocol.ridge is not None
+    assert protocol.learned is not None
     folder.parent.mkdir(parents=True, exist_ok=True)
     made = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     made.chmod(0o755)
-    learned = {name: p.detach().to(torch.bfloat16) for name, p in protocol.ridge.named_parameters()}
-    measured = {name: b.detach() for name, b in protocol.ridge.named_buffers()}  # rounded, C_0 might have negative eigenvalues
+    learned = {name: p.detach().to(torch.bfloat16) for name, p in protocol.learned.named_parameters()}
+    measured = {name: b.detach() for name, b in protocol.learned.named_buffers()}  # rounded, C_0 might have negative eigenvalues
     tensors = {name: t.to("cpu").contiguous() for name, t in {**learned, **measured}.items()}
     parts: list[dict[str, Tensor]] = [{}]
     for name, tensor in tensors.items():
@@ -65,6 +65,7 @@ def save_protocol(folder: Path, protocol: Protocol, base: BaseIdentity, about: M
         parts[-1][name] = tensor
     for number, part in enumerate(parts, 1):
         save_file(part, made / f"protocol-{number:05d}-of-{len(parts):05d}.safetensors", metadata={"format": "pt"})
+    sizes = protocol.learned.sizes
     values = {
         "schema_version": SCHEMA_VERSION,
         "id": protocol.id,
@@ -74,11 +75,11 @@ def save_protocol(folder: Path, protocol: Protocol, base: BaseIdentity, about: M
         "segment_chunks": protocol.segment_chunks,
         "question_chunks": protocol.question_chunks,
         "base": base.to_dict(),
-        "rank": protocol.ridge.rank,
-        "reader_rank": protocol.ridge.reader_rank,
-        "error_vocabulary": protocol.ridge.error_vocabulary,
-        "modules": {name: [site.A.shape[1], len(site.W2)] for name, site in protocol.ridge.items()},
-        "d_model": protocol.ridge.items()[0][1].W2.shape[1],
+        "rank": sizes.rank,
+        "reader_rank": sizes.reader_rank,
+        "error_vocabulary": sizes.error_vocabulary,
+        "modules": {name: list(shape) for name, shape in sizes.modules.items()},
+        "d_model": sizes.d_model,
         "files": {path.name: sha256_file(path) for path in sorted(made.glob("*.safetensors"))},
         "about": dict(about),
     }
@@ -96,9 +97,18 @@ def load_protocol(folder: Path, tokenizer: Any, base: BaseIdentity, device: torc
         raise BaseMismatchError(
             f"{folder}: this protocol was trained on {theirs.short()}, got {base.short()} ({problem}): load that model, or train a new one"
         )
-    shapes = {name: (int(i), int(o)) for name, (i, o) in values["modules"].items()}
-    ridge = RidgeParameters(shapes, values["d_model"], values["rank"], values["reader_rank"], values["error_vocabulary"])
-    load_parameters(folder, ridge)
+    if values["rule"] not in LEARNED:
+        raise MemoryFolderError(f"{folder / PROTOCOL}: rule {values['rule']!r}, this nrem knows {', '.join(LEARNED)}: upgrade nrem")
+    sizes = Sizes(
+        modules={name: (int(i), int(o)) for name, (i, o) in values["modules"].items()},
+        d_model=values["d_model"],
+        rank=values["rank"],
+        reader_rank=values["reader_rank"],
+        error_vocabulary=values["error_vocabulary"],
+        max_passes=values["trained_passes"],
+    )
+    learned = LEARNED[values["rule"]].create(sizes)
+    load_parameters(folder, learned)
     protocol = Protocol(
         tokenizer,
         id=values["id"],
@@ -107,7 +117,7 @@ def load_protocol(folder: Path, tokenizer: Any, base: BaseIdentity, device: torc
         trained_passes=values["trained_passes"],
         segment_chunks=values["segment_chunks"],
         question_chunks=values.get("question_chunks", 0),
-        ridge=ridge.to(device).requires_grad_(False),
+        learned=learned.to(device).requires_grad_(False),
         weights_sha256="".join(values["files"].values()),
     )
     return with_calibration(protocol, folder)
@@ -129,7 +139,7 @@ def read_curves(path: Path) -> CurveTable:
     return CurveTable.from_json(path.read_text(encoding="utf-8"), str(path))
 
 
-def load_parameters(folder: Path, parameters: RidgeParameters) -> None:
+def load_parameters(folder: Path, parameters: LearnedWrite[Any]) -> None:
     """Take the learned values of a folder; raises `MemoryFolderError` where a file is damaged or a shape differs."""
     tensors: dict[str, Tensor] = {}
     for name, digest in _read(folder)["files"].items():

@@ -14,24 +14,14 @@ from torch import Tensor
 from nrem.consolidation.budget import CostModel, Ledger
 from nrem.consolidation.observe import Texts, observe
 from nrem.consolidation.protocol import Protocol
-from nrem.consolidation.ridge import RidgeParameters, Seen
 from nrem.consolidation.rule import PassReport, WriteRule
+from nrem.consolidation.site import Seen
 from nrem.consolidation.split_model import SplitModel
 from nrem.memory.chunk import Chunk
-from nrem.memory.fast_weights import Factors, FastWeights
+from nrem.memory.fast_weights import FastWeights
 from nrem.memory.statistics import Statistics, WrittenStatistics
 
 BATCH_TOKENS = 2048
-
-
-def ridge_fast_weights(parameters: RidgeParameters, transposed: bool = False) -> FastWeights:
-    """Reader and an empty written part side by side: one plain LoRA of rank reader_rank + rank."""
-    factors = {}
-    for name, site in parameters.items():
-        A = torch.cat([site.reader_A, site.A]).detach().clone()
-        B = torch.cat([site.reader_B, torch.zeros(len(site.reader_B), site.rank, device=A.device)], 1).detach().clone()
-        factors[name] = Factors(A, B)
-    return FastWeights(factors, parameters.reader_rank + parameters.rank, transposed)
 
 
 class RidgeRule(WriteRule):

@@ -10,7 +10,7 @@ import random
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -24,6 +24,8 @@ from nrem.memory.journal import Journal
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
+    rule: Literal["ridge", "delta", "gradient"] = "ridge"
+    """The write rule."""
     rank: int = 48
     """Rank of the written part."""
     reader_rank: int = 16
@@ -35,7 +37,7 @@ class TrainConfig:
     layers: Layers = "upper-half"
     """Which decoder layers are adapted."""
     order: int = 1
-    """1: only the last write is differentiated; 2: gradients run through all passes."""
+    """1: what a pass reads is taken as given; 2: gradients run through all passes."""
     max_passes: int = 4
     """K is drawn from 0 to this, small ones more often; becomes `trained_passes`."""
     chunks_per_step: int = 8
@@ -202,10 +204,12 @@ class ProtocolTrainer:
             return
         state, tensors = latest
         mine = asdict(self.config)
-        fixed = ("rank", "reader_rank", "error_vocabulary", "target", "layers")
-        if changed := [key for key in fixed if state["config"][key] != mine[key]]:
+        theirs = {"rule": "ridge", **state["config"]}  # for a while there was no other
+        fixed = ["rule", "rank", "reader_rank", "error_vocabulary", "target", "layers"]
+        fixed += ["max_passes"] if mine["rule"] == "gradient" else []  # each has a step size
+        if changed := [key for key in fixed if theirs[key] != mine[key]]:
             raise SleepError(
-                f"{self.journal.folder}: this training began with {changed[0]} {state['config'][changed[0]]}, got {mine[changed[0]]}; "
+                f"{self.journal.folder}: this training began with {changed[0]} {theirs[changed[0]]}, got {mine[changed[0]]}; "
                 "give the same, or another --out"
             )
         self.done = Trained(**state["done"])

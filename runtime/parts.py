@@ -14,7 +14,7 @@ from nrem.consolidation.protocol_folder import find_protocol, read_curves, with_
 from nrem.consolidation.recall import RecallMeter
 from nrem.consolidation.rule import WriteRule
 from nrem.consolidation.rule_gradient import GradientRule
-from nrem.consolidation.rule_ridge import RidgeRule, ridge_fast_weights
+from nrem.consolidation.rule_ridge import RidgeRule
 from nrem.consolidation.sleep import Sleeper
 from nrem.consolidation.split_model import SplitModel
 from nrem.consolidation.study import StudyMaterial
@@ -54,10 +54,9 @@ def calibration_folder(base: Base, protocol: Protocol) -> Path:
 
 def make_fast_weights(base: Base, config: Config, protocol: Protocol) -> FastWeights:
     """Fast weights that have learned nothing: the protocol's reader, or nothing at all."""
-    if protocol.ridge is not None:
-        names = protocol.ridge.names
-        transposed = find_targets(base.model, names[0].rsplit(".", 1)[-1], 0).transposed
-        return ridge_fast_weights(protocol.ridge, transposed)
+    if protocol.learned is not None:
+        transposed = find_targets(base.model, protocol.learned.names[0].rsplit(".", 1)[-1], 0).transposed
+        return protocol.learned.fast_weights(transposed)
     generator = torch.Generator().manual_seed(config.seed)
     return FastWeights.create(base.model, config.fast_weights, generator)
 

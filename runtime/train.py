@@ -16,9 +16,9 @@ from typing import Any
 import torch
 
 from nrem.consolidation.episode import Bench
-from nrem.consolidation.protocol import Protocol
+from nrem.consolidation.learned import Sizes
+from nrem.consolidation.protocol import LEARNED, Protocol
 from nrem.consolidation.protocol_folder import load_parameters, save_protocol
-from nrem.consolidation.ridge import RidgeParameters
 from nrem.consolidation.split_model import SplitModel
 from nrem.consolidation.train_protocol import ROW_TOKENS, ProtocolTrainer, TrainConfig, Trained, evaluate_protocol
 from nrem.consolidation.training_data import Passage, Sampler, Source, read_source
@@ -31,7 +31,7 @@ from nrem.runtime.models import Base
 LOG = "log.jsonl"
 CURVE = "curve.png"
 SEGMENT_CHUNKS, QUESTION_CHUNKS = 16, 1
-"""What a protocol says before `benchmarks.capacity` has measured it: one chunk answers best by far (benchmarks/LOG.md)."""
+"""What a ridge protocol says before `benchmarks.capacity` has measured it: one chunk answers best by far (benchmarks/LOG.md)."""
 ORDINARY_CHARACTERS = 400_000
 GIVEN_WEIGHT, PLAIN_WEIGHT = 0.9, 0.1
 """How often a step draws from files with questions, and from plain text."""
@@ -116,18 +116,27 @@ def make_bench(base: Base, config: TrainConfig, job: TrainJob) -> Bench:
     shapes = {name: (d_in, d_out) for name, (d_in, d_out, _) in targets.shapes.items()}
     d_model = base.model.get_output_embeddings().weight.shape[1]
     generator = torch.Generator().manual_seed(config.seed)
-    parameters = RidgeParameters(shapes, d_model, config.rank, config.reader_rank, config.error_vocabulary, generator)
+    sizes = Sizes(
+        modules=shapes,
+        d_model=d_model,
+        rank=config.rank,
+        reader_rank=config.reader_rank,
+        error_vocabulary=config.error_vocabulary,
+        max_passes=config.max_passes,
+    )
+    parameters = LEARNED[config.rule].create(sizes, generator)
     if job.start_from:
         load_parameters(job.start_from, parameters)
     parameters.to(base.model.device)
+    separate = config.rule == "ridge"  # the chunks of an adapter can be told apart by their statistics
     protocol = Protocol(
         base.tokenizer,
         id=job.name or job.out.name,
-        rule="ridge",
+        rule=config.rule,
         template="plain",
-        segment_chunks=SEGMENT_CHUNKS,
-        question_chunks=QUESTION_CHUNKS,
-        ridge=parameters,
+        segment_chunks=SEGMENT_CHUNKS if separate else max(config.chunks_together),
+        question_chunks=QUESTION_CHUNKS if separate else 0,
+        learned=parameters,
     )
     return Bench(SplitModel(base.model, lowest_layer(base.model, shapes)), protocol, parameters, config.order)
 

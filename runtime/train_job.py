@@ -6,6 +6,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from nrem.consolidation.protocol import LEARNED
 from nrem.consolidation.train_protocol import TrainConfig
 from nrem.memory.errors import UsageError
 from nrem.runtime.config import load_config, resolve, setting_layers
@@ -14,7 +15,6 @@ from nrem.runtime.tiny import tiny_base, tiny_data, tiny_training
 from nrem.runtime.train import TrainJob, TrainReport, train_protocol
 
 SMOKE_MINUTES = 0.05
-RULES = ("ridge",)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -37,13 +37,13 @@ class TrainFlags:
 
 def run_training(flags: TrainFlags, *, tell: Callable[[dict[str, Any]], None]) -> TrainReport:
     """Train, or with `smoke` only see that training works. Raises `UsageError` for flags that do not go together."""
-    if flags.rule not in RULES:
-        raise UsageError(f"--rule: got {flags.rule!r}, only ridge has something to train; the gradient rule sleeps without a protocol")
+    if flags.rule not in LEARNED:
+        raise UsageError(f"--rule: got {flags.rule!r}, expected {', '.join(LEARNED)}")
     if flags.smoke:
         return _smoke(flags, tell)
     if not flags.data or flags.out is None:
         raise UsageError("train-protocol: --data and --out are needed; --smoke does without, on a tiny model")
-    config = resolve(TrainConfig, setting_layers(flags.settings))
+    config = resolve(TrainConfig, [("--rule", {"rule": flags.rule}), *setting_layers(flags.settings)])
     base = load_base(load_config(None, flags.model))
     job = TrainJob(data=flags.data, out=flags.out, minutes=flags.minutes, held_out=flags.held_out, start_from=flags.start_from)
     return train_protocol(base, job, config, resume=flags.resume, tell=tell)
@@ -51,7 +51,8 @@ def run_training(flags: TrainFlags, *, tell: Callable[[dict[str, Any]], None]) -
 
 def _smoke(flags: TrainFlags, tell: Callable[[dict[str, Any]], None]) -> TrainReport:
     """A tiny random model on the demo document; kept where --out says, else thrown away."""
-    config = resolve(TrainConfig, [("the smoke training", asdict(tiny_training())), *setting_layers(flags.settings)])
+    tiny = asdict(tiny_training()) | {"rule": flags.rule}
+    config = resolve(TrainConfig, [("the smoke training", tiny), *setting_layers(flags.settings)])
     with tempfile.TemporaryDirectory(prefix="nrem-smoke-") as scratch:
         folder = Path(scratch)
         job = TrainJob(

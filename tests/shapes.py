@@ -8,10 +8,13 @@ from beartype.roar import BeartypeDecorHintPep673Exception
 from jaxtyping import install_import_hook
 
 MODULES = (
+    "nrem.consolidation.delta",
     "nrem.consolidation.guard",
     "nrem.consolidation.items",
     "nrem.consolidation.observe",
+    "nrem.consolidation.reading",
     "nrem.consolidation.ridge",
+    "nrem.consolidation.site",
     "nrem.consolidation.split_model",
     "nrem.memory.fast_weights",
     "nrem.memory.statistics",

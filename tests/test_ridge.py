@@ -10,8 +10,9 @@ from torch import Tensor, nn
 from nrem.consolidation.budget import CostModel, Ledger
 from nrem.consolidation.episode import Bench
 from nrem.consolidation.observe import Texts, observe, prediction_error
-from nrem.consolidation.ridge import REACH, RidgeSite, Seen
-from nrem.consolidation.rule_ridge import RidgeRule, ridge_fast_weights
+from nrem.consolidation.ridge import RidgeSite
+from nrem.consolidation.rule_ridge import RidgeRule
+from nrem.consolidation.site import REACH, Seen
 from nrem.consolidation.split_model import SplitModel
 from nrem.consolidation.training_data import Passage
 from nrem.memory.errors import MemoryFolderError, UsageError
@@ -248,7 +249,7 @@ def test_the_rule_writes_what_training_writes(base: Base) -> None:
     assert protocol.ridge is not None
     chunks = tiny.make_chunks(base)
     split = SplitModel(base.model, 2)
-    fast = ridge_fast_weights(protocol.ridge)
+    fast = protocol.ridge.fast_weights()
     rule = RidgeRule(split, fast, protocol, Ledger(), CostModel.of(base.model))
     bench = Bench(split, protocol, protocol.ridge)
     passages = [Passage(chunk.title, chunk.text, ()) for chunk in chunks]

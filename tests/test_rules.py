@@ -159,7 +159,7 @@ def test_the_order_of_chunks_is_nothing_to_the_ridge_rule(base: Base, order: tup
 
 
 def test_a_later_ridge_pass_corrects_what_the_chunk_left_before(llama: Base) -> None:
-    """M <- 0.3 M + B C / gain, in place of the chunk's last M: its own B is kept, and a part of the remaining error is added."""
+    """M <- 0.3 M + B (C + Lambda) / gain, in place of the chunk's last M: its own B is kept, and a part of the remaining error is added."""
     once, twice = make_sleeper_for(llama, "ridge"), make_sleeper_for(llama, "ridge")
     chunks = tiny.make_chunks(llama)
     for sleeper, passes in ((once, 1), (twice, 2)):
@@ -173,7 +173,7 @@ def test_a_later_ridge_pass_corrects_what_the_chunk_left_before(llama: Base) -> 
         for index, sites in first.chunks.items():
             C, M = sites[name]
             B = first.solved(once.fast, [index])[name][:, first.reader_rank :]
-            corrected = Statistics(C, 0.3 * M + B @ C / max(float(gain), 0.05)).as_kept()
+            corrected = Statistics(C, 0.3 * M + B @ (C + first.damping[name]) / max(float(gain), 0.05)).as_kept()
             torch.testing.assert_close(second.chunks[index][name].C, C)
             torch.testing.assert_close(second.chunks[index][name].M, corrected.M, rtol=2**-6, atol=2**-8 * float(M.abs().max()))
 

@@ -6,7 +6,8 @@ import pytest
 import torch
 from jaxtyping import TypeCheckError
 
-from nrem.consolidation.ridge import RidgeSite, Seen
+from nrem.consolidation.ridge import RidgeSite
+from nrem.consolidation.site import Seen
 from nrem.memory.fast_weights import Factors
 from tests import shapes
 

@@ -11,7 +11,6 @@ import torch
 from nrem.consolidation.episode import Bench
 from nrem.consolidation.lend import lent
 from nrem.consolidation.protocol_folder import load_protocol
-from nrem.consolidation.rule_ridge import ridge_fast_weights
 from nrem.consolidation.split_model import SplitModel
 from nrem.consolidation.train_protocol import ProtocolTrainer, TrainConfig
 from nrem.consolidation.training_data import Passage, QuestionAnswer, Sampler, read_source
@@ -72,7 +71,7 @@ def test_lent_is_attached(base: Base) -> None:
     bench = random_bench(base)
     fast = bench.write([PASSAGES], 1)
     assert fast is not None
-    weights = ridge_fast_weights(bench.parameters)
+    weights = bench.parameters.fast_weights()
     for name, factors in weights.factors.items():
         factors.B[:, bench.parameters.reader_rank :] = fast[name][0]
     with lent(base.model, bench.parameters, fast):

@@ -20,6 +20,7 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
+from nrem.consolidation.learned import Sizes
 from nrem.consolidation.protocol import Protocol
 from nrem.consolidation.ridge import RidgeParameters
 from nrem.memory.chunk import Chunk, cut_chunks
@@ -80,13 +81,13 @@ def make_ridge_protocol(base: Base, rank: int = 6, reader_rank: int = 2, seed: i
     shapes = {name: (d_in, d_out) for name, (d_in, d_out, _) in find_targets(base.model, "auto", first).shapes.items()}
     generator = torch.Generator().manual_seed(seed)
     d_model = base.model.get_output_embeddings().weight.shape[1]
-    ridge = RidgeParameters(shapes, d_model, rank, reader_rank, generator=generator)
+    ridge = RidgeParameters.create(Sizes(modules=shapes, d_model=d_model, rank=rank, reader_rank=reader_rank), generator)
     with torch.no_grad():
         for parameter in ridge.parameters():
             parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
         ridge.settle({name: torch.randn(32, site.A.shape[1], generator=generator) for name, site in ridge.items()})
     ridge.requires_grad_(False)
-    return Protocol(base.tokenizer, id="tiny", rule="ridge", template="plain", trained_passes=2, ridge=ridge)
+    return Protocol(base.tokenizer, id="tiny", rule="ridge", template="plain", trained_passes=2, learned=ridge)
 
 
 def make_config(*settings: str) -> Config:
