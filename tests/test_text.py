@@ -156,6 +156,12 @@ def test_search_finds_words_best_first(tmp_path: Path) -> None:
     assert min(scores) > 0
 
 
+def test_search_finds_other_forms_of_a_word(tmp_path: Path) -> None:
+    evicted = make_text(tmp_path)
+    assert indices(evicted.search("Which lighthouses?")) == [0]
+    assert indices(evicted.search("Why is it freezing in the harbours?", k=1)) == [2]
+
+
 @pytest.mark.parametrize("query", ["", "  ?!", "the and of", "x", "zeppelin"])
 def test_a_query_without_known_words_finds_nothing(tmp_path: Path, query: str) -> None:
     assert make_text(tmp_path).search(query) == []
