@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import closed_book, common, throughput
+from benchmarks import closed_book, common, exchange, throughput
 from benchmarks.arms import wrong_documents
 from benchmarks.closed_book import parse_levels
 from benchmarks.plain import PlainWay, Row
@@ -185,6 +185,31 @@ def test_throughput_reports_every_rule(model: Path, tmp_path: Path, capsys: pyte
     assert [round(row["document_tokens"], -1) for row in questions["document"].values()] == [70, 260]
     prompts = {row["prompt_tokens"] for row in result["memory_by_document_tokens"].values()}
     assert len(prompts) == 1  # a question is as long whatever was read
+
+
+def test_exchange_has_a_row_for_every_choice(data: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    asked = (
+        "--data",
+        str(data),
+        "--limit",
+        "2",
+        "--rows",
+        "layers,dtype,model",
+        "--model",
+        str(model),
+        "--out",
+        str(tmp_path / "raw.json"),
+    )
+    rows = run(exchange, capsys, *asked, *flags(model))["rows"]
+    assert [row["kind"] for row in rows] == ["layers"] * 3 + ["dtype"] * 4 + ["model"] * 4
+    by_name = {row["name"]: row for row in rows}
+    half = by_name["upper-half, 12 passes"]["gflop"]
+    assert 0.5 * half < by_name["all, 8 passes"]["gflop"] < 2 * half
+    assert by_name["bf16, 2 passes"]["fet"] == by_name["fp32, 2 passes"]["fet"]
+    with pytest.raises(UsageError, match="--rows model: needs another base"):
+        exchange.main(["--data", str(data), "--rows", "model"])
+    with pytest.raises(UsageError, match="no rows 'size'; there are layers, dtype, model"):
+        exchange.main(["--data", str(data), "--rows", "size"])
 
 
 def test_red_tests_refuse_a_report(tmp_path: Path) -> None:
