@@ -12,6 +12,7 @@ from functools import cached_property
 from typing import Any, Literal
 
 from nrem.consolidation.ceiling import Ceiling
+from nrem.consolidation.confidence import Confidence
 from nrem.consolidation.curves import CurveTable
 from nrem.consolidation.delta import DeltaParameters
 from nrem.consolidation.descent import DescentParameters
@@ -43,6 +44,8 @@ class Protocol:
     """How deep passes were measured to pay; None where nobody measured."""
     curves: CurveTable | None = None
     """The measured curves, for allocators that predict."""
+    confidence: Confidence | None = None
+    """What an answer's probability was measured to be worth; None where nobody measured."""
     learned: LearnedWrite[Any] | None = None
     """What the rule has learned; None for an untrained protocol."""
     weights_sha256: str = ""

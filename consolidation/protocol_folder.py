@@ -16,6 +16,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from nrem.consolidation.ceiling import Ceiling
+from nrem.consolidation.confidence import Confidence
 from nrem.consolidation.curves import CurveTable
 from nrem.consolidation.learned import LearnedWrite, Sizes
 from nrem.consolidation.protocol import LEARNED, Protocol
@@ -25,7 +26,7 @@ from nrem.memory.errors import BaseMismatchError, MemoryFolderError, MissingFile
 from nrem.memory.identity import BaseIdentity
 
 PROTOCOL = "protocol.json"
-CEILING, CURVES = "ceiling.json", "curves.json"
+CEILING, CURVES, CONFIDENCE = "ceiling.json", "curves.json", "confidence.json"
 """What `nrem ceiling` measured, where it was told to leave it with the protocol."""
 SCHEMA_VERSION = 1
 FILE_BYTES = 15_000_000
@@ -129,6 +130,8 @@ def with_calibration(protocol: Protocol, folder: Path) -> Protocol:
         protocol = replace(protocol, ceiling=Ceiling.from_json(path.read_text(encoding="utf-8"), str(path)))
     if (path := folder / CURVES).exists():
         protocol = replace(protocol, curves=read_curves(path))
+    if (path := folder / CONFIDENCE).exists():
+        protocol = replace(protocol, confidence=Confidence.from_json(path.read_text(encoding="utf-8"), str(path)))
     return protocol
 
 
