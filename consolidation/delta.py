@@ -1,7 +1,7 @@
 """The delta write: token after token, what the fast weights say under a key is moved towards what they should say.
 
-Axes: b texts (or memories), t tokens, i inputs of an adapted module, o its outputs, r rank. Before a chunk, `B <- alpha B` with alpha learned
-near 1; then over its tokens in order, with keys of unit length and write strengths beta_t in (0, 1),
+Axes: t tokens, i inputs of an adapted module, o its outputs, r rank. Before a chunk, `B <- alpha B` with alpha learned near 1; then over
+its tokens in order, with keys of unit length and write strengths beta_t in (0, 1),
 
     B <- B + beta_t (v_t - B k_t) k_t^T                                   (arXiv 2102.11174; gated: arXiv 2412.06464)
 

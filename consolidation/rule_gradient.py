@@ -74,7 +74,7 @@ class GradientRule(WriteRule):
         self.ledger, self.cost = ledger, cost
         self._tensors = list(fast.tensors().values())
         self._adapter_weights = sum(t.numel() for t in self._tensors)
-        self._layers_back = cost.num_layers - split.cut - int(_ends_layer(split, fast))
+        self._layers_back = cost.num_layers - split.cut - int(ends_layer(split, fast))
         self._mean = [torch.zeros_like(t) for t in self._tensors]
         self._square = [torch.zeros_like(t) for t in self._tensors]
         self._passes = 0  # of this memory, over all its sleeps: phrasings go on where they stopped
@@ -225,7 +225,7 @@ class GradientRule(WriteRule):
         )
 
 
-def _ends_layer(split: SplitModel, fast: FastWeights) -> bool:
+def ends_layer(split: SplitModel, fast: FastWeights) -> bool:
     """Whether the lowest layer's fast weights stand at its end, so that gradients need not go back through any of it."""
     adapted = {split.model.get_submodule(name) for name in fast.factors}
     linear = [m for m in split.layers[split.cut].modules() if isinstance(m, Conv1D) or hasattr(m, "in_features")]

@@ -1,6 +1,7 @@
 """The parts of a session, made from a base model and a configuration: protocol, fast weights, write rule, sleeper, record."""
 
 import time
+from collections.abc import Callable
 from importlib import metadata, resources
 from pathlib import Path
 
@@ -13,6 +14,8 @@ from nrem.consolidation.protocol import Protocol
 from nrem.consolidation.protocol_folder import find_protocol, read_curves, with_calibration
 from nrem.consolidation.recall import RecallMeter
 from nrem.consolidation.rule import WriteRule
+from nrem.consolidation.rule_delta import DeltaRule
+from nrem.consolidation.rule_descent import DescentRule
 from nrem.consolidation.rule_gradient import GradientRule
 from nrem.consolidation.rule_ridge import RidgeRule
 from nrem.consolidation.sleep import Sleeper
@@ -26,6 +29,12 @@ from nrem.runtime.config import Config, to_dict
 from nrem.runtime.default_model import cache_folder
 from nrem.runtime.models import Base, load
 
+LEARNED_RULES: dict[str, Callable[[SplitModel, FastWeights, Protocol, Ledger, CostModel], WriteRule]] = {
+    "ridge": RidgeRule,
+    "delta": DeltaRule,
+    "gradient": DescentRule,
+}
+"""The rules that come with a trained protocol, by its rule's name."""
 LIBRARIES = ("nrem", "torch", "transformers", "peft", "safetensors")
 
 
@@ -88,8 +97,8 @@ def make_rule(
 ) -> WriteRule:
     """The protocol's write rule on these fast weights."""
     cost = CostModel.of(split.model)
-    if protocol.rule == "ridge":
-        return RidgeRule(split, fast, protocol, ledger, cost)
+    if protocol.learned is not None:
+        return LEARNED_RULES[protocol.rule](split, fast, protocol, ledger, cost)
     return GradientRule(split, fast, material, config.rule, ledger, cost)
 
 

@@ -7,21 +7,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from nrem.consolidation.budget import CostModel, Ledger
-from nrem.consolidation.episode import Bench
 from nrem.consolidation.observe import Texts, observe, prediction_error
 from nrem.consolidation.ridge import RidgeSite
-from nrem.consolidation.rule_ridge import RidgeRule
-from nrem.consolidation.site import REACH, Seen
+from nrem.consolidation.site import Seen
 from nrem.consolidation.split_model import SplitModel
-from nrem.consolidation.training_data import Passage
 from nrem.memory.errors import MemoryFolderError, UsageError
 from nrem.memory.fast_weights import Factors, FastWeights
 from nrem.memory.statistics import Statistics, WrittenStatistics, solve, total
 from nrem.runtime.models import Base
 from tests import tiny
-
-D_IN, D_OUT, D, RANK = 7, 8, 8, 5
+from tests.sites import D_IN, D_OUT, LENGTHS, RANK, D, make_seen, tokens_of
 
 
 def make_site(seed: int = 0) -> RidgeSite:
@@ -36,30 +31,6 @@ def make_site(seed: int = 0) -> RidgeSite:
     return site
 
 
-def make_seen(lengths: tuple[int, ...], seed: int = 1) -> tuple[Tensor, Seen]:
-    """Inputs of the module and what was seen at every token, for texts of these lengths; the last token of each has no error."""
-    generator = torch.Generator().manual_seed(seed)
-    shape = (len(lengths), max(lengths))
-    valid = torch.tensor([[float(t < length - 1) for t in range(shape[1])] for length in lengths])
-    x, hidden, error = (torch.randn(*shape, size, generator=generator) for size in (D_IN, D, D))
-    return x, Seen(hidden, error * valid[..., None], valid)
-
-
-def tokens_of(site: RidgeSite, x: Tensor, seen: Seen, row: int) -> list[tuple[Tensor, Tensor, Tensor]]:
-    """(strength, key, value) at every token of a text, straight from the definitions."""
-    out = []
-    for t in range(x.shape[1]):
-        spread = torch.zeros(D, dtype=x.dtype)
-        for j in range(-REACH, REACH + 1):
-            if 0 <= t - j < x.shape[1]:
-                spread = spread + site.taps[j + REACH] * seen.error[row, t - j]
-        key = site.A @ x[row, t] + site.D_out @ (site.D_in @ x[row, t])
-        value = site.W1_out @ (site.W1_in @ seen.hidden[row, t]) + site.W2 @ spread
-        gate = torch.sigmoid(site.gate_weight @ torch.cat([seen.hidden[row, t], seen.error[row, t]]) + site.gate_bias)
-        out.append((gate * seen.valid[row, t], key, value))
-    return out
-
-
 def naive_statistics(site: RidgeSite, x: Tensor, seen: Seen) -> Statistics:
     """One token after the other."""
     C, M = [], []
@@ -68,9 +39,6 @@ def naive_statistics(site: RidgeSite, x: Tensor, seen: Seen) -> Statistics:
         C.append(torch.stack([strength * torch.outer(key, key) for strength, key, _ in tokens]).sum(0))
         M.append(torch.stack([strength * torch.outer(value, key) for strength, key, value in tokens]).sum(0))
     return Statistics(torch.stack(C), torch.stack(M))
-
-
-LENGTHS = pytest.mark.parametrize("lengths", [(1,), (2,), (97,), (1, 97, 40)], ids=str)
 
 
 @LENGTHS
@@ -241,29 +209,6 @@ def test_reading_gives_the_models_own_loss_and_inputs(base: Base) -> None:
     assert {name: tuple(x.shape) for name, x in seen.inputs.items()} == {
         name: (3, 40, factors.A.shape[1]) for name, factors in tiny.make_fast_weights(base).factors.items()
     }
-
-
-def test_the_rule_writes_what_training_writes(base: Base) -> None:
-    """A pass of a sleep and one of protocol training are two programs for one formula."""
-    protocol = tiny.make_ridge_protocol(base)
-    assert protocol.ridge is not None
-    chunks = tiny.make_chunks(base)
-    split = SplitModel(base.model, 2)
-    fast = protocol.ridge.fast_weights()
-    rule = RidgeRule(split, fast, protocol, Ledger(), CostModel.of(base.model))
-    bench = Bench(split, protocol, protocol.ridge)
-    passages = [Passage(chunk.title, chunk.text, ()) for chunk in chunks]
-    rule.begin(chunks, [])
-    for passes in (1, 2):
-        with fast.attached(base.model):
-            rule.write([chunk.index for chunk in chunks])
-        with torch.no_grad():
-            trained = bench.write([passages], passes)
-        assert trained is not None
-        for name, factors in fast.factors.items():
-            written = factors.B[:, protocol.ridge.reader_rank :]
-            difference = (written - trained[name][0]).norm() / trained[name][0].norm()
-            assert difference < 0.02  # a memory keeps M in bfloat16, and the next pass reads with that
 
 
 def test_solving_is_differentiable_in_the_damping() -> None:

@@ -1,6 +1,7 @@
 """Every write rule on every family: one list of behaviours. A new rule costs one row of RULES."""
 
 import copy
+import math
 from collections.abc import Callable
 from pathlib import Path
 
@@ -11,10 +12,13 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from nrem.consolidation.budget import CostModel, Ledger
+from nrem.consolidation.episode import Bench
 from nrem.consolidation.events import ignore
 from nrem.consolidation.protocol import Protocol
 from nrem.consolidation.rule import WriteRule
+from nrem.consolidation.rule_descent import DescentRule
 from nrem.consolidation.sleep import Sleeper
+from nrem.consolidation.training_data import Passage
 from nrem.memory.fast_weights import FastWeights
 from nrem.memory.fingerprint import weights_sha256
 from nrem.memory.statistics import Statistics
@@ -35,6 +39,8 @@ RULES: dict[str, tuple[Callable[[Base], Protocol], tuple[str, ...]]] = {
     "gradient, taught": (untrained, ("rule.distill_weight=0.5", "rule.distill_top=5")),
     "gradient, next token": (untrained, ("rule.objective=next-token",)),
     "ridge": (tiny.make_ridge_protocol, ()),
+    "delta": (tiny.make_delta_protocol, ()),
+    "trained gradient": (tiny.make_descent_protocol, ()),
 }
 """Protocol and settings under which each rule runs."""
 
@@ -144,7 +150,78 @@ def test_what_was_written_opens_in_plain_peft(base: Base, rule_name: str, tmp_pa
     assert torch.equal(tiny.logits_of(Base(model, base.tokenizer, base.identity)), logits_with(base, sleeper.fast))
 
 
+@pytest.mark.parametrize("rule", ["ridge", "delta", "trained gradient"])
+def test_a_sleep_writes_what_training_writes(base: Base, rule: str) -> None:
+    """A pass of a sleep and one of protocol training are two programs for one formula."""
+    sleeper, chunks = make_sleeper_for(base, rule), tiny.make_chunks(base)
+    protocol = RULES[rule][0](base)
+    assert protocol.learned is not None
+    bench = Bench(sleeper.split, protocol, protocol.learned)
+    sleeper.rule.begin(chunks, [])
+    for passes in (1, 2, 3):
+        with sleeper.fast.attached(base.model):
+            sleeper.rule.write([chunk.index for chunk in chunks])
+        with torch.no_grad():
+            trained = bench.write([[Passage(chunk.title, chunk.text, ()) for chunk in chunks]], passes)
+        assert trained is not None
+        for name, factors in sleeper.fast.factors.items():
+            written = factors.B[:, protocol.learned.reader_rank :]
+            difference = (written - trained[name][0]).norm() / trained[name][0].norm()
+            assert difference < (0.02 if rule == "ridge" else 1e-3)  # M is kept in bfloat16, and the next pass reads with that
+
+
+def test_only_ridge_can_take_chunks_out_again(llama: Base, rule_name: str) -> None:
+    sleeper = make_sleeper_for(llama, rule_name)
+    run_passes(llama, sleeper, 1)
+    assert (sleeper.rule.written is not None) == (rule_name == "ridge")
+
+
 # What holds for one rule only.
+
+
+def test_the_order_of_chunks_is_what_the_delta_rule_was_given(llama: Base) -> None:
+    """Later chunks overwrite earlier ones; how the allocator lists the active ones is nothing to it."""
+    sleepers, chunks = [make_sleeper_for(llama, "delta") for _ in range(3)], tiny.make_chunks(llama)
+    given = ((0, 1, 2), (0, 1, 2), (2, 1, 0))
+    for sleeper, order, active in zip(sleepers, given, ([0, 1, 2], [2, 0, 1], [0, 1, 2]), strict=True):
+        with sleeper.fast.attached(llama.model):
+            sleeper.rule.begin([chunks[i] for i in order], [])
+            sleeper.rule.write(active)
+    assert equal(sleepers[0].fast, sleepers[1].fast.tensors())
+    assert not equal(sleepers[0].fast, sleepers[2].fast.tensors())
+
+
+def test_the_delta_rule_writes_replay_first_and_as_known(llama: Base) -> None:
+    replaying, straight = make_sleeper_for(llama, "delta"), make_sleeper_for(llama, "delta")
+    chunks = tiny.make_chunks(llama)
+    for sleeper, replay in ((replaying, True), (straight, False)):
+        with sleeper.fast.attached(llama.model):
+            sleeper.rule.begin(chunks[:1], [])
+            sleeper.rule.write([0])
+            sleeper.rule.end()
+            sleeper.rule.begin(chunks[1:2] if replay else chunks[:2], chunks[:1] if replay else [])
+            sleeper.rule.write([1] if replay else [0, 1])
+    assert equal(replaying.fast, straight.fast.tensors())
+
+
+def test_trained_steps_lower_the_loss_and_are_counted_anew_in_every_sleep(llama: Base) -> None:
+    sleeper, chunks = make_sleeper_for(llama, "trained gradient"), tiny.make_chunks(llama)
+    assert isinstance(sleeper.rule, DescentRule)
+    for site in dict(sleeper.rule.parameters.items()).values():
+        site.log_steps.copy_(torch.tensor([-2.0, -3.0]))
+    losses = [sum(loss.values()) for loss in run_passes(llama, sleeper, 8)]
+    assert losses[-1] < 0.97 * losses[0]
+    before = sleeper.fast.clone()
+    sleeper.rule.begin(chunks, [])
+    for size in (-2.0, -3.0, -3.0):
+        with sleeper.fast.attached(llama.model):
+            sleeper.rule.write([0])
+        for name, tensor in sleeper.fast.tensors().items():
+            if "lora_A" in name:
+                assert torch.equal(tensor, before[name])
+        change = sum(float((tensor - before[name]).pow(2).sum()) for name, tensor in sleeper.fast.tensors().items()) ** 0.5
+        assert change == pytest.approx(math.exp(size), rel=1e-4)  # one norm over the whole adapter
+        before = sleeper.fast.clone()
 
 
 @pytest.mark.parametrize("order", [(4, 3, 2, 1, 0), (2, 0, 4, 1, 3)])
@@ -224,5 +301,5 @@ def test_costs_of_the_model_are_counted_once(base: Base) -> None:
     """Guards the table itself: each row really runs its own rule."""
     kinds = {name: type(make_sleeper_for(base, name).rule).__name__ for name in RULES}
     assert {kind for name, kind in kinds.items() if name.startswith("gradient")} == {"GradientRule"}
-    assert kinds["ridge"] == "RidgeRule"
+    assert (kinds["ridge"], kinds["delta"], kinds["trained gradient"]) == ("RidgeRule", "DeltaRule", "DescentRule")
     assert CostModel.of(base.model).num_layers == 4

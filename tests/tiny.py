@@ -21,8 +21,7 @@ from transformers import (
 )
 
 from nrem.consolidation.learned import Sizes
-from nrem.consolidation.protocol import Protocol
-from nrem.consolidation.ridge import RidgeParameters
+from nrem.consolidation.protocol import LEARNED, Protocol
 from nrem.memory.chunk import Chunk, cut_chunks
 from nrem.memory.fast_weights import FastWeights, FastWeightsConfig, first_layer
 from nrem.memory.layers import find_targets
@@ -75,19 +74,32 @@ def make_base(family: str, seed: int = 0, scale: float = 8.0) -> Base:
     return wrap(model, make_tokenizer(), f"tiny/{family}")
 
 
-def make_ridge_protocol(base: Base, rank: int = 6, reader_rank: int = 2, seed: int = 0) -> Protocol:
-    """A ridge protocol with random parameters: a trained one to everything but the quality of its answers."""
+def make_protocol(base: Base, rule: str, rank: int = 6, reader_rank: int = 2, seed: int = 0) -> Protocol:
+    """A protocol of a rule with random parameters: a trained one to everything but the quality of its answers."""
     first = first_layer(base.model, "upper-half")
     shapes = {name: (d_in, d_out) for name, (d_in, d_out, _) in find_targets(base.model, "auto", first).shapes.items()}
     generator = torch.Generator().manual_seed(seed)
     d_model = base.model.get_output_embeddings().weight.shape[1]
-    ridge = RidgeParameters.create(Sizes(modules=shapes, d_model=d_model, rank=rank, reader_rank=reader_rank), generator)
+    sizes = Sizes(modules=shapes, d_model=d_model, rank=rank, reader_rank=reader_rank, max_passes=2)
+    learned = LEARNED[rule].create(sizes, generator)
     with torch.no_grad():
-        for parameter in ridge.parameters():
+        for parameter in learned.parameters():
             parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
-        ridge.settle({name: torch.randn(32, site.A.shape[1], generator=generator) for name, site in ridge.items()})
-    ridge.requires_grad_(False)
-    return Protocol(base.tokenizer, id="tiny", rule="ridge", template="plain", trained_passes=2, learned=ridge)
+        learned.settle({name: torch.randn(32, site.d_in, generator=generator) for name, site in learned.items()})
+    learned.requires_grad_(False)
+    return Protocol(base.tokenizer, id="tiny", rule=rule, template="plain", trained_passes=2, learned=learned)
+
+
+def make_ridge_protocol(base: Base) -> Protocol:
+    return make_protocol(base, "ridge")
+
+
+def make_delta_protocol(base: Base) -> Protocol:
+    return make_protocol(base, "delta")
+
+
+def make_descent_protocol(base: Base) -> Protocol:
+    return make_protocol(base, "gradient")
 
 
 def make_config(*settings: str) -> Config:
