@@ -34,7 +34,7 @@ class AnswerConfig:
     sleep_again: int = 0
     """Passes to spend on the chunks that search finds, for a question whose answer is not sure enough; 0: never."""
     sure: float = 0.5
-    """Confidence from which an answer is sure enough."""
+    """`Answer.confidence` from which an answer is sure enough."""
     again_chunks: int = 3
     """Chunks that a question may be slept on again."""
 
@@ -57,6 +57,9 @@ class Answer:
     fet: float
     seconds: float
     confidence: float = 0.0
+    """Probability that the answer is right, where `nrem ceiling` has calibrated it for the protocol and there is no text in the prompt: so
+    often were held-out probes answered exactly that were answered with this `token_confidence`. Elsewhere `token_confidence` itself."""
+    token_confidence: float = 0.0
     """Probability that greedy decoding gave to the answer, per token (geometric mean), 0 to 1. Not the probability that it is right."""
     passes: int = 0
     """Passes that were spent on this question alone, since the first answer was not sure enough; their FET and seconds are in its price."""
@@ -181,6 +184,8 @@ class Answerer:
         said = log_p[: length + 1]  # with the token that ends it, where there is one
         fet = self.cost.forward(len(prompt), len(prompt) / 2, head_tokens=1)
         fet += self.cost.forward(steps, len(prompt) + steps / 2)
+        probability = round(math.exp(sum(said) / max(1, len(said))), 4)
+        calibrated = None if document_tokens else self.protocol.confidence  # it was measured closed book
         return Answer(
             question=question,
             answer=text,
@@ -189,7 +194,8 @@ class Answerer:
             answer_tokens=length,
             fet=round(fet, 1),
             seconds=seconds,
-            confidence=round(math.exp(sum(said) / max(1, len(said))), 4),
+            confidence=round(calibrated.right(probability), 4) if calibrated else probability,
+            token_confidence=probability,
         )
 
 

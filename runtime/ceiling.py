@@ -1,9 +1,10 @@
 """`nrem ceiling`: measure how deep passes pay on this model with this protocol, and keep the finding where later sleeps obey it.
 
     documents -> a sleep at the deepest level, probes asked at every level -> curves -> ceiling -> kept by base model and protocol
+                                                                           -> answers -> confidence
 
-Beside its own probes every chunk's fast weights are asked another document's: what those gain is the manner of answering only. Knows
-nothing about terminals.
+Beside its own probes every chunk's fast weights are asked another document's: what those gain is the manner of answering only. Its own are
+also answered, which calibrates confidence. Knows nothing about terminals.
 """
 
 from collections.abc import Sequence
@@ -14,14 +15,16 @@ from pathlib import Path
 
 from nrem.consolidation.budget import CostModel
 from nrem.consolidation.ceiling import Ceiling
+from nrem.consolidation.confidence import Confidence
 from nrem.consolidation.curves import CurveTable
 from nrem.consolidation.events import Event, Listener, PassDone, SleepStarted
 from nrem.consolidation.protocol import Protocol
-from nrem.consolidation.protocol_folder import CEILING, CURVES
+from nrem.consolidation.protocol_folder import CEILING, CONFIDENCE, CURVES
 from nrem.consolidation.recall import RecallMeter
 from nrem.memory.atomic import write_text
 from nrem.memory.chunk import Chunk, cut_chunks
 from nrem.memory.errors import UsageError
+from nrem.runtime.ceiling_ask import Asker
 from nrem.runtime.config import Config
 from nrem.runtime.models import Base
 from nrem.runtime.parts import make_protocol
@@ -35,17 +38,22 @@ CONTROLS = 4
 
 @dataclass(frozen=True)
 class Measured:
-    """A ceiling, and the curves that it follows from."""
+    """A ceiling, the curves that it follows from, and what an answer's probability is worth."""
 
     ceiling: Ceiling
     table: CurveTable
+    confidence: Confidence | None
     protocol: Protocol
 
     def save(self, folder: Path) -> Path:
-        """Write both files into a folder, which is made."""
+        """Write the files into a folder, which is made; a calibration of confidence that is there and could not be renewed goes."""
         folder.mkdir(parents=True, exist_ok=True)
         write_text(folder / CURVES, self.table.to_json() + "\n")
         write_text(folder / CEILING, self.ceiling.to_json() + "\n")
+        if self.confidence is None:
+            (folder / CONFIDENCE).unlink(missing_ok=True)
+        else:
+            write_text(folder / CONFIDENCE, self.confidence.to_json() + "\n")
         return folder
 
 
@@ -62,10 +70,11 @@ def measure_ceiling(base: Base, config: Config, documents: Sequence[Document], l
         raise UsageError(f"--passes: got {','.join(map(str, levels))}, expected rising numbers from 0, such as 0,1,2,4,8")
     deep = replace(config.sleep, passes=levels[-1], allocator="uniform", look_every=1, budget_fet=0.0, budget_seconds=0.0)
     config = replace(config, sleep=deep, guard=replace(config.guard, enabled=False))
-    curves = []
+    protocol, curves = make_protocol(base, config), []
+    asker = Asker(levels, protocol.trained_passes)
     for number, document in enumerate(documents):
         other = documents[number - 1] if len(documents) > 1 else _another(document)
-        control = _Control(_first_chunks(base, config, other), levels, listener)
+        control = _Control(_first_chunks(base, config, other), levels, asker, listener)
         control.session = session = Session(base=base, config=config, listener=control)
         session.stream(document)
         table = CurveTable.of_chunks(session.memory.record.chunks, levels)
@@ -73,16 +82,17 @@ def measure_ceiling(base: Base, config: Config, documents: Sequence[Document], l
     if not curves:
         raise UsageError("ceiling: the documents state nothing that can be asked for; give others, with names, dates and numbers")
     table = CurveTable(levels=tuple(levels), curves=tuple(curves))
-    return Measured(Ceiling.of(table, config.seed), table, make_protocol(base, config))
+    ceiling = Ceiling.of(table, config.seed)
+    return Measured(ceiling, table, asker.confidence(ceiling.n_star), protocol)
 
 
 class _Control:
-    """Listens to a session, and asks another document's probes of every chunk's fast weights at every level."""
+    """Listens to a session, and asks another document's probes of every chunk's fast weights at every level; has its own answered."""
 
     session: Session
 
-    def __init__(self, chunks: Sequence[Chunk], levels: Sequence[int], listener: Listener) -> None:
-        self.chunks, self.levels, self.listener = chunks, levels, listener
+    def __init__(self, chunks: Sequence[Chunk], levels: Sequence[int], asker: Asker, listener: Listener) -> None:
+        self.chunks, self.levels, self.asker, self.listener = chunks, levels, asker, listener
         self.nll: dict[int, list[float]] = {}
         self._meter: RecallMeter | None = None
 
@@ -96,6 +106,8 @@ class _Control:
             self._look()
         elif isinstance(event, PassDone) and event.passes in self.levels:
             self._look()
+            for index in self._sleeping:
+                self.asker.ask(self.session, index, event.passes)
 
     def _look(self) -> None:
         assert self._meter is not None, "a sleep begins before its passes"

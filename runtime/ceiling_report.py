@@ -1,8 +1,9 @@
-"""What a person sees of a ceiling: a table of the levels, and the verdict in words."""
+"""What a person sees of a ceiling: a table of the levels, the verdict in words, and what confidence is worth."""
 
 from rich.console import Console
 
 from nrem.consolidation.ceiling import Ceiling
+from nrem.consolidation.confidence import Confidence
 from nrem.runtime.report import plain_table, plural, share
 
 MEANING = {
@@ -12,8 +13,8 @@ MEANING = {
 }
 
 
-def ceiling_report(out: Console, found: Ceiling, protocol: str) -> None:
-    """Print the levels and the verdict."""
+def ceiling_report(out: Console, found: Ceiling, confidence: Confidence | None, protocol: str) -> None:
+    """Print the levels, the verdict and the calibration."""
     table = plain_table(">passes", ">answer NLL", ">other document", ">recall", ">gain of the step", ">95 % interval")
     for i, level in enumerate(found.levels):
         gain = found.gains[i - 1] if i else None
@@ -23,4 +24,15 @@ def ceiling_report(out: Console, found: Ceiling, protocol: str) -> None:
     out.print(
         f"[bold]{found.verdict}[/]: with protocol {protocol} passes pay up to {plural(found.n_star, 'pass', 'passes')}; "
         f"{MEANING[found.verdict]} ({plural(found.chunks, 'chunk')}, resampled by {found.resampled})"
+    )
+    out.print(confidence_line(confidence))
+
+
+def confidence_line(found: Confidence | None) -> str:
+    """How often answers were right, and what that made of the probability that decoding gives them."""
+    if found is None:
+        return "confidence: not calibrated, too few answers or all of one kind; `confidence` stays the probability that decoding gave"
+    return (
+        f"confidence: calibrated on {plural(found.pairs, 'answer')} after {plural(found.passes, 'pass', 'passes')}, "
+        f"{share(found.base_rate)} of them right; Brier score {found.brier_before:.3f} before, {found.brier_after:.3f} after"
     )

@@ -48,6 +48,8 @@ def ceiling(
         progress.close()
     folder = measured.save(out or calibration_folder(base, measured.protocol))
     if as_json:
-        print_json(measured.ceiling.to_dict() | {"protocol": measured.protocol.id, "kept_in": str(folder)})
+        confidence = measured.confidence.to_dict() if measured.confidence else None
+        more = {"confidence": confidence, "protocol": measured.protocol.id, "kept_in": str(folder)}
+        print_json(measured.ceiling.to_dict() | more)
     else:
-        ceiling_report(console(), measured.ceiling, measured.protocol.id)
+        ceiling_report(console(), measured.ceiling, measured.confidence, measured.protocol.id)

@@ -36,7 +36,7 @@ def sleep_again(base: Base, config: Config, protocol: Protocol, answerer: Answer
     for weights in _more_passes(base, config, protocol, segment, chunks, ledger):
         with weights.attached(base.model):
             answers.append(answerer.ask(first.question))
-    surest = max(answers, key=lambda answer: answer.confidence)  # the first of equals: what it said at once
+    surest = max(answers, key=lambda answer: answer.token_confidence)  # the first of equals: what it said at once
     return replace(
         surest,
         fet=round(sum(a.fet for a in answers) + ledger.total_fet, 1),

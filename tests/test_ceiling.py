@@ -8,8 +8,9 @@ import numpy as np
 import pytest
 
 from nrem.consolidation.ceiling import Ceiling
+from nrem.consolidation.confidence import Confidence
 from nrem.consolidation.curves import Curve, CurveTable
-from nrem.consolidation.protocol_folder import CEILING, CURVES, find_protocol, save_protocol
+from nrem.consolidation.protocol_folder import CEILING, CONFIDENCE, CURVES, find_protocol, save_protocol
 from nrem.consolidation.sleep_config import SleepConfig
 from nrem.memory.errors import MemoryFolderError, UsageError
 from nrem.runtime.ceiling import measure_ceiling
@@ -22,6 +23,7 @@ from nrem.runtime.sleep_job import about_depth
 from tests import cli, tiny
 
 LEVELS = (0, 1, 2, 4)
+CALIBRATED = Confidence(intercept=-1.0, slope=2.0, passes=1, pairs=40, base_rate=0.3, brier_before=0.4, brier_after=0.2)
 
 
 def planted(*steps: float, control: tuple[float, ...] = (), count: int = 24, documents: int = 12) -> CurveTable:
@@ -117,9 +119,11 @@ def test_a_protocols_folder_may_hold_its_ceiling(llama: Base, tmp_path: Path) ->
     table = planted(1.0, 0.3, 0.0)
     (folder / CURVES).write_text(table.to_json())
     (folder / CEILING).write_text(Ceiling.of(table).to_json())
+    (folder / CONFIDENCE).write_text(CALIBRATED.to_json())
     found = find_protocol(str(folder), llama.tokenizer, llama.identity, device)
     assert found.ceiling == Ceiling.of(table)
     assert found.curves == table
+    assert found.confidence == CALIBRATED
 
 
 def test_levels_must_rise_from_nothing(llama: Base) -> None:
@@ -132,8 +136,10 @@ def test_the_command_prints_a_verdict_and_keeps_it(shell: cli.Shell) -> None:
     done = shell("ceiling", "story.md", "--passes", "0,1,2", "--config", "tiny.toml", "--quiet")
     assert done.code == 0
     assert any(verdict in done.out for verdict in ("productive", "saturated", "harmful"))
+    assert "confidence: not calibrated, too few answers" in done.out
     kept = shell("ceiling", "story.md", "--passes", "0,1", "--config", "tiny.toml", "--json", "--quiet", "-o", "kept")
     assert json.loads(kept.out)["levels"] == [0, 1]
+    assert json.loads(kept.out)["confidence"] is None
     assert sorted(path.name for path in (shell.folder / "kept").iterdir()) == [CEILING, CURVES]
     wrong = shell("ceiling", "story.md", "--passes", "0,x", "--config", "tiny.toml")
     assert (wrong.code, wrong.err.count("\n")) == (2, 1)

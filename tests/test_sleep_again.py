@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from nrem.consolidation.confidence import Confidence
 from nrem.consolidation.protocol_folder import save_protocol
 from nrem.memory.folder import Memory
 from nrem.runtime.consolidate import consolidate
@@ -47,6 +48,16 @@ def test_a_sure_answer_and_a_question_about_nothing_cost_no_more(memory: Memory,
     sure = session_for(memory, llama, sleep_again=3, sure=0.0).answer(QUESTION)
     assert (sure.answer, sure.fet, sure.passes) == (plain.answer, plain.fet, 0)
     assert session_for(memory, llama, sleep_again=3, sure=1.1).answer("xyzzy?").passes == 0
+
+
+@pytest.mark.parametrize(("intercept", "passes"), [(-20.0, 2), (20.0, 0)])
+def test_sure_is_what_was_calibrated(memory: Memory, llama: Base, intercept: float, passes: int) -> None:
+    session = session_for(memory, llama, sleep_again=2)
+    found = Confidence(intercept=intercept, slope=1.0, passes=1, pairs=40, base_rate=0.3, brier_before=0.4, brier_after=0.2)
+    session.answerer.protocol = session.protocol = replace(session.protocol, confidence=found)
+    answer = session.answer(QUESTION)
+    assert answer.passes == passes
+    assert answer.confidence == pytest.approx(found.right(answer.token_confidence), abs=1e-4)
 
 
 def test_batches_sleep_again_too(memory: Memory, llama: Base) -> None:
