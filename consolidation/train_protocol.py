@@ -220,6 +220,7 @@ class ProtocolTrainer:
                 if moments:
                     moments = {key: value if key == "step" else value.to(p.device) for key, value in moments.items()}
                     self.optimiser.state[p] = moments
+                    p.grad = torch.zeros_like(p)  # as in a run that was not cut off: a step that does not reach it moves it all the same
 
 
 @torch.no_grad()
