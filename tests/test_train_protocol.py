@@ -20,6 +20,8 @@ from nrem.consolidation.train_protocol import ProtocolTrainer, TrainConfig
 from nrem.consolidation.training_data import Passage, QuestionAnswer, Sampler, read_source
 from nrem.memory.errors import DocumentError, MissingFileError, SleepError, UsageError
 from nrem.memory.journal import Journal
+from nrem.memory.rebuild import forget
+from nrem.runtime.consolidate import consolidate
 from nrem.runtime.models import Base
 from nrem.runtime.parts import question_chunks
 from nrem.runtime.train import TrainJob, make_bench, train_protocol
@@ -107,9 +109,7 @@ def test_gradients_run_through_as_many_passes_as_asked(llama: Base, order: int, 
     for name, gradient in named.items():
         assert gradient is not None, name
         assert torch.isfinite(gradient).all(), name
-    if (
-        order == 2 and rule != "gradient"
-    ):  # against a finite difference in the gain of the lowest site, which the second pass feels through the first
+    if order == 2 and rule != "gradient":  # a finite difference in the lowest site's gain, which the second pass feels through the first
         site = bench.parameters.items()[0][1]
         assert isinstance(site, RidgeSite | DeltaSite)
         step = 1e-2
@@ -216,6 +216,13 @@ def test_train_protocol_leaves_a_protocol_that_loads(llama: Base, data: Path, tm
     assert float({"ridge": lambda: site.background.trace(), "delta": lambda: site.length - 1, "gradient": lambda: 1}[rule]()) != 0
     config_of_sleep = tiny.make_config(f"protocol.name={tmp_path / 'protocol'}")
     assert (protocol.segment_chunks, question_chunks(config_of_sleep, protocol)) == ((16, 1) if rule == "ridge" else (2, 0))
+    (tmp_path / "story.md").write_text(tiny.STORY)
+    memory = consolidate(tmp_path / "story.md", base=llama, config=config_of_sleep)
+    assert memory.record.protocol["id"] == "protocol"
+    assert any(factors.B[:, CONFIG.reader_rank :].any() for segment in memory.segments for factors in segment.weights.factors.values())
+    if rule != "ridge":
+        with pytest.raises(UsageError, match="was written by a rule that cannot take chunks out again"):
+            forget(memory, [0])
     assert set(report.figures["drift"]) == {1, 2}
     assert {row["kind"] for row in said} >= {"evaluation", "final"}
     with pytest.raises(UsageError, match="holds an earlier training; go on with --resume, or name another folder"):
