@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any, Self
+from typing import Any, Literal, Self
 
 import numpy as np
 
@@ -30,6 +30,8 @@ class Confidence:
     slope: float
     passes: int
     """The level at which the answers were asked for."""
+    asked: Literal["probes", "questions"]
+    """Probes made from the text, or questions that people asked about it."""
     pairs: int
     """Answers that it was fitted to."""
     base_rate: float
@@ -40,7 +42,7 @@ class Confidence:
     """The same of the fitted probability, over the answers that it was fitted to."""
 
     @classmethod
-    def of(cls, pairs: Sequence[tuple[float, bool]], passes: int = 0) -> Self | None:
+    def of(cls, pairs: Sequence[tuple[float, bool]], passes: int = 0, asked: Literal["probes", "questions"] = "probes") -> Self | None:
         """From (probability of the answer, right or not); None for too few of them, and where all were right or all were wrong."""
         right = np.array([ok for _, ok in pairs], dtype=float)
         if len(pairs) < FEWEST or not 0 < right.sum() < len(right):
@@ -52,6 +54,7 @@ class Confidence:
             intercept=intercept,
             slope=slope,
             passes=passes,
+            asked=asked,
             pairs=len(pairs),
             base_rate=float(right.mean()),
             brier_before=float(np.mean((raw - right) ** 2)),

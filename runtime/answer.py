@@ -58,7 +58,7 @@ class Answer:
     seconds: float
     confidence: float = 0.0
     """Probability that the answer is right, where `nrem ceiling` has calibrated it for the protocol and there is no text in the prompt: so
-    often were held-out probes answered exactly that were answered with this `token_confidence`. Elsewhere `token_confidence` itself."""
+    often were the answers of that measurement right that had this `token_confidence`. Elsewhere `token_confidence` itself."""
     token_confidence: float = 0.0
     """Probability that greedy decoding gave to the answer, per token (geometric mean), 0 to 1. Not the probability that it is right."""
     passes: int = 0

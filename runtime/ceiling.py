@@ -24,10 +24,11 @@ from nrem.consolidation.recall import RecallMeter
 from nrem.memory.atomic import write_text
 from nrem.memory.chunk import Chunk, cut_chunks
 from nrem.memory.errors import UsageError
-from nrem.runtime.ceiling_ask import Asker
+from nrem.runtime.ceiling_ask import Asker, confidence_of_questions
 from nrem.runtime.config import Config
 from nrem.runtime.models import Base
 from nrem.runtime.parts import make_protocol
+from nrem.runtime.questions import QuestionedDocument
 from nrem.runtime.readers import Document, read_document
 from nrem.runtime.session import Session
 
@@ -64,8 +65,18 @@ def calibration_documents() -> list[Document]:
     return [read_document(root / name) for name in names]
 
 
-def measure_ceiling(base: Base, config: Config, documents: Sequence[Document], levels: Sequence[int], listener: Listener) -> Measured:
-    """Sleep on every document at the deepest level and look at every level. Raises `UsageError` for levels that do not begin with 0."""
+def measure_ceiling(
+    base: Base,
+    config: Config,
+    documents: Sequence[Document],
+    levels: Sequence[int],
+    listener: Listener,
+    questioned: Sequence[QuestionedDocument] = (),
+) -> Measured:
+    """Sleep on every document at the deepest level and look at every level. Raises `UsageError` for levels that do not begin with 0.
+
+    Where there are documents with questions, confidence is calibrated on those, each asked after a sleep of the depth that was found.
+    """
     if list(levels) != sorted(set(levels)) or levels[0] != 0 or len(levels) < 2:
         raise UsageError(f"--passes: got {','.join(map(str, levels))}, expected rising numbers from 0, such as 0,1,2,4,8")
     deep = replace(config.sleep, passes=levels[-1], allocator="uniform", look_every=1, budget_fet=0.0, budget_seconds=0.0)
@@ -83,7 +94,11 @@ def measure_ceiling(base: Base, config: Config, documents: Sequence[Document], l
         raise UsageError("ceiling: the documents state nothing that can be asked for; give others, with names, dates and numbers")
     table = CurveTable(levels=tuple(levels), curves=tuple(curves))
     ceiling = Ceiling.of(table, config.seed)
-    return Measured(ceiling, table, asker.confidence(ceiling.n_star), protocol)
+    if questioned:
+        confidence = confidence_of_questions(base, config, questioned, asker.level(ceiling.n_star), listener)
+    else:
+        confidence = asker.confidence(ceiling.n_star)
+    return Measured(ceiling, table, confidence, protocol)
 
 
 class _Control:

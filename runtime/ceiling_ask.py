@@ -1,19 +1,25 @@
-"""What `nrem ceiling` asks in order to calibrate confidence: every chunk's held-out probes, answered by greedy decoding and scored.
+"""What `nrem ceiling` asks in order to calibrate confidence: answers by greedy decoding, and whether they are right.
 
-A chunk is asked alone, as a question is answered that search led to the right chunk. Right is an exact match, by the rule of
-`runtime.scores`. Knows nothing about curves.
+Without questions it asks every chunk's held-out probes, of the chunk alone, as a question is answered that search led to the right chunk.
+Right is an exact match, or what the data's own rule says. Knows nothing about curves.
 """
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from nrem.consolidation.confidence import Confidence
+from nrem.consolidation.events import Listener
 from nrem.consolidation.sleep_config import SleepConfig
+from nrem.runtime.config import Config
+from nrem.runtime.models import Base
+from nrem.runtime.questions import QuestionedDocument
+from nrem.runtime.readers import Document
 from nrem.runtime.scores import score
 from nrem.runtime.session import Session
 
 
 class Asker:
-    """Keeps the answers by level."""
+    """Asks probes while a sleep goes on, and keeps the answers by level."""
 
     def __init__(self, levels: Sequence[int], trained_passes: int) -> None:
         """Asks at the levels up to the depth of a sleep that nothing limits: where it ends is known only when all are measured."""
@@ -32,13 +38,32 @@ class Asker:
         with sleeper.rule.alone(index):
             answers = session.answerer.ask_all([probe.question for probe in probes])
         for probe, answer in zip(probes, answers, strict=True):
-            right = score(probe.question, answer.answer, [probe.answer]).em == 1
+            right = score(probe.question, answer.answer, [probe.answer]).accuracy == 1
             self.pairs[level].append((answer.token_confidence, right))
 
+    def level(self, n_star: int) -> int:
+        """The level that a sleep goes to; where passes do not pay, the one that it goes to when it is told to."""
+        return nearest_level(self.levels, self.trained_passes, n_star or None)
+
     def confidence(self, n_star: int) -> Confidence | None:
-        """Fitted at the depth that a sleep goes to; where passes do not pay, at the depth that it goes to when it is told to."""
-        level = nearest_level(self.levels, self.trained_passes, n_star or None)
+        """Fitted to the answers at that level."""
+        level = self.level(n_star)
         return Confidence.of(self.pairs[level], level)
+
+
+def confidence_of_questions(
+    base: Base, config: Config, documents: Sequence[QuestionedDocument], level: int, listener: Listener
+) -> Confidence | None:
+    """Fitted to the answers to questions, each asked of a memory of its document as any question is."""
+    config = replace(config, sleep=replace(config.sleep, passes=level), answer=replace(config.answer, sleep_again=0))
+    pairs = []
+    for document in documents:
+        session = Session(base=base, config=config, listener=listener)
+        session.stream(Document.from_text(document.text, document.id, document.title))
+        answers = session.answers([q.question for q in document.questions])
+        scores = [score(q.question, a.answer, q.answers, q.dataset) for q, a in zip(document.questions, answers, strict=True)]
+        pairs += [(answer.token_confidence, mark.accuracy == 1) for answer, mark in zip(answers, scores, strict=True)]
+    return Confidence.of(pairs, level, "questions")
 
 
 def nearest_level(levels: Sequence[int], trained_passes: int, n_star: int | None = None) -> int:

@@ -33,6 +33,6 @@ def confidence_line(found: Confidence | None) -> str:
     if found is None:
         return "confidence: not calibrated, too few answers or all of one kind; `confidence` stays the probability that decoding gave"
     return (
-        f"confidence: calibrated on {plural(found.pairs, 'answer')} after {plural(found.passes, 'pass', 'passes')}, "
-        f"{share(found.base_rate)} of them right; Brier score {found.brier_before:.3f} before, {found.brier_after:.3f} after"
+        f"confidence: calibrated on {plural(found.pairs, found.asked.removesuffix('s'))} after {plural(found.passes, 'pass', 'passes')}, "
+        f"{share(found.base_rate)} answered right; Brier score {found.brier_before:.3f} before, {found.brier_after:.3f} after"
     )

@@ -17,6 +17,10 @@ def ceiling(
         typer.Argument(metavar="DOC", help="Texts to measure on; default: two that come with nrem.", show_default=False),
     ] = None,
     passes: Annotated[str, typer.Option("--passes", metavar="N,N", help="Levels to measure.")] = "0,1,2,4,8",
+    questions: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--questions", metavar="FILE", help="Documents with questions that confidence is calibrated on.", show_default=False),
+    ] = None,
     out: Annotated[
         Optional[Path],  # noqa: UP045
         typer.Option("--out", "-o", metavar="DIR", help="Keep it in a protocol's folder, not in the cache.", show_default=False),
@@ -33,17 +37,19 @@ def ceiling(
     from nrem.runtime.config import load_config
     from nrem.runtime.parts import calibration_folder, load_base
     from nrem.runtime.progress import Progress
+    from nrem.runtime.questions import read_documents
     from nrem.runtime.readers import read_document
     from nrem.runtime.report import console
 
     levels = numbers(passes, "--passes")
     resolved = load_config(config, [*model_setting(model), *(settings or [])])
     read = [read_document(name) for name in documents] if documents else calibration_documents()
+    questioned = read_documents(questions) if questions else []
     progress = Progress(quiet=be_quiet)
     try:
         progress.note(f"loading {resolved.model.name}")
         base = load_base(resolved)
-        measured = measure_ceiling(base, resolved, read, levels, progress)
+        measured = measure_ceiling(base, resolved, read, levels, progress, questioned)
     finally:
         progress.close()
     folder = measured.save(out or calibration_folder(base, measured.protocol))

@@ -23,7 +23,7 @@ from nrem.runtime.sleep_job import about_depth
 from tests import cli, tiny
 
 LEVELS = (0, 1, 2, 4)
-CALIBRATED = Confidence(intercept=-1.0, slope=2.0, passes=1, pairs=40, base_rate=0.3, brier_before=0.4, brier_after=0.2)
+CALIBRATED = Confidence(intercept=-1.0, slope=2.0, passes=1, asked="probes", pairs=40, base_rate=0.3, brier_before=0.4, brier_after=0.2)
 
 
 def planted(*steps: float, control: tuple[float, ...] = (), count: int = 24, documents: int = 12) -> CurveTable:
@@ -144,3 +144,6 @@ def test_the_command_prints_a_verdict_and_keeps_it(shell: cli.Shell) -> None:
     wrong = shell("ceiling", "story.md", "--passes", "0,x", "--config", "tiny.toml")
     assert (wrong.code, wrong.err.count("\n")) == (2, 1)
     assert "--passes: got '0,x'" in wrong.err
+    missing = shell("ceiling", "story.md", "--questions", "none.jsonl", "--config", "tiny.toml")
+    assert (missing.code, missing.err.count("\n")) == (1, 1)
+    assert "none.jsonl: no such file" in missing.err

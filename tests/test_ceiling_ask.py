@@ -12,12 +12,14 @@ from nrem.consolidation.protocol_folder import CONFIDENCE, save_protocol
 from nrem.consolidation.study import StudyMaterial
 from nrem.memory.chunk import Chunk
 from nrem.runtime.ceiling import measure_ceiling
-from nrem.runtime.ceiling_ask import Asker, nearest_level
+from nrem.runtime.ceiling_ask import Asker, confidence_of_questions, nearest_level
 from nrem.runtime.ceiling_report import confidence_line
 from nrem.runtime.config import Config
 from nrem.runtime.models import Base
 from nrem.runtime.parts import calibration_folder, make_protocol
+from nrem.runtime.questions import Question, QuestionedDocument
 from nrem.runtime.readers import Document
+from nrem.runtime.scores import score
 from nrem.runtime.session import Session
 from tests import tiny
 
@@ -82,6 +84,23 @@ def test_right_is_what_the_probe_wants(llama: Base, config: Config, monkeypatch:
     assert all(right for _, right in planted.pairs[2])
 
 
+def test_questions_are_asked_as_any_question_is(llama: Base, config: Config) -> None:
+    words = [f"Who kept lamp {n}?" for n in range(12)]
+    memory = Session(base=llama, config=replace(config, sleep=replace(config.sleep, passes=1)))
+    memory.stream(Document.from_text(tiny.STORY, "story"))
+    said = memory.answers(words)
+    kept = [a.answer if n % 3 == 0 and a.answer else "something else" for n, a in enumerate(said)]
+    asked = tuple(Question(id=w, question=w, answers=(k,)) for w, k in zip(words, kept, strict=True))
+    document = QuestionedDocument(id="story", title="", text=tiny.STORY, group="story", questions=asked)
+    right = [score(q.question, a.answer, q.answers).accuracy == 1 for q, a in zip(asked, said, strict=True)]
+    assert 0 < sum(right) < len(right)
+    unsure = replace(config, answer=replace(config.answer, sleep_again=1, sure=2.0))  # must not sleep on a question here
+    found = confidence_of_questions(llama, unsure, [document, document], 1, lambda event: None)
+    assert found == Confidence.of([(a.token_confidence, ok) for a, ok in zip(said, right, strict=True)] * 2, 1, "questions")
+    measured = measure_ceiling(llama, config, [Document.from_text(tiny.STORY)], (0, 1), lambda event: None, [document, document])
+    assert measured.confidence == found
+
+
 def test_the_level_is_where_a_sleep_ends() -> None:
     levels = (0, 1, 2, 4, 8)
     assert [nearest_level(levels, trained) for trained in (1, 2, 3, 5, 6, 0)] == [1, 2, 2, 4, 4, 8]
@@ -119,5 +138,5 @@ def test_a_calibration_is_kept_used_closed_book_and_taken_back(llama: Base, conf
 def test_the_report_says_it_in_one_line() -> None:
     found = Confidence.of(PLANTED, 2)
     assert found is not None
-    assert confidence_line(found).startswith("confidence: calibrated on 100 answers after 2 passes, 36 % of them right; Brier score 0.")
+    assert confidence_line(found).startswith("confidence: calibrated on 100 probes after 2 passes, 36 % answered right; Brier score 0.")
     assert "not calibrated" in confidence_line(None)

@@ -30,7 +30,7 @@ FLAGS = {
     "forget": "--chunk --out -o --json",
     "demo": "--out -o --passes --model --config --set --force --json --quiet -q",
     "doctor": "--json",
-    "ceiling": "--passes --out -o --model --config --set --json --quiet -q",
+    "ceiling": "--passes --questions --out -o --model --config --set --json --quiet -q",
     "tune": "--questions --out -o --passes --price --budget --expected-questions --model --config --set --resume --force --json --quiet -q",
     "train-protocol": "--data --out -o --minutes --rule --max-passes --order --model --held-out --from --set --resume --smoke --json",
 }

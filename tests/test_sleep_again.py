@@ -53,7 +53,7 @@ def test_a_sure_answer_and_a_question_about_nothing_cost_no_more(memory: Memory,
 @pytest.mark.parametrize(("intercept", "passes"), [(-20.0, 2), (20.0, 0)])
 def test_sure_is_what_was_calibrated(memory: Memory, llama: Base, intercept: float, passes: int) -> None:
     session = session_for(memory, llama, sleep_again=2)
-    found = Confidence(intercept=intercept, slope=1.0, passes=1, pairs=40, base_rate=0.3, brier_before=0.4, brier_after=0.2)
+    found = Confidence(intercept=intercept, slope=1.0, passes=1, asked="probes", pairs=40, base_rate=0.3, brier_before=0.4, brier_after=0.2)
     session.answerer.protocol = session.protocol = replace(session.protocol, confidence=found)
     answer = session.answer(QUESTION)
     assert answer.passes == passes
