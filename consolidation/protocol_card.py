@@ -22,10 +22,11 @@ Trained on: {data}. {note}
 ## Held-out passages
 
 Answer NLL, nats per token, of passages that were never trained on: with nothing written (the reader is on), after so many
-passes over the right passage, over another one, and with the passage in the prompt.
+passes over the right passage, over another one, and with the passage in the prompt. Drift is the KL divergence, nats per token,
+from the base model's next token on text that no memory is about.
 
-| passes | right passage | wrong passage |
-| --: | --: | --: |
+| passes | right passage | wrong passage | drift |
+| --: | --: | --: | --: |
 {table}
 
 Floor {floor}, in the prompt {context}.
@@ -36,7 +37,7 @@ def protocol_card(values: Mapping[str, Any]) -> str:
     """Markdown with the front matter that hubs read."""
     about = values["about"]
     held_out, trained = about.get("held_out", {}), about.get("trained", {})
-    right, wrong = held_out.get("right", {}), held_out.get("wrong", {})
+    right, wrong, drift = (held_out.get(kind, {}) for kind in ("right", "wrong", "drift"))
     return CARD.format(
         base=values["base"]["name"],
         weights=values["base"]["weights_sha256"][:12],
@@ -46,7 +47,7 @@ def protocol_card(values: Mapping[str, Any]) -> str:
         passages=trained.get("passages", 0),
         data=", ".join(about.get("data", [])) or "unknown data",
         note=about.get("note", ""),
-        table="\n".join(f"| {level} | {right[level]:.2f} | {wrong[level]:.2f} |" for level in right),
+        table="\n".join(f"| {level} | {right[level]:.2f} | {wrong[level]:.2f} | {_figure(drift.get(level))} |" for level in right),
         floor=_figure(held_out.get("floor")),
         context=_figure(held_out.get("context")),
         **{key: values[key] for key in ("id", "rule", "rank", "reader_rank")},

@@ -9,13 +9,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from nrem.consolidation.bedside import Bedside
 from nrem.consolidation.budget import CostModel, Ledger
 from nrem.consolidation.delta import DeltaParameters, DeltaSite, Update
 from nrem.consolidation.observe import observe
 from nrem.consolidation.protocol import Protocol
 from nrem.consolidation.rule import PassReport, WriteRule
 from nrem.consolidation.site import REACH, Seen
+from nrem.consolidation.sleep_texts import SleepTexts
 from nrem.consolidation.split_model import SplitModel
 from nrem.memory.chunk import Chunk
 from nrem.memory.fast_weights import FastWeights
@@ -27,33 +27,33 @@ class DeltaRule(WriteRule):
     def __init__(self, split: SplitModel, fast: FastWeights, protocol: Protocol, ledger: Ledger, cost: CostModel) -> None:
         assert isinstance(protocol.learned, DeltaParameters), "the delta rule comes with a trained protocol"
         self.split, self.fast, self.parameters, self.ledger, self.cost = split, fast, protocol.learned, ledger, cost
-        self._bedside = Bedside(split, protocol, ledger, cost)
+        self._material = SleepTexts(split, protocol, ledger, cost)
         self._replay: list[int] = []
         self._known: set[int] = set()  # chunks that an earlier pass has written
 
     def begin(self, chunks: Sequence[Chunk], replay: Sequence[Chunk]) -> None:
-        self._bedside.begin([*replay, *chunks])
+        self._material.begin([*replay, *chunks])
         self._replay = [chunk.index for chunk in replay]
         self._known.update(self._replay)
 
     def end(self) -> None:
-        self._bedside.end()
+        self._material.end()
         self._replay = []
 
     def next_pass_fet(self, active: Sequence[int]) -> float:
         todo = self._read_list(active)
-        return sum(self._fet(group) for group in self._bedside.groups(todo)) + self._bedside.unread_fet(todo)
+        return sum(self._fet(group) for group in self._material.groups(todo)) + self._material.unread_fet(todo)
 
     @torch.no_grad()
     def write(self, active: Sequence[int]) -> PassReport:
         todo, loss = self._read_list(active), dict[int, float]()
         found: dict[int, dict[str, Update]] = {}
-        for group in self._bedside.groups(todo):
-            texts, lower = self._bedside.texts(group), self._bedside.lower(group)
+        for group in self._material.groups(todo):
+            texts, lower = self._material.texts(group), self._material.lower(group)
             with self.ledger.debit("passes", self._fet(group)):
                 seen = observe(self.split, texts, lower, self.parameters.names, self.parameters.error_vocabulary)
                 for row, index in enumerate(group):  # one by one: the solve is as large as the text, not as the longest of its batch
-                    rows, tokens = slice(row, row + 1), slice(len(self._bedside.ids[index]))
+                    rows, tokens = slice(row, row + 1), slice(len(self._material.ids[index]))
                     part = Seen(*(t[rows, tokens] for t in (seen.seen.hidden, seen.seen.error, seen.seen.valid)))
                     inputs = {name: x[rows, tokens].float() for name, x in seen.inputs.items()}
                     found[index] = {name: site.update(inputs[name], part) for name, site in self.parameters.items()}
@@ -66,7 +66,7 @@ class DeltaRule(WriteRule):
                 B = site.written(B, read, update, index in self._known)
             written.copy_(B)
         self._known.update(todo)
-        return PassReport(loss={index: loss[index] for index in active}, tokens=self._bedside.tokens(todo))
+        return PassReport(loss={index: loss[index] for index in active}, tokens=self._material.tokens(todo))
 
     def state(self) -> dict[str, Tensor]:
         return {"known": torch.tensor(sorted(self._known), dtype=torch.long)}
@@ -76,14 +76,14 @@ class DeltaRule(WriteRule):
 
     def _read_list(self, active: Sequence[int]) -> list[int]:
         """In the order in which the sleep was given its chunks, replay first."""
-        return [index for index in self._bedside.ids if index in {*self._replay, *active}]
+        return [index for index in self._material.ids if index in {*self._replay, *active}]
 
     def _fet(self, group: Sequence[int]) -> float:
         """The upper layers, the head forward and once more for the expected embedding, the adapter, and what is written."""
-        tokens = self._bedside.width(group) * len(group)
-        lengths = [len(self._bedside.ids[i]) for i in group]
+        tokens = self._material.width(group) * len(group)
+        lengths = [len(self._material.ids[i]) for i in group]
         flops = sum(_update_flops(site, length) for _, site in self.parameters.items() for length in lengths)
-        fet = self._bedside.upper_fet(group, heads=2) + self.cost.adapter(tokens, self.fast.num_parameters)
+        fet = self._material.upper_fet(group, heads=2) + self.cost.adapter(tokens, self.fast.num_parameters)
         return fet + flops / self.cost.flops_per_fet
 
 

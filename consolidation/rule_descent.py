@@ -9,13 +9,13 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
-from nrem.consolidation.bedside import Bedside
 from nrem.consolidation.budget import CostModel, Ledger
 from nrem.consolidation.descent import DescentParameters
 from nrem.consolidation.observe import next_token_loss
 from nrem.consolidation.protocol import Protocol
 from nrem.consolidation.rule import PassReport, WriteRule
 from nrem.consolidation.rule_gradient import ends_layer
+from nrem.consolidation.sleep_texts import SleepTexts
 from nrem.consolidation.split_model import SplitModel
 from nrem.memory.chunk import Chunk
 from nrem.memory.fast_weights import FastWeights
@@ -28,31 +28,31 @@ class DescentRule(WriteRule):
     def __init__(self, split: SplitModel, fast: FastWeights, protocol: Protocol, ledger: Ledger, cost: CostModel) -> None:
         assert isinstance(protocol.learned, DescentParameters), "its step sizes are a trained protocol's"
         self.split, self.fast, self.parameters, self.ledger, self.cost = split, fast, protocol.learned, ledger, cost
-        self._bedside = Bedside(split, protocol, ledger, cost)
+        self._material = SleepTexts(split, protocol, ledger, cost)
         self._layers_back = cost.num_layers - split.cut - int(ends_layer(split, fast))
         self._replay: list[int] = []
         self._passes = 0  # of this sleep
 
     def begin(self, chunks: Sequence[Chunk], replay: Sequence[Chunk]) -> None:
-        self._bedside.begin([*replay, *chunks])
+        self._material.begin([*replay, *chunks])
         self._replay = [chunk.index for chunk in replay]
         self._passes = 0
 
     def end(self) -> None:
-        self._bedside.end()
+        self._material.end()
         self._replay = []
 
     def next_pass_fet(self, active: Sequence[int]) -> float:
         todo = [*self._replay, *active]
-        return sum(self._fet(group) for group in self._bedside.groups(todo)) + self._bedside.unread_fet(todo)
+        return sum(self._fet(group) for group in self._material.groups(todo)) + self._material.unread_fet(todo)
 
     def write(self, active: Sequence[int]) -> PassReport:
         todo, loss = [*self._replay, *active], dict[int, float]()
-        predicted = self._bedside.tokens(todo) - len(todo)
+        predicted = self._material.tokens(todo) - len(todo)
         tensors = {name: factors.B for name, factors in self.fast.factors.items()}
         gradients = {name: torch.zeros_like(B) for name, B in tensors.items()}
-        for group in self._bedside.groups(todo):
-            lower = self._bedside.lower(group)
+        for group in self._material.groups(todo):
+            lower = self._material.lower(group)
             with self.ledger.debit("passes", self._fet(group)):
                 each, found = self._descend(group, lower, tensors)
             for name, gradient in gradients.items():
@@ -64,14 +64,14 @@ class DescentRule(WriteRule):
             for name, B in self.parameters.stepped(written, ours, self._passes).items():
                 written[name].copy_(B)
         self._passes += 1
-        return PassReport(loss={index: loss[index] for index in active}, tokens=self._bedside.tokens(todo))
+        return PassReport(loss={index: loss[index] for index in active}, tokens=self._material.tokens(todo))
 
     def _descend(self, group: Sequence[int], lower: Tensor | None, tensors: dict[str, Tensor]) -> tuple[list[float], dict[str, Tensor]]:
         """Mean loss of each text, and the gradients of the summed loss of all tokens."""
         for B in tensors.values():
             B.requires_grad_(True)
         try:
-            loss, valid = next_token_loss(self.split, self._bedside.texts(group), lower, self.parameters.error_vocabulary)
+            loss, valid = next_token_loss(self.split, self._material.texts(group), lower, self.parameters.error_vocabulary)
             gradients = torch.autograd.grad(loss.sum(), list(tensors.values()))
         finally:
             for B in tensors.values():
@@ -86,10 +86,10 @@ class DescentRule(WriteRule):
 
     def _fet(self, group: Sequence[int]) -> float:
         """Forward, and back to the lowest adapted module; the gradients of B there and above, of its keys and of its inputs above only."""
-        width, bedside = self._bedside.width(group), self._bedside
+        width, material = self._material.width(group), self._material
         tokens = width * len(group)
-        fet = bedside.upper_fet(group, heads=1) + self.cost.adapter(tokens, self.fast.num_parameters)
-        head_tokens = bedside.tokens(group) * bedside.share_of_head
+        fet = material.upper_fet(group, heads=1) + self.cost.adapter(tokens, self.fast.num_parameters)
+        head_tokens = material.tokens(group) * material.share_of_head
         fet += self.cost.backward(tokens, width / 2, layers=self._layers_back, head_tokens=head_tokens, adapter_weights=0)
         above = [f for name, f in self.fast.factors.items() if lowest_layer(self.split.model, [name]) > self.split.cut]
         products = sum(f.B.numel() for f in self.fast.factors.values()) + sum(f.A.numel() + f.B.numel() for f in above)

@@ -11,12 +11,12 @@ from contextlib import AbstractContextManager
 import torch
 from torch import Tensor
 
-from nrem.consolidation.bedside import Bedside
 from nrem.consolidation.budget import CostModel, Ledger
 from nrem.consolidation.observe import observe
 from nrem.consolidation.protocol import Protocol
 from nrem.consolidation.rule import PassReport, WriteRule
 from nrem.consolidation.site import Seen
+from nrem.consolidation.sleep_texts import SleepTexts
 from nrem.consolidation.split_model import SplitModel
 from nrem.memory.chunk import Chunk
 from nrem.memory.fast_weights import FastWeights
@@ -31,23 +31,23 @@ class RidgeRule(WriteRule):
         self.split, self.fast, self.protocol, self.parameters = split, fast, protocol, protocol.ridge
         self.ledger, self.cost = ledger, cost
         self._written = self.parameters.nothing_written()
-        self._bedside = Bedside(split, protocol, ledger, cost)
+        self._material = SleepTexts(split, protocol, ledger, cost)
 
     def begin(self, chunks: Sequence[Chunk], replay: Sequence[Chunk]) -> None:
-        self._bedside.begin(chunks)
+        self._material.begin(chunks)
 
     def end(self) -> None:
-        self._bedside.end()
+        self._material.end()
 
     def next_pass_fet(self, active: Sequence[int]) -> float:
-        return sum(self._fet(group) for group in self._bedside.groups(active)) + self._bedside.unread_fet(active)
+        return sum(self._fet(group) for group in self._material.groups(active)) + self._material.unread_fet(active)
 
     @torch.no_grad()
     def write(self, active: Sequence[int]) -> PassReport:
         loss: dict[int, float] = {}
         found: dict[int, dict[str, Statistics]] = {}
-        for group in self._bedside.groups(active):
-            texts, lower = self._bedside.texts(group), self._bedside.lower(group)
+        for group in self._material.groups(active):
+            texts, lower = self._material.texts(group), self._material.lower(group)
             with self.ledger.debit("passes", self._fet(group)):
                 each = [self._written.solved(self.fast, [index]) for index in group]
                 rows = {name: torch.stack([B[name] for B in each]) for name in self.parameters.names}
@@ -55,7 +55,7 @@ class RidgeRule(WriteRule):
                     seen = observe(self.split, texts, lower, self.parameters.names, self.parameters.error_vocabulary)
                 float32 = {name: x.float() for name, x in seen.inputs.items()}
                 for row, index in enumerate(group):  # one by one: a chunk's statistics must not depend on its neighbours' padding
-                    length = len(self._bedside.ids[index])
+                    length = len(self._material.ids[index])
                     part = Seen(*(t[row : row + 1, :length] for t in (seen.seen.hidden, seen.seen.error, seen.seen.valid)))
                     one = self.parameters.statistics({name: x[row : row + 1, :length] for name, x in float32.items()}, part)
                     chunk = {name: Statistics(s.C[0], s.M[0]) for name, s in one.items()}
@@ -65,7 +65,7 @@ class RidgeRule(WriteRule):
                 loss.update(zip(group, seen.loss.tolist(), strict=True))
         self._written.chunks |= found
         self._written.write_into(self.fast)
-        return PassReport(loss=loss, tokens=self._bedside.tokens(active))
+        return PassReport(loss=loss, tokens=self._material.tokens(active))
 
     def alone(self, chunk: int) -> AbstractContextManager[None]:
         return self.fast.lending(self._written.solved(self.fast, [chunk]))
@@ -86,11 +86,11 @@ class RidgeRule(WriteRule):
 
     def _fet(self, group: Sequence[int]) -> float:
         """The upper layers, the head forward and once more for the expected embedding, the adapter, and the sums of the statistics."""
-        bedside = self._bedside
-        tokens, read = bedside.width(group) * len(group), bedside.tokens(group)
+        material = self._material
+        tokens, read = material.width(group) * len(group), material.tokens(group)
         sums = 0.0
         for _, site in self.parameters.items():
             d_out, d = site.W2.shape
             sums += read * (2 * (site.A.numel() + site.D_in.numel() + site.D_out.numel()) + 2 * site.rank**2 + 4 * d * site.rank)
             sums += len(group) * 2 * d_out * site.rank * (2 * d + site.rank)
-        return bedside.upper_fet(group, heads=2) + self.cost.adapter(tokens, self.fast.num_parameters) + sums / self.cost.flops_per_fet
+        return material.upper_fet(group, heads=2) + self.cost.adapter(tokens, self.fast.num_parameters) + sums / self.cost.flops_per_fet

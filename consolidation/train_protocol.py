@@ -117,7 +117,10 @@ class ProtocolTrainer:
         log: Log,
         keep: Callable[[Trained, dict[str, Any]], None],
     ) -> Trained:
-        """Train until so many minutes are spent, earlier runs included; every few minutes it checkpoints, evaluates and calls `keep`."""
+        """Train until so many minutes are spent, earlier runs included; every few minutes it checkpoints, evaluates and calls `keep`.
+
+        At the end it checkpoints only: the caller evaluates what it became.
+        """
         recent: list[float] = []
         mark, due, save_at = time.monotonic(), self.done.seconds + 60 * every_minutes, self.done.seconds + CHECKPOINT_SECONDS
         while self.done.seconds < 60 * minutes:
@@ -136,10 +139,11 @@ class ProtocolTrainer:
                     }
                 )
                 recent = []
-            if self.done.seconds >= save_at:
+            over = self.done.seconds >= 60 * minutes
+            if self.done.seconds >= save_at or over:
                 self.checkpoint()
                 save_at = self.done.seconds + CHECKPOINT_SECONDS
-            if self.done.seconds >= due or self.done.seconds >= 60 * minutes:
+            if self.done.seconds >= due and not over:
                 self.checkpoint()
                 held_out = evaluate()
                 log({"step": self.done.steps, "minutes": self.done.seconds / 60, **held_out, "kind": "evaluation"})

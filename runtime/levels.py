@@ -138,7 +138,7 @@ class Night:
         return {(line["sleep"], line["at"]): line["spent"] for line in self.journal.events()}
 
     def _cost_at(self, level: int, unit: Literal["fet", "seconds"]) -> dict[str, float]:
-        """By kind of work: reading, every sleep up to this level, and its end, a look and the guard, which costs the same at any level."""
+        """By kind of work: reading, every sleep up to this level with the look there, and the guard at its end, the same at any level."""
         spent = self._spent()
 
         def change(since: tuple[int, int | str], until: tuple[int, int | str], kind: str) -> float:
@@ -150,7 +150,8 @@ class Night:
         for sleep in self.memory.record.sleeps:
             for kind in cost:
                 cost[kind] += change((sleep.index - 1, END), (sleep.index, level), kind)
-                cost[kind] += change((sleep.index, self.levels[-1]), (sleep.index, END), kind)
+                if kind != "probes":  # the look at the end is that of the deepest level; this one had its own
+                    cost[kind] += change((sleep.index, self.levels[-1]), (sleep.index, END), kind)
         return cost | {"reading": whole.get("reading", 0.0)}
 
     def _written_at(self, level: int, sleep: SleepRecord) -> Segment:

@@ -145,5 +145,5 @@ def test_the_command_prints_a_verdict_and_keeps_it(shell: cli.Shell) -> None:
     assert (wrong.code, wrong.err.count("\n")) == (2, 1)
     assert "--passes: got '0,x'" in wrong.err
     missing = shell("ceiling", "story.md", "--questions", "none.jsonl", "--config", "tiny.toml")
-    assert (missing.code, missing.err.count("\n")) == (1, 1)
+    assert (missing.code, missing.err.count("\n")) == (2, 1)
     assert "none.jsonl: no such file" in missing.err

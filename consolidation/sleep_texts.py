@@ -18,7 +18,7 @@ from nrem.memory.chunk import Chunk
 BATCH_TOKENS = 2048
 
 
-class Bedside:
+class SleepTexts:
     """What is read in a sleep; empty between sleeps."""
 
     def __init__(self, split: SplitModel, protocol: Protocol, ledger: Ledger, cost: CostModel) -> None:
