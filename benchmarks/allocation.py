@@ -73,10 +73,10 @@ def _by_document(arm: Arm) -> list[float]:
 
 
 def budget_table(found: dict[str, dict[str, Any]], title: str) -> Table:
-    columns = ("passes", "gain", "- uniform", "- shuffled", "headroom", "closed", "looks / FET", "junk", "solved")
+    columns = ("passes", "gain", "- uniform", "- shuffled", "headroom", "closed", "FET saved", "looks / FET", "junk", "solved")
     table = Table("arm", *columns, title=title)
     for arm, r in found.items():
-        cells = (r["minus_uniform"], r["minus_shuffled"], r["headroom"], r["headroom_share"])
+        cells = (r["minus_uniform"], r["minus_shuffled"], r["headroom"], r["headroom_share"], r["fet_saved"])
         junk, solved = r["passes_by_kind"].get("junk"), r["passes_of_solved"]
         table.add_row(
             arm,
@@ -174,6 +174,7 @@ def report(tables: Tables, sleep: SleepConfig) -> dict[str, Any]:
         "elimination_minus_shuffled": best["minus_shuffled"],
         "headroom_share": best["headroom_share"],
         "headroom": best["headroom"],
+        "fet_saved": best["fet_saved"],
         "recall_elimination_minus_uniform": best["recall_minus_uniform"],
         "verdict": verdict(best),
         "budget_passes": main_budget,

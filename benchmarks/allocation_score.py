@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.allocation_saved import Savings
 from benchmarks.allocation_table import Tables
 from nrem.consolidation.allocate_greedy import Greedy
 from nrem.consolidation.allocate_predict import SIGNALS, GainPredictor
@@ -45,6 +46,7 @@ class Scores:
     fet: float = 0.0
     look_fet: float = 0.0
     gates: list[bool] = field(default_factory=list)
+    savings: Savings = field(default_factory=Savings)
 
     def add(self, deciding: Sequence[Curve], scoring: Sequence[Curve], found: Replay) -> None:
         """One document's chunks."""
@@ -71,6 +73,7 @@ class Scores:
                 self.oracle.append(oracle)
                 self.recall.append(scored.recall[level] - scored.recall[0])
                 self.even_recall.append(even_recall)
+        self.savings.add(scoring, gains_at(scoring, found.levels), found.fet)
         self.fet += found.fet
         self.look_fet += found.look_fet
 
@@ -86,6 +89,7 @@ class Scores:
             "recall_minus_uniform": self._with_interval(np.subtract(self.recall, self.even_recall), resampler),
             "headroom": self._with_interval(headroom, resampler),
             "headroom_share": self._share(against["even"], headroom, resampler) if headroom.mean() >= LEAST_HEADROOM else NO_SHARE,
+            "fet_saved": self.savings.report(),
             "gain": float(np.mean(self.gained)),
             "passes": float(np.mean(self.levels)),
             "passes_by_kind": {k: float(np.mean([n for n, kind in zip(self.levels, self.kinds, strict=True) if kind == k])) for k in kinds},

@@ -15,15 +15,18 @@ class Resampler:
         rng = np.random.default_rng(seed)
         self._draws = rng.multinomial(len(self.names), np.full(len(self.names), 1 / len(self.names)), size=RESAMPLES)
 
-    def means(self, values: Sequence[float], groups: Sequence[str]) -> np.ndarray:
-        """The mean of `values` in every resample, each value counted as often as its group was drawn; NaN where none was."""
+    def sums(self, values: Sequence[float], groups: Sequence[str]) -> np.ndarray:
+        """The sum of `values` in every resample, each value counted as often as its group was drawn."""
         place = {name: i for i, name in enumerate(self.names)}
-        sums, counts = np.zeros(len(self.names)), np.zeros(len(self.names))
+        sums = np.zeros(len(self.names))
         for value, group in zip(values, groups, strict=True):
             sums[place[group]] += value
-            counts[place[group]] += 1
+        return np.asarray(self._draws @ sums)
+
+    def means(self, values: Sequence[float], groups: Sequence[str]) -> np.ndarray:
+        """The mean of `values` in every resample; NaN where none was drawn."""
         with np.errstate(invalid="ignore", divide="ignore"):
-            return (self._draws @ sums) / (self._draws @ counts)
+            return self.sums(values, groups) / self.sums([1.0] * len(groups), groups)
 
 
 def interval(resampled: np.ndarray) -> list[float] | None:

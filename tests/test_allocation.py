@@ -10,6 +10,7 @@ import pytest
 
 from benchmarks import allocation
 from benchmarks.allocation_data import GENERATED, mixed_documents
+from benchmarks.allocation_saved import Savings
 from benchmarks.allocation_table import Tables
 from nrem.consolidation.curves import Curve, CurveTable
 from nrem.consolidation.facts import find_facts
@@ -134,3 +135,20 @@ def test_a_chunk_that_nothing_scores_is_paid_for_but_not_counted() -> None:
     whole = allocation.report(tables, SleepConfig())
     assert found["budgets"]["1.0"]["elimination"]["fet"] == whole["budgets"]["1.0"]["elimination"]["fet"]
     assert found["budgets"]["1.0"]["elimination"]["gain"] > whole["budgets"]["1.0"]["elimination"]["gain"]
+
+
+def test_what_is_saved_is_told_against_the_fixed_number_of_passes_that_gains_as_much() -> None:
+    """Two chunks, of which only one learns: whoever passes over that one alone gains as much for half of the FET."""
+    curves = ((3.0, 2.0, 1.0), (3.0, 3.0, 3.0))
+    learns, idle = (Curve(document="d", chunk=i, nll=nll, recall=(0.0,) * 3, pass_fet=10.0, num_probes=1) for i, nll in enumerate(curves))
+    found = Savings()
+    found.add([learns, idle], [2.0, 0.0], 20.0)
+    assert found.report() == {"mean": 0.5, "low": 0.5, "high": 0.5}
+    found.add([learns, idle], [1.0, 0.0], 40.0)  # 3 nats in all cost 60 FET here, and 60 evenly
+    assert found.report()["mean"] == pytest.approx(0.0)
+    nothing = Savings()
+    nothing.add([learns, idle], [0.0, 0.0], 0.0)
+    assert nothing.report()["mean"] == 0.0
+    beyond = Savings()
+    beyond.add([learns, idle], [2.5, 0.0], 20.0)  # no fixed number gains as much: against the best, for 40
+    assert beyond.report()["mean"] == 0.5
