@@ -5,7 +5,8 @@
 Every chunk is slept on alone, asked after each pass, and kept in a table beside the result (`--table` takes it up again, without a model).
 Every arm is then replayed on the table through the allocator's own code, its looks charged, and compared at the FET that it spent with
 uniform, with its own levels shuffled, and with the best levels. All differences are in answer NLL, nats per token, of questions that
-decided nothing; above 0 means that the arm is better. `--live` sleeps on whole documents through `Session`, elimination against uniform.
+decided nothing; above 0 means that the arm is better. `--live` sleeps on whole documents through `Session` at the main budget, elimination
+with the curves that come with the protocol against uniform.
 """
 
 from collections.abc import Sequence
@@ -31,37 +32,36 @@ from nrem.runtime.parts import load_base, make_protocol
 
 BUDGETS = (0.5, 1.0, 2.0, 3.0)
 """Passes a chunk; looks are paid out of the same FET."""
-MAIN_BUDGET = 1.0
-"""What the last line is about: too few passes for every chunk to have all that pay, else there is nothing to choose."""
+MAIN_BUDGET = 0.5
+"""What the last line is about: a first pass for every other chunk. Where every chunk gets one there is little left to choose."""
 
 
-def live(base: Base, config: Config, documents: Sequence[MixedDocument], most: int) -> dict[str, Any]:
-    """Elimination through whole sessions, beside uniform at the levels around it, by straight lines at the same total FET.
+def live(base: Base, config: Config, documents: Sequence[MixedDocument], most: int, budget: float) -> dict[str, Any]:
+    """Elimination through whole sessions with so many passes a chunk, beside uniform by straight lines at the same FET of passes.
 
-    Neither looks between its passes; everything else (reading, first and last look, guard) is in both as well.
+    Neither looks between its passes; what both pay anyway (reading, the first and the last look, guard) is left out of both.
     """
     asked = [d.live(base.count_tokens, config.stream.chunk_tokens, config.probes, config.seed) for d in documents]
     run = Run(base, [d for d in asked if d.questions], lambda _: None)
 
-    def slept(allocator: Any, passes: int, look_every: int) -> Arm:
-        sleep = replace(config.sleep, allocator=allocator, passes=passes, look_every=look_every)
-        return run.slept(replace(config, sleep=sleep), wrong=False)[0]
+    def slept(**sleep: Any) -> Arm:
+        return run.slept(replace(config, sleep=replace(config.sleep, **sleep)), wrong=False)[0]
 
-    adaptive = slept("elimination", most, most)
-    even = [slept("uniform", passes, max(1, passes)) for passes in range(most + 1)]
+    adaptive = slept(allocator="elimination", passes=most, look_every=most, mean_passes=budget)
+    even = [slept(allocator="uniform", passes=n, look_every=max(1, n)) for n in range(int(budget) + 2)]
     mine, groups = _by_document(adaptive), [d.id for d in run.documents]
     theirs = [_by_document(arm) for arm in even]
     at_same_fet = [
-        float(np.interp(fet, [arm.document_fet[i] for arm in even], [nll[i] for nll in theirs]))
-        for i, fet in enumerate(adaptive.document_fet)
+        float(np.interp(fet, [arm.document_pass_fet[i] for arm in even], [nll[i] for nll in theirs]))
+        for i, fet in enumerate(adaptive.document_pass_fet)
     ]
     better = [a - b for a, b in zip(at_same_fet, mine, strict=True)]
     ends = interval(Resampler(groups).means(better, groups)) or (None, None)
     return {
         "elimination_minus_uniform": {"mean": fmean(better), "low": ends[0], "high": ends[1]},
-        "elimination": {"nll": fmean(mine), "fet": fmean(adaptive.document_fet), "passes": fmean(adaptive.passes)},
+        "elimination": {"nll": fmean(mine), "fet": fmean(adaptive.document_pass_fet), "passes": fmean(adaptive.passes)},
         "uniform": {
-            str(n): {"nll": fmean(nll), "fet": fmean(arm.document_fet)} for n, (arm, nll) in enumerate(zip(even, theirs, strict=True))
+            str(n): {"nll": fmean(nll), "fet": fmean(arm.document_pass_fet)} for n, (arm, nll) in enumerate(zip(even, theirs, strict=True))
         },
         "documents": len(groups),
     }
@@ -139,7 +139,7 @@ def main(arguments: Sequence[str]) -> None:
     common.show(signal_table(found["signals"]), to_stderr=args.json)
     if args.live:
         with common.stage("live"):
-            found["live"] = live(base, config, documents[: args.live], args.max_passes)
+            found["live"] = live(base, config, documents[: args.live], args.max_passes, found["budget_passes"])
     common.show(Table(found["verdict"]), to_stderr=args.json)
     name = Path(args.data or "project").name.split(".")[0]
     path = common.finish(f"allocation-{name}", found | about, {"config": to_dict(config)}, args.out, args.json)
@@ -180,7 +180,7 @@ def report(tables: Tables, sleep: SleepConfig) -> dict[str, Any]:
         "budget_passes": main_budget,
         "arms": list(ARMS),
         "budgets": {str(budget): arms for budget, arms in budgets.items()},
-        "signals": correlations(tables, min(int(main_budget), most)),
+        "signals": correlations(tables, min(max(1, int(main_budget)), most)),
         "curves_by_kind": curves_by_kind(tables),
         "documents": len({c.document for c in tables.deciding.curves}),
         "chunks": len(tables.deciding.curves),

@@ -46,6 +46,8 @@ class Arm:
 
     asked: list[Asked] = field(default_factory=list)
     document_fet: list[float] = field(default_factory=list)
+    document_pass_fet: list[float] = field(default_factory=list)
+    """Of passes alone: without reading, looks and guard."""
     document_seconds: list[float] = field(default_factory=list)
     passes: list[float] = field(default_factory=list)
     kept: list[bool] = field(default_factory=list)
@@ -57,6 +59,7 @@ class Arm:
     def note(self, memory: Memory, seconds: float) -> None:
         record = memory.record
         self.document_fet.append(sum(record.fet.values()))
+        self.document_pass_fet.append(sum(record.fet.get(kind, 0.0) for kind in ("preparation", "passes")))
         self.document_seconds.append(seconds)
         self.passes.append(fmean(chunk.passes for chunk in record.chunks))
         self.kept.append(all(sleep.kept for sleep in record.sleeps))

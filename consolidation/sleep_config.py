@@ -27,7 +27,7 @@ class SleepConfig:
     curves: str = ""
     """File of measured curves, as `nrem ceiling` writes it, that gains are predicted from; empty for the protocol's own."""
     mean_passes: float = 0.0
-    """Passes a chunk that `greedy` and `priced` may spend on average; 0 for no such target."""
+    """Passes a chunk that may be spent on average by what plans ahead, every allocator but `uniform`; 0 for no such target."""
     solved_recall: float = 1.0
     """Held-out recall at which a chunk is solved."""
     blind_passes: int = 1
