@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Literal
 
 from nrem.consolidation.events import Event, Listener, PassDone, SleepEnded, SleepStarted
+from nrem.consolidation.sleep_config import SleepConfig
 from nrem.memory.atomic import replace_folder
 from nrem.memory.errors import SleepError
 from nrem.memory.files import MEMORY
@@ -29,6 +30,7 @@ from nrem.runtime.readers import Document
 from nrem.runtime.session import Session
 
 END: Literal["end"] = "end"
+Unit = Literal["fet", "seconds"]
 
 
 def sleep_at_levels(
@@ -39,10 +41,12 @@ def sleep_at_levels(
     `work` holds what a killed run goes on from. Levels that cannot be told from the deepest run, since one adapter took several sleeps
     of a rule without statistics, get runs of their own.
     """
-    every = _look_every(base, config, levels)
+    trained = make_protocol(base, config).trained_passes
+    every = _look_every(config.sleep.resolved(trained), levels)
+    looks = {level: _later_looks(level, replace(config.sleep, passes=level).resolved(trained)) for level in levels}
     while rest := [level for level in levels if not (level_folder(out, level) / MEMORY).exists()]:
         sleep = replace(config.sleep, passes=max(rest), allocator="uniform", look_every=every, budget_fet=0.0, budget_seconds=0.0)
-        night = Night(base, replace(config, sleep=sleep), documents, rest, Journal.open(work / f"{max(rest):04d}"), listener)
+        night = Night(base, replace(config, sleep=sleep), documents, rest, Journal.open(work / f"{max(rest):04d}"), listener, looks)
         for level in night.told_apart:  # the deepest last: as long as it is missing, a killed run finds its night again
             night.memory_at(level).save(level_folder(out, level), force=True)
         shutil.rmtree(work)
@@ -53,26 +57,41 @@ def level_folder(out: Path, level: int) -> Path:
     return out / f"{level:04d}"
 
 
-def _look_every(base: Base, config: Config, levels: Sequence[int]) -> int:
-    """Looks fall on every level: the guard judges by them. Where they do already, as often as configured."""
-    every = config.sleep.resolved(make_protocol(base, config).trained_passes).look_every
-    assert every != "auto", "it was resolved"
-    return math.gcd(*levels) if any(level % every for level in levels) else every
+def _look_every(sleep: SleepConfig, levels: Sequence[int]) -> int:
+    """Looks fall on every level: the guard judges by them. Where they do already, as often as configured; the last look is always taken."""
+    assert sleep.look_every != "auto", "it was resolved"
+    return math.gcd(*levels) if any(level % sleep.look_every for level in levels[:-1]) else sleep.look_every
+
+
+def _later_looks(level: int, sleep: SleepConfig) -> int:
+    """Looks after the first one, of a run to this level."""
+    assert sleep.look_every != "auto", "it was resolved"
+    return math.ceil(level / sleep.look_every)
 
 
 class Night:
     """One run to the deepest of some levels; everything is read and slept on when it is made."""
 
     def __init__(
-        self, base: Base, config: Config, documents: Sequence[Document], levels: Sequence[int], journal: Journal, listener: Listener
+        self,
+        base: Base,
+        config: Config,
+        documents: Sequence[Document],
+        levels: Sequence[int],
+        journal: Journal,
+        listener: Listener,
+        looks: Mapping[int, int] | None = None,
     ) -> None:
+        """`looks` is how many looks after the first one the price of a level has; None for those that this run takes until there."""
         self.base, self.config, self.levels, self.journal, self.listener = base, config, sorted(levels), journal, listener
+        self.looks = looks or {level: _later_looks(level, config.sleep) for level in levels}
         self._chunks: tuple[int, ...] = ()
         self.session = Session(base=base, config=config, listener=self._hear, journal=journal)
         sleeps = self.session.memory.record.sleeps
         if sleeps and (sleeps[-1].index, END) not in self._spent():  # killed between the end of a sleep and its line
             self._note(sleeps[-1].index, END)
         self.memory = read_all(self.session, documents)
+        self._at = self._spent()
 
     @property
     def told_apart(self) -> list[int]:
@@ -84,6 +103,7 @@ class Night:
     def memory_at(self, level: int) -> Memory:
         """The memory of a run to this level: weights, what the guard said, what it cost."""
         if level == self.levels[-1]:
+            self.memory.record.fet, self.memory.record.seconds = self._cost_at(level, "fet"), self._cost_at(level, "seconds")
             return self.memory
         record = deepcopy(self.memory.record)
         segments = [self._nothing_written() for _ in self.memory.segments]
@@ -137,22 +157,31 @@ class Night:
         """What the ledger said at each level of each sleep, and at its end; of a pass that was repeated after a kill the later counts."""
         return {(line["sleep"], line["at"]): line["spent"] for line in self.journal.events()}
 
-    def _cost_at(self, level: int, unit: Literal["fet", "seconds"]) -> dict[str, float]:
-        """By kind of work: reading, every sleep up to this level with the look there, and the guard at its end, the same at any level."""
-        spent = self._spent()
-
-        def change(since: tuple[int, int | str], until: tuple[int, int | str], kind: str) -> float:
-            before = spent[since][unit].get(kind, 0.0) if since in spent else 0.0
-            return spent[until][unit].get(kind, 0.0) - before
-
+    def _cost_at(self, level: int, unit: Unit) -> dict[str, float]:
+        """By kind of work, as a run of its own to this level would cost: reading, every sleep up to the level, and the guard at its end."""
         whole: dict[str, float] = getattr(self.session.ledger, unit)
-        cost = dict.fromkeys(whole, 0.0)
+        cost, deepest = dict.fromkeys(whole, 0.0), self.levels[-1]
         for sleep in self.memory.record.sleeps:
-            for kind in cost:
-                cost[kind] += change((sleep.index - 1, END), (sleep.index, level), kind)
-                if kind != "probes":  # the look at the end is that of the deepest level; this one had its own
-                    cost[kind] += change((sleep.index, self.levels[-1]), (sleep.index, END), kind)
+            for kind in cost.keys() - {"probes"}:
+                at_end = self._until(sleep, END, kind, unit) - self._until(sleep, deepest, kind, unit)
+                cost[kind] += self._until(sleep, level, kind, unit) + at_end
+            if "probes" in cost:
+                cost["probes"] += self._looks_cost(sleep, level, unit)
         return cost | {"reading": whole.get("reading", 0.0)}
+
+    def _looks_cost(self, sleep: SleepRecord, level: int, unit: Unit) -> float:
+        """The first look and so many later ones, which cost the same, although this run may have taken more."""
+        in_all, least, deepest = self._until(sleep, END, "probes", unit), self.levels[0], self.levels[-1]
+        if least == deepest:
+            return in_all
+        taken = {n: _later_looks(n, self.config.sleep) for n in (least, deepest)}
+        one = (in_all - self._until(sleep, least, "probes", unit)) / (taken[deepest] - taken[least])
+        return in_all - (taken[deepest] - self.looks[level]) * one
+
+    def _until(self, sleep: SleepRecord, at: int | Literal["end"], kind: str, unit: Unit) -> float:
+        """What a sleep had spent at this point."""
+        before = self._at[sleep.index - 1, END][unit].get(kind, 0.0) if sleep.index else 0.0
+        return self._at[sleep.index, at][unit].get(kind, 0.0) - before
 
     def _written_at(self, level: int, sleep: SleepRecord) -> Segment:
         folder = self._folder(level, sleep.index)

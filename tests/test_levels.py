@@ -152,3 +152,13 @@ def test_looks_fall_on_every_level(llama: Base, tmp_path: Path) -> None:
     sleep_at_levels(llama, rare, STORIES, (2, 6), work=tmp_path / "work", out=tmp_path / "out", listener=ignore)
     assert {tuple(c.looked_at) for c in Memory.load(level_folder(tmp_path / "out", 6)).record.chunks} == {(0, 2, 4, 6)}
     assert {tuple(c.looked_at) for c in Memory.load(level_folder(tmp_path / "out", 2)).record.chunks} == {(0, 2)}
+
+
+def test_a_price_has_the_looks_of_a_run_of_its_own(llama: Base, tmp_path: Path, rule: str) -> None:
+    """Levels are judged where they are reached; who sleeps to one of them looks only before and after, and pays no more."""
+    config = make_config(llama, tmp_path, rule, *NIGHTS["several segments"])
+    rare = replace(config, sleep=replace(config.sleep, look_every=4, allocator="uniform"))
+    sleep_at_levels(llama, rare, STORIES, (1, 2, 4), work=tmp_path / "work", out=tmp_path / "out", listener=ignore)
+    for level in (1, 2, 4):
+        found = Memory.load(level_folder(tmp_path / "out", level)).record
+        assert found.fet == pytest.approx(of_its_own(llama, rare, level).record.fet)
