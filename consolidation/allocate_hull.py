@@ -8,6 +8,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
+ROUNDING = 1e-9
+"""Share of a budget that does not count: what is exactly enough for everybody must not leave out the last one."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Step:
@@ -41,9 +44,9 @@ def hull_steps(levels: Sequence[int], gains: Sequence[Sequence[float]], costs: S
 
 def hull_levels(levels: Sequence[int], gains: Sequence[Sequence[float]], costs: Sequence[float], budget_fet: float) -> list[int]:
     """Every unit's level: steps are taken in order, and one that no longer fits is left out, with all that follow it in its unit."""
-    chosen = [0] * len(costs)
+    chosen, slack = [0] * len(costs), ROUNDING * budget_fet
     for step in hull_steps(levels, gains, costs):
-        if step.start == chosen[step.unit] and step.fet <= budget_fet:
+        if step.start == chosen[step.unit] and step.fet <= budget_fet + slack:
             chosen[step.unit] = step.stop
             budget_fet -= step.fet
     return chosen
@@ -64,7 +67,7 @@ def hull_bound(levels: Sequence[int], gains: Sequence[Sequence[float]], costs: S
 def even_levels(costs: Sequence[float], budget_fet: float, most: int) -> list[int]:
     """The same level for all, as high as the budget allows, and one more for the first units, as far as the rest goes."""
     total = sum(costs)
-    level = most if budget_fet >= most * total else int(budget_fet // total)
+    level = most if budget_fet >= most * total else min(most, int(budget_fet * (1 + ROUNDING) // total))
     chosen, rest = [level] * len(costs), budget_fet - level * total
     for unit, cost in enumerate(costs):
         if level < most and cost <= rest:

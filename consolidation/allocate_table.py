@@ -12,7 +12,7 @@ from typing import Self
 import numpy as np
 
 from nrem.consolidation.allocate import Allocator, Exit, Progress, leave
-from nrem.consolidation.allocate_hull import hull_bound
+from nrem.consolidation.allocate_hull import ROUNDING, hull_bound
 from nrem.consolidation.allocate_predict import READ
 from nrem.consolidation.curves import Curve
 
@@ -58,7 +58,7 @@ def replay(curves: Sequence[Curve], allocator: Allocator, budget_fet: float) -> 
 
     def fits(chunks: Sequence[Progress]) -> bool:
         cost = sum(passes[p.chunk] + (looks[p.chunk] if every else 0.0) for p in chunks)
-        return sum(spent.values()) + cost <= budget_fet
+        return sum(spent.values()) + cost <= budget_fet * (1 + ROUNDING)
 
     if not blind:
         if sum(looks) > budget_fet:

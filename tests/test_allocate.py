@@ -292,3 +292,14 @@ def test_a_table_is_read_at_other_levels() -> None:
     (curve,) = at_levels(table, range(6)).curves
     assert curve.nll == (4, 3, 2, 1.5, 1, 1)
     assert curve.recall == (0, 0.25, 0.5, 0.75, 1, 1)
+
+
+def test_what_is_exactly_enough_for_all_is_enough_for_the_last_one() -> None:
+    """0.1 + 0.2 is more than 0.3: a budget of one pass a chunk must not leave out a chunk for what rounding takes."""
+    costs = [0.1, 0.2, 0.3, 0.7, 0.1]
+    gains = [[0.0, 1.0, 1.01]] * len(costs)
+    for mean_passes in (1, 2):
+        assert hull_levels((0, 1, 2), gains, costs, mean_passes * sum(costs)) == [mean_passes] * len(costs)
+        assert even_levels(costs, mean_passes * sum(reversed(costs)), 2) == [mean_passes] * len(costs)
+        curves = [Curve(document="d", chunk=0, nll=(3.0, 2.0, 1.99), recall=(0.0,) * 3, pass_fet=cost, num_probes=1) for cost in costs]
+        assert replay(curves, Uniform(passes=2), mean_passes * sum(reversed(costs))).levels == (mean_passes,) * len(costs)
