@@ -73,13 +73,16 @@ class Sleeper:
         started, spent = time.perf_counter(), self.ledger.total_fet
         allocator = self.allocator if price is None else self.allocator.at_price(price)
         with self.fast.attached(self.split.model):
-            self.rule.begin(chunks, replay)
             if resume:
-                progress, before = self._take_up(resume)
+                progress, reading = [Progress(**p) for p in resume[0]["progress"]], set(resume[0]["reading"])
             else:
                 progress = self._first_look(chunks)
                 self._plan(allocator, progress, chunks, signals or {})
                 leave(progress, allocator.exits(progress))
+                reading = {p.chunk for p in progress if p.exit is None}
+            self.rule.begin([c for c in chunks if c.index in reading], replay)
+            if resume:
+                before = self._restore(resume[1])
             self._announce(index, chunks, replay, progress)
             while active := [p for p in progress if p.exit is None]:
                 active = self._affordable(active, chunks, allocator)
@@ -93,7 +96,7 @@ class Sleeper:
                 leave(active, allocator.exits(active))
                 self._tell(index, progress, active, report, time.perf_counter() - pass_started)
                 if checkpoint:
-                    checkpoint(*self._state(progress, before))
+                    checkpoint(*self._state(progress, sorted(reading), before))
             recall = self._recall_after(progress, chunks)
             self.rule.end()
             self.meter.forget()
@@ -115,6 +118,7 @@ class Sleeper:
         """Tell the allocator what is known, and what the passes and the looks between them may cost."""
         assert self.config.look_every != "auto", "a session resolves its configuration"
         for p, chunk in zip(progress, chunks, strict=True):
+            self.rule.begin([chunk], [])  # what it costs alone: replay, and what is read along with it, are not for it to decide
             p.signals = {
                 "num_tokens": float(chunk.num_tokens),
                 "pass_fet": self.rule.next_pass_fet([chunk.index]),
@@ -210,23 +214,21 @@ class Sleeper:
         return self.fast.clone(), {key: value.clone() for key, value in self.rule.state().items()}
 
     def _state(
-        self, progress: Sequence[Progress], before: tuple[dict[str, Tensor], dict[str, Tensor]]
+        self, progress: Sequence[Progress], reading: Sequence[int], before: tuple[dict[str, Tensor], dict[str, Tensor]]
     ) -> tuple[dict[str, Any], dict[str, Tensor]]:
         tensors = {f"fast/{k}": v for k, v in self.fast.tensors().items()} | {f"rule/{k}": v for k, v in self.rule.state().items()}
         tensors |= {f"before.fast/{k}": v for k, v in before[0].items()} | {f"before.rule/{k}": v for k, v in before[1].items()}
-        return {"progress": [asdict(p) for p in progress]}, tensors
+        return {"progress": [asdict(p) for p in progress], "reading": list(reading)}, tensors
 
-    def _take_up(
-        self, resume: tuple[dict[str, Any], dict[str, Tensor]]
-    ) -> tuple[list[Progress], tuple[dict[str, Tensor], dict[str, Tensor]]]:
-        state, tensors = resume
+    def _restore(self, tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        """Put weights and rule back to a checkpoint; returns what they were before the sleep."""
 
         def part(name: str) -> dict[str, Tensor]:
             return {key.removeprefix(name): value for key, value in tensors.items() if key.startswith(name)}
 
         self.fast.restore(part("fast/"))
         self.rule.restore(part("rule/"))
-        return [Progress(**p) for p in state["progress"]], (part("before.fast/"), part("before.rule/"))
+        return part("before.fast/"), part("before.rule/")
 
     def _announce(self, index: int, chunks: Sequence[Chunk], replay: Sequence[Chunk], progress: Sequence[Progress]) -> None:
         assert self.config.passes != "auto", "a session resolves its configuration"

@@ -135,7 +135,8 @@ class Memory:
     def route(self, question: str) -> Route:
         """Where a question is answered from: the chunks that a search for it finds first, or all of the first one's segment.
 
-        Where nothing is found, or the text was not kept, that is all of the first segment.
+        Where nothing is found, or the text was not kept, that is all of the first segment. What had no pass is answered with nothing
+        written: other chunks would only mislead.
         """
         wanted = self.record.question_chunks
         if self.text is None or (len(self.segments) == 1 and not wanted):
@@ -145,8 +146,8 @@ class Memory:
             return Route(0)
         segment = found[0].segment
         written = self.segments[segment].written
-        mine = tuple(sorted(c.index for c in found if written and c.segment == segment and c.index in written.chunks))
-        return Route(segment, mine if wanted else ())
+        mine = tuple(sorted(c.index for c in found if c.segment == segment))
+        return Route(segment, mine if wanted and written else ())
 
     def by_route(self, questions: Sequence[str]) -> dict[Route, list[int]]:
         """The numbers of the questions that are answered from the same chunks, in the order of the chunks."""

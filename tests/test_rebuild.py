@@ -111,6 +111,18 @@ def test_segments_of_two_memories_stand_side_by_side(llama: Base, protocol: Path
     assert [a.question for a in answers] == ["Who built the mill of Sarn?", "Who kept the Orrin lighthouse?"]
 
 
+def test_a_question_about_what_had_no_pass_is_answered_with_nothing_written(llama: Base, protocol: Path) -> None:
+    settings = ("fast_weights.question_chunks=1",)
+    both, nothing = (sleep_on(llama, protocol, tiny.STORY, OTHER, settings=(*settings, *more)) for more in ((), ("sleep.passes=0",)))
+    last, written = len(both.record.chunks) - 1, both.segments[0].written
+    assert written is not None
+    del written.chunks[last]
+    with nothing.attached(llama.model):
+        expected = tiny.logits_of(llama)
+    with both.attached(llama.model, both.route("Who built the mill of Sarn?")):
+        assert torch.equal(tiny.logits_of(llama), expected)
+
+
 def test_a_question_is_answered_from_the_chunks_that_search_finds(llama: Base, protocol: Path, tmp_path: Path) -> None:
     settings = ("fast_weights.question_chunks=1",)
     alone = sleep_on(llama, protocol, OTHER, settings=settings)

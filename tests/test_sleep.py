@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from nrem.consolidation.allocate import ALLOCATORS, Limits, Progress, Uniform
+from nrem.consolidation.allocate import ALLOCATORS, Exit, Limits, Progress, Uniform
 from nrem.consolidation.allocate_elimination import Elimination
 from nrem.consolidation.allocate_greedy import Greedy
 from nrem.consolidation.allocate_priced import Priced
@@ -249,3 +249,23 @@ def test_a_chunk_without_facts_gets_one_pass(llama: Base, rule: str) -> None:
     result = make(llama, rule, "sleep.passes=2").sleep(0, [chunk], [])
     assert (result.progress[0].num_probes, result.progress[0].passes) == (0, 1)
     assert exits(result) == {"hopeless"}
+
+
+class OnlySome(Uniform):
+    """Lets some chunks leave before the first pass."""
+
+    wanted = (0, 2)
+
+    def exits(self, active: Sequence[Progress]) -> dict[int, Exit]:
+        return super().exits(active) | {p.chunk: "solved" for p in active if p.chunk not in self.wanted}
+
+
+@RULES
+def test_a_chunk_that_gets_no_pass_is_not_prepared_for_one(llama: Base, rule: str) -> None:
+    chunks, spent = tiny.make_chunks(llama), list[dict[str, float]]()
+    for asleep in (chunks, [c for c in chunks if c.index in OnlySome.wanted]):
+        sleeper = replace(make(llama, rule, "sleep.passes=2", ledger=(ledger := Ledger())), allocator=OnlySome(passes=2))
+        result = sleeper.sleep(0, asleep, [])
+        assert [p.passes for p in result.progress] == [2 if p.chunk in OnlySome.wanted else 0 for p in result.progress]
+        spent.append({kind: ledger.fet[kind] for kind in ("preparation", "passes")})
+    assert spent[0] == pytest.approx(spent[1])
