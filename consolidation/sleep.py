@@ -69,20 +69,13 @@ class Sleeper:
         """
         assert self.config.passes != "auto", "a session resolves its configuration"
         assert self.config.look_every != "auto", "a session resolves its configuration"
-        before = self._snapshot()
         started, spent = time.perf_counter(), self.ledger.total_fet
         allocator = self.allocator if price is None else self.allocator.at_price(price)
         with self.fast.attached(self.split.model):
-            if resume:
-                progress, reading = [Progress(**p) for p in resume[0]["progress"]], set(resume[0]["reading"])
-            else:
-                progress = self._first_look(chunks)
-                self._plan(allocator, progress, chunks, signals or {})
-                leave(progress, allocator.exits(progress))
-                reading = {p.chunk for p in progress if p.exit is None}
-            self.rule.begin([c for c in chunks if c.index in reading], replay)
-            if resume:
-                before = self._restore(resume[1])
+            progress = [Progress(**p) for p in resume[0]["progress"]] if resume else self._start(allocator, chunks, signals or {})
+            reading = resume[0]["reading"] if resume else [p.chunk for p in progress if p.exit is None]
+            self.rule.begin([c for c in chunks if c.index in set(reading)], replay)
+            before = self._restore(resume[1]) if resume else self._snapshot()
             self._announce(index, chunks, replay, progress)
             while active := [p for p in progress if p.exit is None]:
                 active = self._affordable(active, chunks, allocator)
@@ -96,13 +89,20 @@ class Sleeper:
                 leave(active, allocator.exits(active))
                 self._tell(index, progress, active, report, time.perf_counter() - pass_started)
                 if checkpoint:
-                    checkpoint(*self._state(progress, sorted(reading), before))
+                    checkpoint(*self._state(progress, reading, before))
             recall = self._recall_after(progress, chunks)
             self.rule.end()
             self.meter.forget()
         result = self._judge(index, replay, progress, recall, before, started, spent)
         result.record.price = allocator.next_price(progress)
         return result
+
+    def _start(self, allocator: Allocator, chunks: Sequence[Chunk], signals: Mapping[int, Mapping[str, float]]) -> list[Progress]:
+        """Look, plan, and let those go that need no pass."""
+        progress = self._first_look(chunks)
+        self._plan(allocator, progress, chunks, signals)
+        leave(progress, allocator.exits(progress))
+        return progress
 
     def _first_look(self, chunks: Sequence[Chunk]) -> list[Progress]:
         """Recall before the first pass; not measured when even that would break the budget."""
@@ -218,7 +218,7 @@ class Sleeper:
     ) -> tuple[dict[str, Any], dict[str, Tensor]]:
         tensors = {f"fast/{k}": v for k, v in self.fast.tensors().items()} | {f"rule/{k}": v for k, v in self.rule.state().items()}
         tensors |= {f"before.fast/{k}": v for k, v in before[0].items()} | {f"before.rule/{k}": v for k, v in before[1].items()}
-        return {"progress": [asdict(p) for p in progress], "reading": list(reading)}, tensors
+        return {"progress": [asdict(p) for p in progress], "reading": reading}, tensors
 
     def _restore(self, tensors: dict[str, Tensor]) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
         """Put weights and rule back to a checkpoint; returns what they were before the sleep."""
