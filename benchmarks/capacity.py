@@ -1,9 +1,9 @@
 """Capacity: how many chunks does one adapter hold, and how many should answer a question?
 
-    python -m benchmarks.capacity --data FILE.jsonl [--chunks 16] [--sizes 1,2,4,8,16] [--found 1,2,4] [--passes N] [--json]
+    python -m benchmarks.capacity --data FILE.jsonl [--chunks 16] [--sizes 1,2,4,8,16] [--found 1,2,8] [--passes N] [--json]
 
-`together` writes so many chunks into one adapter and asks it about all of them. `found` asks, for every question, the adapter of the so
-many chunks which a search over all `--chunks` finds first. Writing one after the other is no third way: what a chunk leaves depends on
+`together` writes so many chunks into one adapter and asks it about all of them. `found` asks, for every question, the adapter of at most so
+many of the chunks which a search over all `--chunks` finds, each counted by how well it matches (`EvictedText.shares`). Writing one after the other is no third way: what a chunk leaves depends on
 none of the others, so the sum is the same in any order (tests/test_rebuild.py). With `--documents D` the chunks are those of the first D
 documents, so many of each, each document by itself; without, texts are taken in order. Needs a trained protocol: the gradient rule has no
 statistics that add up.
@@ -11,7 +11,7 @@ statistics that add up.
 
 import random
 import tempfile
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
 from typing import NamedTuple
@@ -86,10 +86,10 @@ class Capacity:
     def together(self, size: int) -> list[float]:
         """Groups of so many neighbours, each in an adapter of its own."""
         groups = [range(start, start + size) for start in range(0, len(self.chunks), size)]
-        return [x for group in groups for x in self.nll([self.chunks[i] for i in group], self._written(group))]
+        return [x for group in groups for x in self.nll([self.chunks[i] for i in group], self._written(dict.fromkeys(group, 1.0)))]
 
     def found(self, count: int) -> list[tuple[float, bool]]:
-        """Every question asked of the chunks that search finds first; and whether the right one is among them."""
+        """Every question asked of the chunks that search finds; and whether the right one is among them."""
         with tempfile.TemporaryDirectory() as folder:
             text = EvictedText(Path(folder))
             for index, asked in enumerate(self.chunks):
@@ -98,15 +98,14 @@ class Capacity:
             out = []
             for index, asked in enumerate(self.chunks):
                 for question in asked.questions:
-                    hits = [hit.chunk.index for hit in text.search(question.question, count)]
-                    nll = self.bench.answer_nll([question], self._written(hits or range(len(self.chunks))))
-                    out.append((float(nll), index in hits))
+                    shares = text.shares(question.question, count) or dict.fromkeys(range(len(self.chunks)), 1.0)
+                    out.append((float(self.bench.answer_nll([question], self._written(shares))), index in shares))
         return out
 
-    def _written(self, indices: Iterable[int]) -> dict[str, Tensor]:
-        """The fast weights of these chunks."""
-        held = [self.left[index] for index in indices]
-        return self.ridge.solve({name: total([h[name] for h in held]) for name in self.ridge.names})
+    def _written(self, shares: Mapping[int, float]) -> dict[str, Tensor]:
+        """The fast weights of these chunks, each counted by its share."""
+        held = [(self.left[index], share) for index, share in shares.items()]
+        return self.ridge.solve({name: total(h[name].scaled(share) for h, share in held) for name in self.ridge.names})
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -116,7 +115,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--documents", type=int, default=0, metavar="D", help="so many chunks of each of the first D documents (0: in all)")
     parser.add_argument("--sizes", default="1,2,4,8,16", help="chunks written into one adapter (1,2,4,8,16)")
     parser.add_argument("--passes", type=int, default=0, metavar="N", help="passes of every chunk (0: what the protocol was trained for)")
-    parser.add_argument("--found", default="1,2,4", help="chunks that a question is answered from (1,2,4)")
+    parser.add_argument("--found", default="1,2,8", help="most chunks that a question is answered from (1,2,8)")
     args = parser.parse_args(arguments)
     sizes, counts = (numbers(args.sizes, "--sizes"), numbers(args.found, "--found"))
     if args.chunks < 1 or any(size < 1 or args.chunks % size for size in sizes):

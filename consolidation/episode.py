@@ -65,23 +65,39 @@ class Bench:
         for number, (question, answer) in enumerate(questions):
             context = p.plain_ids(contexts[number].text.strip() + "\n\n") if contexts else ()
             items.append(Item(number, (), p.question_ids(question, context_ids=context), p.answer_ids(answer)))
-        batch = collate(items, p.stop_id, self.device)
+        halves = _halves(items, len(next(iter(fast.values()))) if fast else 1)
+        order = torch.tensor([i for half in halves for i in half], device=self.device).argsort()
+        return torch.cat([self._nll([items[i] for i in half], fast) for half in halves])[order]
+
+    def _nll(self, items: Sequence[Item], fast: dict[str, Tensor] | None) -> Tensor:
+        batch = collate(items, self.protocol.stop_id, self.device)
         with lent(self.split.model, self.parameters, fast):
             logits = batch.logits(self.split).float()
         nll = F.cross_entropy(logits, batch.targets, reduction="none")
         count = torch.bincount(batch.owner, minlength=len(items))
         return torch.zeros(len(items), device=nll.device).index_add(0, batch.owner, nll) / count
 
-    def divergence(self, rows: Sequence[Sequence[int]], fast: dict[str, Tensor] | None) -> Tensor:
-        """Mean KL(base || attached) on other text, nats per token; rows of equal length, as many for each group."""
+    def divergence(self, rows: Sequence[Sequence[int]], fast: dict[str, Tensor] | None, every: int = 1) -> Tensor:
+        """Mean KL(base || attached) on other text, nats per token; rows of equal length, as many for each group.
+
+        Taken at `every` so many tokens of a row: the whole vocabulary at each of them costs more than the layers.
+        """
         texts = Texts.pad(rows, self.protocol.stop_id, self.device)
         lower = self.split.lower(texts.ids, texts.mask)
-        everywhere = texts.mask.bool()
+        select = texts.mask.bool() & (torch.arange(1, texts.mask.shape[1] + 1, device=self.device) % every == 0)
         with torch.no_grad():
-            base = torch.log_softmax(self.split.upper(texts.ids, texts.mask, lower, everywhere).float(), -1)
+            base = torch.log_softmax(self.split.upper(texts.ids, texts.mask, lower, select).float(), -1)
         with lent(self.split.model, self.parameters, fast):
-            now = torch.log_softmax(self.split.upper(texts.ids, texts.mask, lower, everywhere).float(), -1)
+            now = torch.log_softmax(self.split.upper(texts.ids, texts.mask, lower, select).float(), -1)
         return (base.exp() * (base - now)).sum(-1).mean()
+
+
+def _halves(items: Sequence[Item], groups: int) -> list[list[int]]:
+    """The shorter half of every group's items, and the longer: one long question would pad all the others of its batch."""
+    size = len(items) // groups
+    ranked = [sorted(range(start, start + size), key=lambda i: len(items[i])) for start in range(0, len(items), size)]
+    halves = [i for group in ranked for i in group[: size // 2]], [i for group in ranked for i in group[size // 2 :]]
+    return [half for half in halves if half]
 
 
 def contrast(rng: random.Random, passages: Sequence[Passage], questions: Sequence[QuestionAnswer], share: float) -> list[QuestionAnswer]:

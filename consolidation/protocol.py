@@ -39,7 +39,7 @@ class Protocol:
     segment_chunks: int = 0
     """Chunks that one adapter was measured to hold; 0 for no limit."""
     question_chunks: int = 0
-    """Chunks that a question is answered from, where their statistics are kept; 0 for all of an adapter."""
+    """Most chunks that a question is answered from, where their statistics are kept; 0 for all of an adapter."""
     ceiling: Ceiling | None = None
     """How deep passes were measured to pay; None where nobody measured."""
     curves: CurveTable | None = None

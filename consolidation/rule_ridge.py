@@ -49,7 +49,7 @@ class RidgeRule(WriteRule):
         for group in self._material.groups(active):
             texts, lower = self._material.texts(group), self._material.lower(group)
             with self.ledger.debit("passes", self._fet(group)):
-                each = [self._written.solved(self.fast, [index]) for index in group]
+                each = [self._written.solved(self.fast, {index: 1.0}) for index in group]
                 rows = {name: torch.stack([B[name] for B in each]) for name in self.parameters.names}
                 with self.fast.lending(rows):
                     seen = observe(self.split, texts, lower, self.parameters.names, self.parameters.error_vocabulary)
@@ -68,7 +68,7 @@ class RidgeRule(WriteRule):
         return PassReport(loss=loss, tokens=self._material.tokens(active))
 
     def alone(self, chunk: int) -> AbstractContextManager[None]:
-        return self.fast.lending(self._written.solved(self.fast, [chunk]))
+        return self.fast.lending(self._written.solved(self.fast, {chunk: 1.0}))
 
     def state(self) -> dict[str, Tensor]:
         return self._written.tensors()

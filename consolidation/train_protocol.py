@@ -87,6 +87,8 @@ class Trained:
 CHECKPOINT_SECONDS = 120.0
 ROW_TOKENS = 64
 """Length of the pieces of ordinary text."""
+LOCALITY_STRIDE = 4
+"""Tokens from one at which the divergence is taken to the next: more rows say more than more tokens of a row."""
 GATE_PACE = 0.1
 """Step size of the gates, relative to the others': at the full one they soon open and close at random, and what is written is noise."""
 Log = Callable[[dict[str, Any]], None]
@@ -167,7 +169,7 @@ class ProtocolTrainer:
             figures["reading"] = float(reading.detach())
         if number % c.locality_every == 0:
             rows = self._ordinary_rows(rng, max(len(groups), 8 - 8 % len(groups)))
-            loss = loss + c.locality_weight * (drift := self.bench.divergence(rows, fast))
+            loss = loss + c.locality_weight * (drift := self.bench.divergence(rows, fast, LOCALITY_STRIDE))
             figures["drift"] = float(drift.detach())
         self._descend(loss, fraction)
         self.done.steps += 1

@@ -40,8 +40,9 @@ class FastWeightsConfig:
     """Chunks of one document that one adapter holds; the next ones go into a further segment of the memory, and a question is routed to one
     segment. 0: one adapter holds all; "auto" is what the protocol says, or 0 for an untrained one."""
     question_chunks: int | Literal["auto"] = "auto"
-    """Chunks that a question is answered from: a search finds them, and the adapter for the question is solved from their statistics alone.
-    0: all chunks of the segment; "auto" is what the protocol was measured to do best with, or 0 for an untrained one."""
+    """Most chunks that a question is answered from: a search finds them, and the adapter for the question is solved from their statistics
+    alone, each by how well it matches. 1: the best one only; 0: all chunks of the segment; "auto" is what the protocol was measured to do
+    best with, or 0 for an untrained one."""
 
     def __post_init__(self) -> None:
         if self.rank < 1:

@@ -5,6 +5,7 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, NamedTuple, Self
 from weakref import WeakSet
@@ -29,8 +30,8 @@ class Route(NamedTuple):
     """Which part of a memory answers a question."""
 
     segment: int
-    chunks: tuple[int, ...] = ()
-    """Chunks of the segment, by index; none for all of them."""
+    shares: tuple[tuple[int, float], ...] = ()
+    """(chunk, how far what it left counts, 0 to 1), of any segment; none for all of this segment, as its adapter holds it."""
 
 
 EVERYTHING = Route(0)
@@ -133,21 +134,23 @@ class Memory:
             )
 
     def route(self, question: str) -> Route:
-        """Where a question is answered from: the chunks that a search for it finds first, or all of the first one's segment.
+        """Where a question is answered from: the chunks that a search for it finds, by how well they match, or the first one's segment.
 
         Where nothing is found, or the text was not kept, that is all of the first segment. What had no pass is answered with nothing
         written: other chunks would only mislead.
         """
         wanted = self.record.question_chunks
         if self.text is None or (len(self.segments) == 1 and not wanted):
-            return Route(0)
-        found = [self.record.chunks[hit.chunk.index] for hit in self.text.search(question, max(1, wanted))]
-        if not found:
-            return Route(0)
-        segment = found[0].segment
+            return EVERYTHING
+        shares = self.text.shares(question, max(1, wanted))
+        if not shares:
+            return EVERYTHING
+        best = next(iter(shares))
+        segment = self.record.chunks[best].segment
         written = self.segments[segment].written
-        mine = tuple(sorted(c.index for c in found if c.segment == segment))
-        return Route(segment, mine if wanted and written else ())
+        if not wanted or not written:
+            return Route(segment)
+        return Route(segment, tuple(sorted(shares.items())) if best in written.chunks else ((best, 1.0),))
 
     def by_route(self, questions: Sequence[str]) -> dict[Route, list[int]]:
         """The numbers of the questions that are answered from the same chunks, in the order of the chunks."""
@@ -176,7 +179,11 @@ class Memory:
 
     def _weights(self, route: Route) -> FastWeights:
         segment = self.segments[route.segment]
-        return segment.of_chunks(route.chunks) if route.chunks else segment.weights
+        if not route.shares or segment.written is None:
+            return segment.weights
+        shares = dict(route.shares)
+        held = {i: s for other in self.segments if other.written for i, s in other.written.chunks.items() if i in shares}
+        return Segment(segment.weights, replace(segment.written, chunks=held)).of_chunks(shares)
 
     @property
     def num_bytes(self) -> int:

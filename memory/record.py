@@ -98,7 +98,7 @@ class MemoryRecord:
     segment_chunks: int = 0
     """Chunks that one of the memory's adapters holds; 0 for no limit."""
     question_chunks: int = 0
-    """Chunks that a question is answered from; 0 for all of a segment."""
+    """Most chunks that a question is answered from; 0 for all of a segment."""
     documents: list[DocumentRecord] = field(default_factory=list)
     chunks: list[ChunkRecord] = field(default_factory=list)
     sleeps: list[SleepRecord] = field(default_factory=list)

@@ -3,7 +3,7 @@
 A memory has one segment, or several where its documents outgrow what one adapter holds. Knows nothing about documents or questions.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
@@ -25,10 +25,10 @@ class Segment:
     weights: FastWeights
     written: WrittenStatistics | None = None
 
-    def of_chunks(self, indices: Sequence[int]) -> FastWeights:
-        """The fast weights of these chunks alone, from their statistics."""
+    def of_chunks(self, shares: Mapping[int, float]) -> FastWeights:
+        """The fast weights of these chunks alone, each counted by its share, from their statistics."""
         assert self.written is not None, "only what has statistics can be told apart"
-        B = self.written.solved(self.weights, indices)
+        B = self.written.solved(self.weights, shares)
         return FastWeights({n: Factors(f.A, B[n]) for n, f in self.weights.factors.items()}, self.weights.rank, self.weights.transposed)
 
     def save(self, folder: Path, base_name: str, revision: str) -> None:

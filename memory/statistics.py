@@ -9,7 +9,7 @@ so chunks can be added and taken out in any order, exactly: a memory is extended
 nothing about models, text, or how C and M are computed.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Self
 
@@ -33,6 +33,10 @@ class Statistics(NamedTuple):
     def as_kept(self) -> "Statistics":
         """With M rounded to what files hold, so that a memory and its saved copy are solved from the same numbers."""
         return Statistics(self.C, self.M.to(KEPT).to(self.M.dtype))
+
+    def scaled(self, share: float) -> "Statistics":
+        """As if every token had been written by so much of its strength."""
+        return self if share == 1 else Statistics(share * self.C, share * self.M)
 
     def __add__(self, other: "Statistics") -> "Statistics":  # type: ignore[override]
         return Statistics(self.C + other.C, self.M + other.M)
@@ -58,16 +62,16 @@ class WrittenStatistics:
 
     def write_into(self, fast: FastWeights) -> None:
         """Set the written part of the fast weights to the solution for all chunks; zero where there is none."""
-        for name, B in self.solved(fast, sorted(self.chunks)).items():
+        for name, B in self.solved(fast, dict.fromkeys(sorted(self.chunks), 1.0)).items():
             fast.factors[name].B.copy_(B)
 
-    def solved(self, fast: FastWeights, indices: Sequence[int]) -> dict[str, Tensor]:
-        """B of every module, (out reader_rank + rank), for these chunks alone; chunks that were not written count as nothing."""
-        held = [self.chunks[index] for index in indices if index in self.chunks]
+    def solved(self, fast: FastWeights, shares: Mapping[int, float]) -> dict[str, Tensor]:
+        """B of every module, (out reader_rank + rank), for these chunks alone, each counted by its share; what was not written is nothing."""
+        held = [(self.chunks[index], share) for index, share in shares.items() if index in self.chunks]
         out = {}
         for name, damping in self.damping.items():
             B = fast.factors[name].B.clone()
-            written = solve(total([s[name] for s in held]), damping, self.gain[name]) if held else 0.0
+            written = solve(total(s[name].scaled(share) for s, share in held), damping, self.gain[name]) if held else 0.0
             B[:, self.reader_rank :] = written
             out[name] = B
         return out

@@ -24,6 +24,9 @@ PIECE = 4
 """Letters of the pieces of words that are searched for: "bridges" finds "bridge". Pieces find the right chunk of long articles for 0.81 of
 the questions, whole words for 0.775, stems for 0.78 (benchmarks/LOG.md)."""
 
+SHARPNESS = 4
+"""A chunk with half of the best one's score counts by 1/2 ** 4 (benchmarks/LOG.md)."""
+
 _WORD = re.compile(r"\w\w+")
 _STOP_WORDS = frozenset(STOPWORDS_EN)
 
@@ -85,6 +88,12 @@ class EvictedText:
         scores = index.get_scores(pieces)
         best = np.argsort(-scores, kind="stable")[:k]
         return [Hit(self.get(int(i)), float(scores[i])) for i in best if scores[i] > 0]
+
+    def shares(self, query: str, k: int) -> dict[int, float]:
+        """How far each of the `k` best chunks should count for a query: 1 for the best, less for the others, none that hardly match."""
+        hits = self.search(query, k)
+        shares = {hit.chunk.index: round((hit.score / hits[0].score) ** SHARPNESS, 2) for hit in hits}
+        return {index: share for index, share in shares.items() if share}
 
     def save_index(self) -> Path | None:
         """Save the search index beside the chunks, so that the next search need not read them all; None where there is no word.

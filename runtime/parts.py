@@ -111,7 +111,7 @@ def make_meter(
 
 
 def question_chunks(config: Config, protocol: Protocol) -> int:
-    """Chunks that a question is answered from, "auto" resolved; 0 for all."""
+    """Most chunks that a question is answered from, "auto" resolved; 0 for all."""
     wanted = config.fast_weights.question_chunks
     return protocol.question_chunks if wanted == "auto" else wanted if protocol.ridge is not None else 0
 

@@ -68,7 +68,7 @@ def _more_passes(
             rule.write(indices)
     if rule.written is not None and len(indices) > 1:
         again = Segment(fast, rule.written)
-        yield from (again.of_chunks([index]) for index in indices)
+        yield from (again.of_chunks({index: 1.0}) for index in indices)
     yield fast
 
 

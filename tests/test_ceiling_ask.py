@@ -54,7 +54,7 @@ def test_every_chunk_is_asked_alone(llama: Base, config: Config) -> None:
     assert session.memory.text is not None
     segment, expected = session.memory.segments[0], []
     for chunk in session.memory.text:
-        with segment.of_chunks([chunk.index]).attached(llama.model):
+        with segment.of_chunks({chunk.index: 1.0}).attached(llama.model):
             probes = session.writer.sleeper.meter.material.held_out_probes(chunk)
             expected += [answer.token_confidence for answer in session.answerer.ask_all([p.question for p in probes])]
     assert [p for p, _ in asker.pairs[2]] == pytest.approx(expected, abs=2e-3)

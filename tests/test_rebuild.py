@@ -130,7 +130,7 @@ def test_a_question_is_answered_from_the_chunks_that_search_finds(llama: Base, p
     both.save(tmp_path / "both")
     loaded, last = Memory.load(tmp_path / "both"), len(both.record.chunks) - 1
     question = "Who built the mill of Sarn?"
-    assert loaded.route(question) == Route(0, (last,))
+    assert loaded.route(question) == Route(0, ((last, 1.0),))
     with alone.attached(llama.model):
         expected = tiny.logits_of(llama)
     with loaded.attached(llama.model, loaded.route(question)):
@@ -171,3 +171,34 @@ def test_statistics_survive_their_file() -> None:
     assert torch.equal(again.chunks[7]["m.a"].M, written.chunks[7]["m.a"].M)
     assert torch.equal(again.damping["m.a"], written.damping["m.a"])
     assert again.gain == written.gain
+
+
+def test_chunks_of_several_segments_answer_by_their_shares(llama: Base, protocol: Path) -> None:
+    settings = ("fast_weights.segment_chunks=1", "fast_weights.question_chunks=2")
+    memory = sleep_on(llama, protocol, tiny.STORY, OTHER, settings=settings)
+    last = len(memory.record.chunks) - 1
+    route = Route(memory.record.chunks[last].segment, ((0, 0.25), (last, 1.0)))
+    held = [memory.segments[memory.record.chunks[i].segment].written for i in (0, last)]
+    assert held[0] is not None
+    assert held[1] is not None
+    some, whole = held[0].chunks[0], held[1].chunks[last]
+    both = {name: Statistics(0.25 * some[name].C + whole[name].C, 0.25 * some[name].M + whole[name].M) for name in whole}
+    home = memory.segments[route.segment]
+    expected = replace(held[1], chunks={0: both}).solved(home.weights, {0: 1.0})
+    with memory.attached(llama.model, route):
+        theirs = tiny.logits_of(llama)
+    with home.weights.copy().attached(llama.model):
+        alone = tiny.logits_of(llama)
+    with home.weights.lending(expected), home.weights.attached(llama.model):
+        assert torch.allclose(tiny.logits_of(llama), theirs, atol=1e-4)
+    assert not torch.allclose(alone, theirs, atol=1e-3)
+
+
+def test_a_question_takes_what_matches_from_all_segments(llama: Base, protocol: Path) -> None:
+    settings = ("fast_weights.segment_chunks=1", "fast_weights.question_chunks=8")
+    memory = sleep_on(llama, protocol, tiny.STORY, OTHER, settings=settings)
+    assert memory.text is not None
+    question = "Who built the mill of Sarn, and who kept the Orrin lighthouse?"
+    shares = memory.text.shares(question, 8)
+    assert len(shares) > 1
+    assert memory.route(question) == Route(memory.record.chunks[next(iter(shares))].segment, tuple(sorted(shares.items())))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from nrem.memory import text as text_module
 from nrem.memory.chunk import Chunk
 from nrem.memory.errors import MemoryFolderError, UsageError
-from nrem.memory.text import EvictedText, Hit
+from nrem.memory.text import SHARPNESS, EvictedText, Hit
 
 TEXTS = [
     "The Orrin lighthouse was built in 1874 on the northern rocks. ",
@@ -176,6 +176,19 @@ def test_equal_scores_come_in_reading_order(tmp_path: Path) -> None:
     evicted = make_text(tmp_path, [make_chunk(i, "nothing here" if i in (0, 3) else "the lamp burns") for i in range(9)])
     assert indices(evicted.search("lamp", k=4)) == [1, 2, 4, 5]
     assert indices(evicted.search("lamp", k=99)) == [1, 2, 4, 5, 6, 7, 8]
+
+
+def test_chunks_count_by_how_well_they_match(tmp_path: Path) -> None:
+    texts = ["the red lamp of the old harbour", "the red roofs of the old harbour", "no words of it"]
+    evicted = make_text(tmp_path, [make_chunk(i, text) for i, text in enumerate(texts)])
+    question = "Who lit the red lamp of the old harbour?"
+    first, second = evicted.search(question, k=3)
+    expected = {0: 1.0, 1: round((second.score / first.score) ** SHARPNESS, 2)}
+    assert evicted.shares(question, 3) == expected
+    assert 0 < expected[1] < 1
+    assert evicted.shares(question, 1) == {0: 1.0}
+    assert evicted.shares("roofs", 3) == {1: 1.0}
+    assert evicted.shares("zeppelin", 3) == {}
 
 
 def test_search_sees_what_was_appended_and_not_what_was_cut_off(tmp_path: Path) -> None:
