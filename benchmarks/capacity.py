@@ -3,10 +3,10 @@
     python -m benchmarks.capacity --data FILE.jsonl [--chunks 16] [--sizes 1,2,4,8,16] [--found 1,2,8] [--passes N] [--json]
 
 `together` writes so many chunks into one adapter and asks it about all of them. `found` asks, for every question, the adapter of at most so
-many of the chunks which a search over all `--chunks` finds, each counted by how well it matches (`EvictedText.shares`). Writing one after the other is no third way: what a chunk leaves depends on
-none of the others, so the sum is the same in any order (tests/test_rebuild.py). With `--documents D` the chunks are those of the first D
-documents, so many of each, each document by itself; without, texts are taken in order. Needs a trained protocol: the gradient rule has no
-statistics that add up.
+many of the chunks which a search over all `--chunks` finds, each counted by how well it matches (`EvictedText.shares`). Writing one after
+the other is no third way: what a chunk leaves depends on none of the others, so the sum is the same in any order (tests/test_rebuild.py).
+With `--documents D` the chunks are those of the first D documents, so many of each, each document by itself; without, texts are taken in
+order. Needs a trained protocol: the gradient rule has no statistics that add up.
 """
 
 import random

@@ -66,7 +66,7 @@ class WrittenStatistics:
             fast.factors[name].B.copy_(B)
 
     def solved(self, fast: FastWeights, shares: Mapping[int, float]) -> dict[str, Tensor]:
-        """B of every module, (out reader_rank + rank), for these chunks alone, each counted by its share; what was not written is nothing."""
+        """B of every module, (out reader_rank + rank), for these chunks alone, each counted by its share; what was not written is 0."""
         held = [(self.chunks[index], share) for index, share in shares.items() if index in self.chunks]
         out = {}
         for name, damping in self.damping.items():

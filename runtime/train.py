@@ -30,8 +30,8 @@ from nrem.runtime.models import Base
 
 LOG = "log.jsonl"
 CURVE = "curve.png"
-SEGMENT_CHUNKS, QUESTION_CHUNKS = 16, 1
-"""What a ridge protocol says before `benchmarks.capacity` has measured it: one chunk answers best by far (benchmarks/LOG.md)."""
+SEGMENT_CHUNKS, QUESTION_CHUNKS = 16, 8
+"""What a ridge protocol says before `benchmarks.capacity` has measured it: a few chunks, by how well they match (benchmarks/LOG.md)."""
 ORDINARY_CHARACTERS = 400_000
 GIVEN_WEIGHT, PLAIN_WEIGHT = 0.9, 0.1
 """How often a step draws from files with questions, and from plain text."""

@@ -38,7 +38,7 @@ PASSAGES = [
 ]
 EVERY_RULE = pytest.mark.parametrize("rule", list(LEARNED))
 CONFIG = TrainConfig(
-    rank=6, reader_rank=2, max_passes=2, chunks_per_step=4, chunks_together=(1, 2), questions_per_chunk=1, step_size=1e-2, warm_up=2
+    rank=6, reader_rank=2, max_passes=2, chunks_per_step=4, chunks_together=(1, 2), questions_per_chunk=1, step_size=3e-2, warm_up=2
 )
 
 
@@ -215,7 +215,7 @@ def test_train_protocol_leaves_a_protocol_that_loads(llama: Base, data: Path, tm
     site = protocol.learned.items()[0][1]
     assert float({"ridge": lambda: site.background.trace(), "delta": lambda: site.length - 1, "gradient": lambda: 1}[rule]()) != 0
     config_of_sleep = tiny.make_config(f"protocol.name={tmp_path / 'protocol'}")
-    assert (protocol.segment_chunks, question_chunks(config_of_sleep, protocol)) == ((16, 1) if rule == "ridge" else (2, 0))
+    assert (protocol.segment_chunks, question_chunks(config_of_sleep, protocol)) == ((16, 8) if rule == "ridge" else (2, 0))
     (tmp_path / "story.md").write_text(tiny.STORY)
     memory = consolidate(tmp_path / "story.md", base=llama, config=config_of_sleep)
     assert memory.record.protocol["id"] == "protocol"
