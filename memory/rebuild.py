@@ -2,9 +2,9 @@
 
     chunks of one or two memories -> kept, renumbered -> record, evicted text and segments of a new memory
 
-The results equal what the same statistics would have given from the start: sums do not remember an order. From the second pass on, a
-chunk's statistics were taken beside its neighbours', so what is left after forgetting keeps a trace of them. What has no statistics (the
-gradient rule) can be put side by side as segments, but not taken apart.
+The results equal what the same statistics would have given from the start: sums do not remember an order, and what a chunk left depends on
+no other chunk, after any number of passes. What has no statistics (the gradient rule) can be put side by side as segments, but not taken
+apart.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
