@@ -249,7 +249,7 @@ def test_a_later_ridge_pass_corrects_what_the_chunk_left_before(llama: Base) -> 
     for name, gain in first.gain.items():
         for index, sites in first.chunks.items():
             C, M = sites[name]
-            B = first.solved(once.fast, [index])[name][:, first.reader_rank :]
+            B = first.solved(once.fast, {index: 1.0})[name][:, first.reader_rank :]
             corrected = Statistics(C, 0.3 * M + B @ (C + first.damping[name]) / max(float(gain), 0.05)).as_kept()
             torch.testing.assert_close(second.chunks[index][name].C, C)
             torch.testing.assert_close(second.chunks[index][name].M, corrected.M, rtol=2**-6, atol=2**-8 * float(M.abs().max()))
