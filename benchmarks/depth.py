@@ -71,7 +71,7 @@ def draw(curves: Sequence[Depth], picture: Path) -> None:
             axes.axhline(curve.context, linestyle=":", color=color, label=f"{curve.label}: text in the prompt")
     axes.set_xticks(range(len(ticks)), [str(level) for level in ticks])
     axes.set(xlabel="passes over every chunk", ylabel="answer NLL, nats per token, closed book")
-    axes.legend()
+    figure.legend(loc="outside upper center", ncols=2)
     figure.savefig(picture, dpi=150)
 
 
