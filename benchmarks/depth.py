@@ -12,6 +12,7 @@ import argparse
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any, NamedTuple
 
 from rich.table import Table
@@ -43,17 +44,20 @@ def depth(result: Mapping[str, Any], documents: set[str]) -> Depth:
     """The curve over these documents."""
     rows = [row for row in result["outcomes"] if row["document"] in documents]
     first = next(iter(result["levels"]))
-    arms = {0: [r for r in rows if (r["level"], r["arm"]) == (first, "floor")]}
-    arms |= {int(level): [r for r in rows if (r["level"], r["arm"]) == (level, "memory")] for level in result["levels"]}
+
+    def under(level: str, arm: str) -> list[dict[str, Any]]:
+        return [row for row in rows if (row["level"], row["arm"]) == (level, arm)]
+
+    arms = {0: under(first, "floor")} | {int(level): under(level, "memory") for level in result["levels"]}
     drawn = Resampler(sorted(documents), 0)
     levels = {}
     for level, asked in arms.items():
         values = [row["nll"] for row in asked]
         ends = interval(drawn.means(values, [row["document"] for row in asked]))
-        mean = sum(values) / len(values)
+        mean = fmean(values)
         levels[level] = (mean, *(ends or (mean, mean)))
-    context = [row["nll"] for row in rows if (row["level"], row["arm"]) == (first, "context")]
-    return Depth(result["protocol"], levels, sum(context) / len(context) if context else None)
+    context = [row["nll"] for row in under(first, "context")]
+    return Depth(result["protocol"], levels, fmean(context) if context else None)
 
 
 def draw(curves: Sequence[Depth], picture: Path) -> None:

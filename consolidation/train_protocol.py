@@ -8,7 +8,7 @@ the same steps.
 
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -16,6 +16,7 @@ import torch
 
 from nrem.consolidation.episode import Bench, contrast
 from nrem.consolidation.observe import Texts, module_inputs
+from nrem.consolidation.optimisers import Optimisers
 from nrem.consolidation.training_data import Passage, QuestionAnswer, Sampler
 from nrem.memory.errors import SleepError, UsageError
 from nrem.memory.fast_weights import Layers
@@ -61,7 +62,7 @@ class TrainConfig:
     ordinary_tokens: int = 1024
     """How much ordinary text the background is taken from."""
     step_size: float = 1.5e-3
-    """Root mean square of a step's change, after the warm-up and before the decay."""
+    """Step size of Muon and AdamW, after the warm-up and before the decay."""
     warm_up: int = 20
     """Steps of the linear warm-up."""
     decay_share: float = 0.9
@@ -89,11 +90,6 @@ ROW_TOKENS = 64
 """Length of the pieces of ordinary text."""
 LOCALITY_STRIDE = 4
 """Tokens from one at which the divergence is taken to the next: more rows say more than more tokens of a row."""
-READER_PACE = 0.5
-"""Step size of the reader, relative to what is written: it is asked about fewer texts."""
-GATE_PACE = 0.1
-"""Step size of the gates, relative to the others': at the full one they soon open and close at random, and what is written is noise."""
-MOMENTS: dict[type, tuple[str, ...]] = {torch.optim.Muon: ("momentum_buffer",), torch.optim.AdamW: ("step", "exp_avg", "exp_avg_sq")}
 Log = Callable[[dict[str, Any]], None]
 
 
@@ -107,7 +103,7 @@ class ProtocolTrainer:
         texts = Texts.pad(rows, bench.protocol.stop_id, bench.device)
         bench.ordinary = module_inputs(bench.split, texts, bench.parameters.names)
         self._named = dict(bench.parameters.named_parameters())
-        self.optimisers = make_optimisers(self._named, config.step_size)
+        self.optimisers = Optimisers(self._named, config.step_size)
         self.done = Trained()
         self._take_up()
 
@@ -188,23 +184,13 @@ class ProtocolTrainer:
     def _descend(self, loss: torch.Tensor, fraction: float) -> None:
         c = self.config
         decay = min(1.0, max(0.05, (1 - fraction) / c.decay_share)) if c.decay_share else 1.0
-        for optimiser in self.optimisers:
-            for group in optimiser.param_groups:
-                group["lr"] = group["pace"] * c.step_size * min(1.0, (self.done.steps + 1) / max(1, c.warm_up)) * decay
-            optimiser.zero_grad(set_to_none=False)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(self._named.values(), 1.0)
-        for optimiser in self.optimisers:
-            optimiser.step()
+        self.optimisers.descend(loss, min(1.0, (self.done.steps + 1) / max(1, c.warm_up)) * decay)
 
     # -- checkpoint -----------------------------------------------------------------------------------------------------------
 
     def checkpoint(self) -> None:
-        """Parameters, the optimiser's moments and where the run stands, in one file."""
-        tensors = {f"parameter/{name}": p.detach() for name, p in self._named.items()}
-        for name, p in self._named.items():
-            for optimiser in self.optimisers:
-                tensors |= {f"{key}/{name}": value for key, value in optimiser.state.get(p, {}).items()}
+        """Parameters, the optimisers' moments and where the run stands, in one file."""
+        tensors = {f"parameter/{name}": p.detach() for name, p in self._named.items()} | self.optimisers.tensors()
         self.journal.checkpoint({"config": asdict(self.config), "done": asdict(self.done)}, tensors)
 
     def _take_up(self) -> None:
@@ -224,33 +210,7 @@ class ProtocolTrainer:
         with torch.no_grad():
             for name, p in self._named.items():
                 p.copy_(tensors[f"parameter/{name}"])
-                optimiser = self.optimisers[0 if any(p is q for g in self.optimisers[0].param_groups for q in g["params"]) else 1]
-                moments = {key: tensors[f"{key}/{name}"].clone() for key in MOMENTS[type(optimiser)] if f"{key}/{name}" in tensors}
-                if moments:
-                    moments = {key: value if key == "step" else value.to(p.device) for key, value in moments.items()}
-                    optimiser.state[p] = moments
-                    p.grad = torch.zeros_like(p)  # as in a run that was not cut off: a step that does not reach it moves it all the same
-
-
-def make_optimisers(named: Mapping[str, torch.nn.Parameter], step_size: float) -> list[torch.optim.Optimizer]:
-    """Muon for matrices, AdamW for what is none.
-
-    In 55 steps from the same start Muon, whose steps go in all directions of a matrix alike, took the NLL down where AdamW still lost
-    (benchmarks/LOG.md; its steps are scaled to AdamW's size, arXiv 2502.16982).
-    """
-    matrices = {name: p for name, p in named.items() if p.ndim == 2 and min(p.shape) > 1}
-    others = {name: p for name, p in named.items() if name not in matrices}
-
-    def groups(chosen: Mapping[str, torch.nn.Parameter], apart: str, pace: float, decay: float) -> list[dict[str, Any]]:
-        held = [p for name, p in chosen.items() if apart in name]
-        rest = [p for name, p in chosen.items() if apart not in name]
-        both = [{"params": rest, "pace": 1.0}, {"params": held, "pace": pace, "weight_decay": decay}]
-        return [group for group in both if group["params"]]
-
-    return [
-        torch.optim.Muon(groups(matrices, "reader_", READER_PACE, 0.01), lr=step_size, weight_decay=0.01, adjust_lr_fn="match_rms_adamw"),
-        torch.optim.AdamW(groups(others, "gate_weight", GATE_PACE, 0.0), lr=step_size, weight_decay=0.01),
-    ]
+        self.optimisers.take_up(tensors)
 
 
 @torch.no_grad()

@@ -179,11 +179,12 @@ class Memory:
 
     def _weights(self, route: Route) -> FastWeights:
         segment = self.segments[route.segment]
-        if not route.shares or segment.written is None:
+        if not route.shares:
             return segment.weights
-        shares = dict(route.shares)
-        held = {i: s for other in self.segments if other.written for i, s in other.written.chunks.items() if i in shares}
-        return Segment(segment.weights, replace(segment.written, chunks=held)).of_chunks(shares)
+        assert segment.written is not None, "only what has statistics can be told apart"
+        homes = {index: self.segments[self.record.chunks[index].segment].written for index, _ in route.shares}
+        held = {index: written.chunks[index] for index, written in homes.items() if written and index in written.chunks}
+        return Segment(segment.weights, replace(segment.written, chunks=held)).of_chunks(dict(route.shares))
 
     @property
     def num_bytes(self) -> int:

@@ -80,19 +80,12 @@ class EvictedText:
 
     def search(self, query: str, k: int = 3) -> list[Hit]:
         """The `k` best chunks by BM25, best first, the earlier one on ties; only chunks in which a piece of a word of the query occurs."""
-        if k < 1:
-            raise UsageError(f"k: got {k}, expected 1 or more chunks to search for")
-        pieces, index = _pieces(query), self._fresh_index()
-        if index is None or not index.get_tokens_ids(pieces):
-            return []
-        scores = index.get_scores(pieces)
-        best = np.argsort(-scores, kind="stable")[:k]
-        return [Hit(self.get(int(i)), float(scores[i])) for i in best if scores[i] > 0]
+        return [Hit(self.get(index), score) for index, score in self._best(query, k)]
 
     def shares(self, query: str, k: int) -> dict[int, float]:
         """How far each of the `k` best chunks should count for a query: 1 for the best, less for the others, none that hardly match."""
-        hits = self.search(query, k)
-        shares = {hit.chunk.index: round((hit.score / hits[0].score) ** SHARPNESS, 2) for hit in hits}
+        best = self._best(query, k)
+        shares = {index: round((score / best[0][1]) ** SHARPNESS, 2) for index, score in best}
         return {index: share for index, share in shares.items() if share}
 
     def save_index(self) -> Path | None:
@@ -121,6 +114,17 @@ class EvictedText:
             with self.path.open("rb") as file:
                 for number in range(1, len(self) + 1):
                     yield self._parse(file.readline(), number)
+
+    def _best(self, query: str, k: int) -> list[tuple[int, float]]:
+        """Index and score of what `search` finds; reads no chunk."""
+        if k < 1:
+            raise UsageError(f"k: got {k}, expected 1 or more chunks to search for")
+        pieces, index = _pieces(query), self._fresh_index()
+        if index is None or not index.get_tokens_ids(pieces):
+            return []
+        scores = index.get_scores(pieces)
+        best = np.argsort(-scores, kind="stable")[:k]
+        return [(int(i), float(scores[i])) for i in best if scores[i] > 0]
 
     def _scan(self) -> None:
         """Find the whole lines and check each of them."""
