@@ -114,16 +114,17 @@ class ProtocolTrainer:
         every_minutes: float,
         log: Log,
         keep: Callable[[Trained, dict[str, Any]], None],
+        clock: Callable[[], float] = time.monotonic,
     ) -> Trained:
-        """Train until so many minutes are spent, earlier runs included; every few minutes it checkpoints, evaluates and calls `keep`.
+        """Train until so many minutes of `clock` are spent, earlier runs included; now and then it checkpoints, evaluates and calls `keep`.
 
         At the end it checkpoints only: the caller evaluates what it became.
         """
         recent: list[float] = []
-        mark, due, save_at = time.monotonic(), self.done.seconds + 60 * every_minutes, self.done.seconds + CHECKPOINT_SECONDS
+        mark, due, save_at = clock(), self.done.seconds + 60 * every_minutes, self.done.seconds + CHECKPOINT_SECONDS
         while self.done.seconds < 60 * minutes:
             figures = self.step(self.done.seconds / (60 * minutes))
-            now = time.monotonic()
+            now = clock()
             self.done.seconds, mark = self.done.seconds + now - mark, now
             recent.append(figures["loss"])
             if self.done.steps % 50 == 0:
@@ -146,7 +147,7 @@ class ProtocolTrainer:
                 held_out = evaluate()
                 log({"step": self.done.steps, "minutes": self.done.seconds / 60, **held_out, "kind": "evaluation"})
                 keep(self.done, held_out)
-                mark, due, save_at = time.monotonic(), self.done.seconds + 60 * every_minutes, self.done.seconds + CHECKPOINT_SECONDS
+                mark, due, save_at = clock(), self.done.seconds + 60 * every_minutes, self.done.seconds + CHECKPOINT_SECONDS
         return self.done
 
     def step(self, fraction: float) -> dict[str, float]:

@@ -59,6 +59,8 @@ class TrainJob:
     """The protocol's id; empty: its folder's name."""
     note: str = ""
     """Kept in the card: licence of the data, hardware."""
+    clock: Callable[[], float] = time.monotonic
+    """What the minutes are of, in seconds."""
 
 
 @dataclass
@@ -101,7 +103,7 @@ def train_protocol(base: Base, job: TrainJob, config: TrainConfig, *, resume: bo
         }
         save_protocol(job.out, protocol, base.identity, about | {"date": time.strftime("%Y-%m-%d")})
 
-    done = trainer.run(job.minutes, evaluate, job.evaluate_minutes, log, keep)
+    done = trainer.run(job.minutes, evaluate, job.evaluate_minutes, log, keep, job.clock)
     figures = evaluate_protocol(bench, held_out, job.levels, apart, context=True)
     log({"step": done.steps, "minutes": done.seconds / 60, **figures, "kind": "final"})
     keep(done, figures)
