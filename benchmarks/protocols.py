@@ -28,7 +28,7 @@ from nrem.runtime.parts import load_base
 from nrem.runtime.train import TrainJob, train_protocol
 
 # the step size is larger than that of long trainings: at 0.0015 forty steps hardly teach the manner of answering (benchmarks/LOG.md)
-BASELINE = TrainConfig(rank=112, reader_rank=16, max_passes=4, chunks_together=(1,), warm_up=5, step_size=4e-3)
+BASELINE = TrainConfig(rank=112, reader_rank=16, max_passes=4, chunks_together=(1,), warm_up=5, step_size=1e-2)
 VARIANTS: dict[str, dict[str, Any]] = {
     "ridge": {},
     "delta": {"rule": "delta"},
@@ -45,7 +45,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "passes-8": {"max_passes": 8},
     "together-4": {"chunks_together": (4,)},
     "together-8": {"chunks_together": (8,)},
-    "larger-steps": {"step_size": 1e-2},
+    "smaller-steps": {"step_size": 4e-3},
 }
 
 

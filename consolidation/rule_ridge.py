@@ -53,11 +53,10 @@ class RidgeRule(WriteRule):
                 rows = {name: torch.stack([B[name] for B in each]) for name in self.parameters.names}
                 with self.fast.lending(rows):
                     seen = observe(self.split, texts, lower, self.parameters.names, self.parameters.error_vocabulary)
-                float32 = {name: x.float() for name, x in seen.inputs.items()}
                 for row, index in enumerate(group):  # one by one: a chunk's statistics must not depend on its neighbours' padding
                     length = len(self._material.ids[index])
                     part = Seen(*(t[row : row + 1, :length] for t in (seen.seen.hidden, seen.seen.error, seen.seen.valid)))
-                    one = self.parameters.statistics({name: x[row : row + 1, :length] for name, x in float32.items()}, part)
+                    one = self.parameters.statistics({name: x[row : row + 1, :length] for name, x in seen.inputs.items()}, part)
                     chunk = {name: Statistics(s.C[0], s.M[0]) for name, s in one.items()}
                     before = {name: B[row, :, self.parameters.reader_rank :] for name, B in rows.items()}
                     left = self.parameters.refined(chunk, before) if index in self._written.chunks else chunk

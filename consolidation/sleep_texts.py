@@ -16,6 +16,8 @@ from nrem.consolidation.split_model import SplitModel
 from nrem.memory.chunk import Chunk
 
 BATCH_TOKENS = 2048
+SPREAD = 1.15
+"""Longest over shortest text of a batch: padding is read like text."""
 
 
 class SleepTexts:
@@ -32,9 +34,12 @@ class SleepTexts:
         self.ids = {chunk.index: self.protocol.chunk_ids(chunk.title, chunk.text) for chunk in chunks}
         self._groups = []
         for index in sorted(self.ids, key=lambda i: (len(self.ids[i]), i)):
-            if not self._groups or len(self.ids[index]) * (len(self._groups[-1]) + 1) > BATCH_TOKENS:
-                self._groups.append([])
-            self._groups[-1].append(index)
+            last = self._groups[-1] if self._groups else []
+            width = len(self.ids[index])
+            if last and width * (len(last) + 1) <= BATCH_TOKENS and width <= SPREAD * len(self.ids[last[0]]):
+                last.append(index)
+            else:
+                self._groups.append([index])
 
     def end(self) -> None:
         self.ids, self._groups, self._lower = {}, [], {}

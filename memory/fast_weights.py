@@ -188,8 +188,9 @@ def first_layer(model: nn.Module, layers: Layers) -> int:
 
 def _lora_hook(f: Factors) -> Any:
     def add(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
-        x = args[0].to(f.A.dtype)
-        keys = F.linear(x, f.A)
-        return (output + (F.linear(keys, f.B) if f.B.ndim == 2 else keys @ f.B.mT)).to(output.dtype)
+        x = args[0]
+        if f.B.ndim == 3:  # a pass reads as in protocol training, in the model's own dtype
+            return output + (x @ f.A.to(x.dtype).T) @ f.B.to(x.dtype).mT
+        return (output + F.linear(F.linear(x.to(f.A.dtype), f.A), f.B)).to(output.dtype)
 
     return add

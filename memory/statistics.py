@@ -45,7 +45,8 @@ class Statistics(NamedTuple):
 def solve(statistics: Statistics, damping: Float[Tensor, "rank rank"], gain: Tensor) -> Float[Tensor, "*batch out rank"]:
     """The B that minimises sum_t beta_t |v_t - B k_t|^2 + tr(B damping B^T), times the gain; differentiable."""
     C, M = statistics
-    return gain * torch.linalg.solve(C + damping, M.mT).mT
+    # damped, C is well conditioned, and for hundreds of right-hand sides the inverse costs a third of a solve
+    return gain * M @ torch.linalg.inv(C + damping)
 
 
 @dataclass

@@ -35,7 +35,8 @@ def sleep_on(base: Base, protocol: Path, *texts: str, settings: tuple[str, ...] 
 
 def same_weights(first: Memory, second: Memory) -> bool:
     pairs = zip(first.segments, second.segments, strict=True)
-    return all(torch.allclose(a.B, b.B, atol=1e-5) for s, t in pairs for a, b in _factors(s.weights, t.weights))
+    # read in other batches, an entry of M may differ in its last bit, and then round the other way where it is kept in half precision
+    return all(torch.allclose(a.B, b.B, atol=1e-4) for s, t in pairs for a, b in _factors(s.weights, t.weights))
 
 
 def _factors(first, second):  # type: ignore[no-untyped-def]
