@@ -1,5 +1,6 @@
 """Fixtures for all tests, shape checking for the modules that annotate shapes, and no test near the user's files."""
 
+import json
 import os
 
 # set before torch and transformers are imported
@@ -17,7 +18,7 @@ shapes.install()
 import torch  # noqa: E402
 
 from nrem.runtime.models import Base, load  # noqa: E402
-from tests import cli, tiny  # noqa: E402
+from tests import benches, cli, tiny  # noqa: E402
 
 torch.set_num_threads(1)  # tiny matrices gain nothing from more, and lose much where other programs run
 
@@ -69,6 +70,20 @@ def model_folders(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]
     """Two tiny models on disk, equal but for their weights."""
     folder = tmp_path_factory.mktemp("models")
     return cli.save_model(folder / "one", seed=0), cli.save_model(folder / "two", seed=1)
+
+
+@pytest.fixture(scope="session")
+def model_folder(model_folders: tuple[Path, Path]) -> Path:
+    """One tiny model on disk."""
+    return model_folders[0]
+
+
+@pytest.fixture(scope="session")
+def rooms(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Six tiny documents with a question each."""
+    path = tmp_path_factory.mktemp("data") / "rooms.jsonl"
+    path.write_text("\n".join(json.dumps(benches.babi_row(n)) for n in range(6)), encoding="utf-8")
+    return path
 
 
 @pytest.fixture

@@ -2,7 +2,6 @@
 
 import json
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -19,50 +18,13 @@ from nrem.memory.fast_weights import FastWeights, FastWeightsConfig
 from nrem.runtime.models import Base, load
 from nrem.runtime.questions import Question, QuestionedDocument, read_documents
 from tests import tiny
-
-ROOMS = ("hallway", "garden", "kitchen", "office")
-
-
-def babi_row(number: int) -> dict[str, Any]:
-    """A document in the form of the bAbI files; two of a story."""
-    room = ROOMS[number % 4]
-    text = f"John went to the {room}. Mary took {number} apples to the bedroom."
-    question = {"id": f"q{number}", "question": "Where is John?", "answers": [room], "support": [0], "n_facts": 2 + number % 2}
-    return {"doc_id": f"d{number}", "dataset": "babi_1.2", "title": "qa1", "document": text, "story": number // 2, "questions": [question]}
+from tests.benches import babi_row, flags, run
 
 
-@pytest.fixture(scope="module")
-def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    path = tmp_path_factory.mktemp("data") / "rooms.jsonl"
-    path.write_text("\n".join(json.dumps(babi_row(n)) for n in range(6)), encoding="utf-8")
-    return path
-
-
-@pytest.fixture(scope="module")
-def model(llama: Base, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    folder = tmp_path_factory.mktemp("model")
-    llama.model.save_pretrained(folder)
-    llama.tokenizer.save_pretrained(folder)
-    return folder
-
-
-def flags(model: Path, *settings: str) -> list[str]:
-    small = ("stream.chunk_tokens=64", "probes.facts_per_chunk=2", "probes.held_out_per_chunk=1", "answer.max_new_tokens=4")
-    chosen = (f"model.name={model}", "model.dtype=fp32", "fast_weights.rank=4", "guard.unrelated_tokens=32", *small, *settings)
-    return [word for setting in chosen for word in ("--set", setting)]
-
-
-def run(module: Any, capsys: pytest.CaptureFixture[str], *arguments: str) -> dict[str, Any]:
-    """Run a benchmark's main and read the JSON line that must come last."""
-    module.main([*arguments, "--skip-tests", "--json"])
-    result: dict[str, Any] = json.loads(capsys.readouterr().out.splitlines()[-1])
-    return result
-
-
-def test_closed_book_reports_all_arms(data: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_closed_book_reports_all_arms(rooms: Path, model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "raw.json"
     levels = ("--passes", "0,2", "--raw-passes", "1", "--protocol", "untrained")
-    result = run(closed_book, capsys, "--data", str(data), "--limit", "4", "--out", str(out), *levels, *flags(model))
+    result = run(closed_book, capsys, "--data", str(rooms), "--limit", "4", "--out", str(out), *levels, *flags(model_folder))
     assert list(result["arms"]) == ["floor", "wrong", "raw", "memory", "context"]
     for name, arm in result["arms"].items():
         assert arm["n"] == 4
@@ -83,22 +45,22 @@ def test_closed_book_reports_all_arms(data: Path, model: Path, tmp_path: Path, c
 
 
 def test_with_a_trained_protocol_raw_has_a_floor_of_its_own(
-    data: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    rooms: Path, model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    base = load(str(model), dtype="fp32")
+    base = load(str(model_folder), dtype="fp32")
     folder = save_protocol(tmp_path / "protocol", tiny.make_ridge_protocol(base), base.identity, {})
-    arguments = ("--data", str(data), "--limit", "2", "--out", str(tmp_path / "raw.json"), "--protocol", str(folder), "--raw-passes", "1")
-    result = run(closed_book, capsys, *arguments, *flags(model))
+    arguments = ("--data", str(rooms), "--limit", "2", "--out", str(tmp_path / "raw.json"), "--protocol", str(folder), "--raw-passes", "1")
+    result = run(closed_book, capsys, *arguments, *flags(model_folder))
     assert list(result["arms"]) == ["floor", "wrong", "raw_floor", "raw", "memory", "context"]
     assert result["protocol"] == "tiny"
     assert str(tmp_path) not in result["command"]
 
 
 def test_one_document_alone_gets_the_wrong_memory_that_comes_with_nrem(
-    data: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    rooms: Path, model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    arguments = ("--data", str(data), "--limit", "1", "--out", str(tmp_path / "raw.json"), "--arms", "wrong,memory", "--passes", "1")
-    result = run(closed_book, capsys, *arguments, *flags(model, "protocol.name=untrained", "rule.objective=next-token"))
+    arguments = ("--data", str(rooms), "--limit", "1", "--out", str(tmp_path / "raw.json"), "--arms", "wrong,memory", "--passes", "1")
+    result = run(closed_book, capsys, *arguments, *flags(model_folder, "protocol.name=untrained", "rule.objective=next-token"))
     assert list(result["arms"]) == ["wrong", "memory"]
     assert result["arms"]["wrong"]["nll"] != result["arms"]["memory"]["nll"]
     assert result["recovery"] is None
@@ -113,9 +75,9 @@ def test_one_document_alone_gets_the_wrong_memory_that_comes_with_nrem(
         (("--set", "sleep.pases=2"), "did you mean sleep.passes"),
     ],
 )
-def test_wrong_flags_are_refused(data: Path, arguments: tuple[str, ...], message: str) -> None:
+def test_wrong_flags_are_refused(rooms: Path, arguments: tuple[str, ...], message: str) -> None:
     with pytest.raises(UsageError, match=message):
-        closed_book.main(["--data", str(data), *arguments])
+        closed_book.main(["--data", str(rooms), *arguments])
 
 
 def test_bad_data_is_refused_before_anything_is_loaded(tmp_path: Path) -> None:
@@ -138,8 +100,8 @@ def test_there_is_room_for_the_longest_answer(llama: Base) -> None:
         assert closed_book.with_room(config, llama, [document]).answer.max_new_tokens == tokens
 
 
-def test_the_wrong_document_shares_neither_story_nor_title(data: Path) -> None:
-    assert wrong_documents(read_documents(data)) == [2, 2, 4, 4, 0, 0]
+def test_the_wrong_document_shares_neither_story_nor_title(rooms: Path) -> None:
+    assert wrong_documents(read_documents(rooms)) == [2, 2, 4, 4, 0, 0]
     titles = [QuestionedDocument(id=str(i), title=t, text=str(i), group=str(i), questions=()) for i, t in enumerate("aab")]
     assert wrong_documents(titles) == [2, 2, 0]
     assert wrong_documents(titles[:1]) == [None]
@@ -174,9 +136,9 @@ def test_the_plain_way_learns_the_same_tokens(llama: Base) -> None:
     assert not any("lora" in name for name, _ in llama.model.named_modules())  # the base itself is as it was
 
 
-def test_throughput_reports_every_rule(model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_throughput_reports_every_rule(model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ("--lengths", "64,256", "--repeats", "1", "--out", str(tmp_path / "raw.json"))
-    result = run(throughput, capsys, *arguments, *flags(model))
+    result = run(throughput, capsys, *arguments, *flags(model_folder))
     assert set(result["rules"]) == {"gradient", "ridge"}
     assert result["pass_speedup"] == result["rules"][result["default_rule"]]["pass_speedup"] > 0
     assert result["gemm_share"] > 0
@@ -187,29 +149,29 @@ def test_throughput_reports_every_rule(model: Path, tmp_path: Path, capsys: pyte
     assert len(prompts) == 1  # a question is as long whatever was read
 
 
-def test_exchange_has_a_row_for_every_choice(data: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+def test_exchange_has_a_row_for_every_choice(rooms: Path, model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     asked = (
         "--data",
-        str(data),
+        str(rooms),
         "--limit",
         "2",
         "--rows",
         "layers,dtype,model",
         "--model",
-        str(model),
+        str(model_folder),
         "--out",
         str(tmp_path / "raw.json"),
     )
-    rows = run(exchange, capsys, *asked, *flags(model))["rows"]
+    rows = run(exchange, capsys, *asked, *flags(model_folder))["rows"]
     assert [row["kind"] for row in rows] == ["layers"] * 3 + ["dtype"] * 4 + ["model"] * 4
     by_name = {row["name"]: row for row in rows}
     half = by_name["upper-half, 12 passes"]["gflop"]
     assert 0.5 * half < by_name["all, 8 passes"]["gflop"] < 2 * half
     assert by_name["bf16, 2 passes"]["fet"] == by_name["fp32, 2 passes"]["fet"]
     with pytest.raises(UsageError, match="--rows model: needs another base"):
-        exchange.main(["--data", str(data), "--rows", "model"])
+        exchange.main(["--data", str(rooms), "--rows", "model"])
     with pytest.raises(UsageError, match="no rows 'size'; there are layers, dtype, model"):
-        exchange.main(["--data", str(data), "--rows", "size"])
+        exchange.main(["--data", str(rooms), "--rows", "size"])
 
 
 def test_red_tests_refuse_a_report(tmp_path: Path) -> None:
@@ -219,8 +181,8 @@ def test_red_tests_refuse_a_report(tmp_path: Path) -> None:
         common.require_green(str(red))
 
 
-def test_questions_keep_their_labels(data: Path) -> None:
-    (question,) = read_documents(data)[3].questions
+def test_questions_keep_their_labels(rooms: Path) -> None:
+    (question,) = read_documents(rooms)[3].questions
     expected = Question(
         id="q3", question="Where is John?", answers=("office",), dataset="babi_1.2", labels={"n_facts": 3, "facts_needed": 1}
     )

@@ -9,20 +9,18 @@ import pytest
 from benchmarks import protocols
 from nrem.consolidation.train_protocol import TrainConfig
 from nrem.memory.errors import UsageError
-from tests.test_benchmarks import flags, model, run  # noqa: F401 - fixtures
+from tests.benches import flags, run, save_passages
 from tests.test_train_protocol import PASSAGES
 
 SMALL = replace(protocols.BASELINE, rank=6, reader_rank=2, max_passes=2, chunks_per_step=4, questions_per_chunk=1, warm_up=1)
 
 
 @pytest.fixture
-def asked(model: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:  # noqa: F811
+def asked(model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(protocols, "BASELINE", SMALL)
-    passages = tmp_path / "passages.jsonl"
-    rows = [{"title": p.title, "context": p.text, "questions": [[q.question, q.answer] for q in p.given]} for p in PASSAGES]
-    passages.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    passages = save_passages(tmp_path / "passages.jsonl", PASSAGES)
     kept = ("--folder", str(tmp_path / "kept"), "--out", str(tmp_path / "raw.json"))
-    return ["--data", str(passages), "--held-out", str(passages), "--passages", "2", "--minutes", "0.01", *kept, *flags(model)]
+    return ["--data", str(passages), "--held-out", str(passages), "--passages", "2", "--minutes", "0.01", *kept, *flags(model_folder)]
 
 
 def test_variants_are_trained_once_and_compared(asked: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -12,18 +12,18 @@ from nrem.consolidation.protocol_folder import save_protocol
 from nrem.memory.errors import UsageError
 from nrem.runtime.models import load
 from tests import tiny
-from tests.test_benchmarks import data, flags, model, run  # noqa: F401 - fixtures
+from tests.benches import flags, run
 
 
 def test_both_ways_are_scored_and_priced(
-    data: Path,  # noqa: F811
-    model: Path,  # noqa: F811
+    rooms: Path,
+    model_folder: Path,
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    base, raw = load(str(model), dtype="fp32"), tmp_path / "raw.json"
+    base, raw = load(str(model_folder), dtype="fp32"), tmp_path / "raw.json"
     protocol = save_protocol(tmp_path / "tiny", tiny.make_ridge_protocol(base), base.identity, {})
-    options = ("--data", str(data), "--out", str(raw), *flags(model, f"protocol.name={protocol}", "guard.enabled=false"))
+    options = ("--data", str(rooms), "--out", str(raw), *flags(model_folder, f"protocol.name={protocol}", "guard.enabled=false"))
     result = run(sleep_again, capsys, *options, "--passes", "1", "--sure", "1.1")
     at_once, again = result["arms"]["at_once"], result["arms"]["again"]
     assert at_once["n"] == again["n"] == 6
@@ -41,7 +41,7 @@ def test_both_ways_are_scored_and_priced(
     assert (never["slept_again"], never["changed"]) == (0, 0)
     assert never["arms"]["again"]["fet"] == never["arms"]["at_once"]["fet"]
     with pytest.raises(UsageError, match="--limit and --passes: got 0 and 0"):
-        sleep_again.main(["--data", str(data), "--passes", "0"])
+        sleep_again.main(["--data", str(rooms), "--passes", "0"])
 
 
 def test_reliability_of_planted_confidence() -> None:

@@ -25,7 +25,7 @@ from nrem.runtime.consolidate import consolidate
 from nrem.runtime.models import Base
 from nrem.runtime.parts import question_chunks
 from nrem.runtime.train import TrainJob, make_bench, train_protocol
-from tests import tiny
+from tests import benches, tiny
 
 PLACES = ("Wexley", "Hallow", "Orrin", "Tarn", "Ilmen", "Sedge", "Marrow", "Quill")
 PASSAGES = [
@@ -48,10 +48,7 @@ def config_of(rule: Any) -> TrainConfig:
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    path = tmp_path / "passages.jsonl"
-    rows = [{"title": p.title, "context": p.text, "questions": [[q.question, q.answer] for q in p.given]} for p in PASSAGES]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    return path
+    return benches.save_passages(tmp_path / "passages.jsonl", PASSAGES)
 
 
 def random_bench(base: Base, order: int = 1, rule: str = "ridge") -> Bench:
