@@ -75,7 +75,7 @@ class Answerer:
         self.base, self.protocol, self.config = base, protocol, config
         self.cost = CostModel.of(base.model)
         self._cache_name = cache_argument(base.model)
-        self._context: tuple[str, list[int], DynamicCache] | None = None
+        self._context: tuple[list[int], DynamicCache] | None = None
 
     def ask(self, question: str, context: str = "") -> Answer:
         """Answer one question by itself, the text in the prompt read anew: the honest price of a single question."""
@@ -127,12 +127,12 @@ class Answerer:
     def _cache_of(self, fitted: list[int]) -> tuple[Any, int]:
         """A cache that holds the prompt up to the end of the text, fresh for every question; read once."""
         prefix = self.protocol.question_prefix(fitted)
-        if self._context is None or self._context[1] != prefix:
+        if self._context is None or self._context[0] != prefix:
             cache = DynamicCache(config=self.base.model.config)
             ids = torch.tensor([prefix], device=self.base.model.device)
             self.base.model(input_ids=ids, logits_to_keep=1, **{self._cache_name: cache})
-            self._context = ("", prefix, cache)
-        return copy.deepcopy(self._context[2]), len(prefix)
+            self._context = (prefix, cache)
+        return copy.deepcopy(self._context[1]), len(prefix)
 
     def forget_context(self) -> None:
         """Drop the cached text; needed when other fast weights are attached."""
