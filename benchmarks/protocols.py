@@ -27,7 +27,6 @@ from nrem.runtime.models import Base
 from nrem.runtime.parts import load_base
 from nrem.runtime.train import TrainJob, train_protocol
 
-# the step size is larger than that of long trainings: at 0.0015 forty steps hardly teach the manner of answering (benchmarks/LOG.md)
 BASELINE = TrainConfig(rank=112, reader_rank=16, max_passes=4, chunks_together=(1,), warm_up=5, step_size=1e-2)
 VARIANTS: dict[str, dict[str, Any]] = {
     "ridge": {},
@@ -46,6 +45,7 @@ VARIANTS: dict[str, dict[str, Any]] = {
     "together-4": {"chunks_together": (4,)},
     "together-8": {"chunks_together": (8,)},
     "smaller-steps": {"step_size": 4e-3},
+    "larger-steps": {"step_size": 2e-2},
 }
 
 
@@ -67,10 +67,11 @@ def train_variant(base: Base, name: str, job: TrainJob) -> dict[str, Any]:
     return dict(json.loads(text))  # levels are strings, as when taken up
 
 
-def recovery(figures: dict[str, Any]) -> float:
-    """Of the deepest level, on the way from nothing written to the passage in the prompt, both with the variant's own reader."""
-    right = list(figures["right"].values())[-1]
-    return float((figures["floor"] - right) / (figures["floor"] - figures["context"]))
+def compared(figures: dict[str, Any]) -> dict[str, float]:
+    """At the deepest level: `own`, how much better the right passage is than a wrong one, which is what was learned about writing, apart
+    from the manner of answering; `recovery`, on the way from nothing written to the passage in the prompt by the variant's own reader."""
+    right, wrong = (list(figures[key].values())[-1] for key in ("right", "wrong"))
+    return {"own": wrong - right, "recovery": (figures["floor"] - right) / (figures["floor"] - figures["context"])}
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -106,18 +107,19 @@ def main(arguments: Sequence[str]) -> None:
         for name in names:
             with common.stage(name):
                 rows.append(train_variant(base, name, replace(job, out=folder / name)))
-    levels = list(rows[0]["right"])
-    columns = ["passages", "nothing", *(f"{n} passes" for n in levels), "wrong", "in prompt", "recovery", "drift"]
+    rows = [row | compared(row) for row in rows]
+    columns = ["passages", "nothing", *(f"{n} passes" for n in rows[0]["right"]), "wrong", "own", "in prompt", "recovery", "drift"]
     table = Table("variant", *columns, title=f"{args.minutes:g} minutes each, answer NLL of {args.passages} held-out passages")
     for row in rows:
-        figures = [row["floor"], *row["right"].values(), list(row["wrong"].values())[-1], row["context"], recovery(row)]
+        wrong = list(row["wrong"].values())[-1]
+        figures = [row["floor"], *row["right"].values(), wrong, row["own"], row["context"], row["recovery"]]
         drift = list(row["drift"].values())[-1]
         table.add_row(row["variant"], str(row["passages"]), *(f"{x:.2f}" for x in figures), f"{drift:.3f}")
     common.show(table, to_stderr=args.json)
     result = {
         "benchmark": "protocols",
         "minutes": args.minutes,
-        "variants": {row["variant"]: row | {"recovery": recovery(row)} for row in rows},
+        "variants": {row["variant"]: row for row in rows},
         **common.environment(base),
     }
     common.finish("protocols", result, {}, args.out, args.json)

@@ -61,8 +61,8 @@ class TrainConfig:
     """Its weight."""
     ordinary_tokens: int = 1024
     """How much ordinary text the background is taken from."""
-    step_size: float = 1.5e-3
-    """Step size of Muon and AdamW, after the warm-up and before the decay."""
+    step_size: float = 1e-2
+    """Step size of Muon and AdamW, after the warm-up and before the decay; to go on from a trained protocol, rather 0.0015."""
     warm_up: int = 20
     """Steps of the linear warm-up."""
     decay_share: float = 0.9

@@ -29,8 +29,8 @@ def test_variants_are_trained_once_and_compared(asked: list[str], tmp_path: Path
     for row in result["variants"].values():
         assert row["passages"] > 0
         assert set(row["right"]) == {"1", "2"}
-        way = row["floor"] - row["context"]
-        assert row["recovery"] == pytest.approx((row["floor"] - row["right"]["2"]) / way)
+        assert row["own"] == pytest.approx(row["wrong"]["2"] - row["right"]["2"])
+        assert row["recovery"] == pytest.approx((row["floor"] - row["right"]["2"]) / (row["floor"] - row["context"]))
     card = json.loads((tmp_path / "kept" / "delta" / "protocol.json").read_text())
     assert card["rule"] == "delta"
     before = (tmp_path / "kept" / "ridge.json").stat().st_mtime_ns
