@@ -62,7 +62,7 @@ class TrainConfig:
     ordinary_tokens: int = 1024
     """How much ordinary text the background is taken from."""
     step_size: float = 1e-2
-    """Step size of Muon and AdamW, after the warm-up and before the decay; to go on from a trained protocol, rather 0.0015."""
+    """Step size of Muon and AdamW, after the warm-up and before the decay; far smaller from a trained protocol."""
     warm_up: int = 20
     """Steps of the linear warm-up."""
     decay_share: float = 0.9

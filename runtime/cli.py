@@ -207,7 +207,7 @@ def train(
     ] = None,
     start_from: Annotated[
         Optional[Path],  # noqa: UP045
-        typer.Option("--from", metavar="PROTOCOL", help="Start from what this protocol has learned.", show_default=False),
+        typer.Option("--from", metavar="PROTOCOL", help="Start from what this protocol has learned, by smaller steps.", show_default=False),
     ] = None,
     settings: Annotated[
         Optional[list[str]],  # noqa: UP045

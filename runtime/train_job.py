@@ -15,6 +15,8 @@ from nrem.runtime.tiny import tiny_base, tiny_data, tiny_training
 from nrem.runtime.train import TrainJob, TrainReport, train_protocol
 
 SMOKE_MINUTES = 0.05
+GO_ON_STEP_SIZE = 1.5e-3
+"""Step size from a protocol that is trained already; one for a beginning loses some of what it learned (benchmarks/LOG.md)."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,10 +45,16 @@ def run_training(flags: TrainFlags, *, tell: Callable[[dict[str, Any]], None]) -
         return _smoke(flags, tell)
     if not flags.data or flags.out is None:
         raise UsageError("train-protocol: --data and --out are needed; --smoke does without, on a tiny model")
-    config = resolve(TrainConfig, [("--rule", {"rule": flags.rule}), *setting_layers(flags.settings)])
+    config = training_config(flags)
     base = load_base(load_config(None, flags.model))
     job = TrainJob(data=flags.data, out=flags.out, minutes=flags.minutes, held_out=flags.held_out, start_from=flags.start_from)
     return train_protocol(base, job, config, resume=flags.resume, tell=tell)
+
+
+def training_config(flags: TrainFlags) -> TrainConfig:
+    """What the flags say about the training itself; `--set` has the last word."""
+    going_on = [("--from", {"step_size": GO_ON_STEP_SIZE})] if flags.start_from else []
+    return resolve(TrainConfig, [("--rule", {"rule": flags.rule}), *going_on, *setting_layers(flags.settings)])
 
 
 def _smoke(flags: TrainFlags, tell: Callable[[dict[str, Any]], None]) -> TrainReport:
