@@ -10,7 +10,7 @@ train side by side; a step of a costlier variant is paid for by fewer steps.
 import json
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from nrem.consolidation.train_protocol import TrainConfig
 from nrem.memory.atomic import write_text
 from nrem.memory.errors import UsageError
 from nrem.runtime.config import load_config
+from nrem.runtime.evaluate import recovery
 from nrem.runtime.models import Base
 from nrem.runtime.parts import load_base
 from nrem.runtime.train import TrainJob, train_protocol
@@ -67,11 +68,17 @@ def train_variant(base: Base, name: str, job: TrainJob) -> dict[str, Any]:
     return dict(json.loads(text))  # levels are strings, as when taken up
 
 
-def compared(figures: dict[str, Any]) -> dict[str, float]:
-    """At the deepest level: `own`, how much better the right passage is than a wrong one, which is what was learned about writing, apart
+def deepest(by_level: Mapping[str, float]) -> float:
+    """The figure after the most passes."""
+    return list(by_level.values())[-1]
+
+
+def compared(figures: dict[str, Any]) -> dict[str, float | None]:
+    """After the most passes: `own`, how much better the right passage is than a wrong one, which is what was learned about writing, apart
     from the manner of answering; `recovery`, on the way from nothing written to the passage in the prompt by the variant's own reader."""
-    right, wrong = (list(figures[key].values())[-1] for key in ("right", "wrong"))
-    return {"own": wrong - right, "recovery": (figures["floor"] - right) / (figures["floor"] - figures["context"])}
+    right, wrong = deepest(figures["right"]), deepest(figures["wrong"])
+    nll = {"floor": figures["floor"], "memory": right, "context": figures["context"]}
+    return {"own": wrong - right, "recovery": recovery(nll)}
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -111,10 +118,9 @@ def main(arguments: Sequence[str]) -> None:
     columns = ["passages", "nothing", *(f"{n} passes" for n in rows[0]["right"]), "wrong", "own", "in prompt", "recovery", "drift"]
     table = Table("variant", *columns, title=f"{args.minutes:g} minutes each, answer NLL of {args.passages} held-out passages")
     for row in rows:
-        wrong = list(row["wrong"].values())[-1]
-        figures = [row["floor"], *row["right"].values(), wrong, row["own"], row["context"], row["recovery"]]
-        drift = list(row["drift"].values())[-1]
-        table.add_row(row["variant"], str(row["passages"]), *(f"{x:.2f}" for x in figures), f"{drift:.3f}")
+        figures = [row["floor"], *row["right"].values(), deepest(row["wrong"]), row["own"], row["context"], row["recovery"]]
+        cells = ["-" if x is None else f"{x:.2f}" for x in figures]
+        table.add_row(row["variant"], str(row["passages"]), *cells, f"{deepest(row['drift']):.3f}")
     common.show(table, to_stderr=args.json)
     result = {
         "benchmark": "protocols",

@@ -19,6 +19,7 @@ Knows nothing about how B follows from keys and values.
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import reduce
 from typing import Generic, TypeVar, cast
 
 import torch
@@ -106,10 +107,8 @@ class KeyedSite(Site):
     def _spread(self, weighted: Float[Tensor, "batch token rank"]) -> Float[Tensor, "batch token rank"]:
         """At each token, the keys of its neighbours under which its error is written."""
         padded, tokens = nn.functional.pad(weighted, (0, 0, REACH, REACH)), weighted.shape[1]
-        spread = self.taps[0] * padded[:, :tokens]
-        for j, tap in enumerate(self.taps[1:], 1):  # plain sums: a depthwise convolution takes longer
-            spread = spread + tap * padded[:, j : j + tokens]
-        return spread
+        shifted = (tap * padded[:, j : j + tokens] for j, tap in enumerate(self.taps))
+        return reduce(torch.add, shifted)  # a depthwise convolution takes longer
 
 
 def _normal(rows: int, columns: int, scale: float, generator: torch.Generator | None) -> nn.Parameter:

@@ -126,7 +126,7 @@ class FastWeights:
 
     @contextmanager
     def lending(self, B: Mapping[str, Tensor]) -> Iterator[None]:
-        """Other values of B while the block runs, (d_out rank), or one for each row of a batch, (row d_out rank)."""
+        """Other values of B while the block runs: (d_out rank), or for each row of a batch, (row d_out rank), in the model's own dtype."""
         own = {name: f.B for name, f in self.factors.items()}
         try:
             for name, f in self.factors.items():

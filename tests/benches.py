@@ -1,15 +1,23 @@
-"""Running a benchmark inside the test process on a tiny model, and the rows and flags for it."""
+"""Running a benchmark inside the test process on a tiny model, and the rows, passages and flags for it."""
 
 import json
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from nrem.consolidation.training_data import Passage
+from nrem.consolidation.training_data import Passage, QuestionAnswer
 
 ROOMS = ("hallway", "garden", "kitchen", "office")
+PLACES = ("Wexley", "Hallow", "Orrin", "Tarn", "Ilmen", "Sedge", "Marrow", "Quill")
+PASSAGES = [
+    Passage(
+        place,
+        f"The lamp of {place} burned {i + 2} litres.",
+        (QuestionAnswer("How many litres?", str(i + 2)), QuestionAnswer("Where?", place)),
+    )
+    for i, place in enumerate(PLACES)
+]
 
 
 def babi_row(number: int) -> dict[str, Any]:
@@ -20,9 +28,9 @@ def babi_row(number: int) -> dict[str, Any]:
     return {"doc_id": f"d{number}", "dataset": "babi_1.2", "title": "qa1", "document": text, "story": number // 2, "questions": [question]}
 
 
-def save_passages(path: Path, passages: Sequence[Passage]) -> Path:
-    """Passages in the form of the training files."""
-    rows = [{"title": p.title, "context": p.text, "questions": [[q.question, q.answer] for q in p.given]} for p in passages]
+def save_passages(path: Path) -> Path:
+    """The passages in the form of the training files."""
+    rows = [{"title": p.title, "context": p.text, "questions": [[q.question, q.answer] for q in p.given]} for p in PASSAGES]
     path.write_text("".join(json.dumps(row) + "\n" for row in rows))
     return path
 

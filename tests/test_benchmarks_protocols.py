@@ -10,7 +10,6 @@ from benchmarks import protocols
 from nrem.consolidation.train_protocol import TrainConfig
 from nrem.memory.errors import UsageError
 from tests.benches import flags, run, save_passages
-from tests.test_train_protocol import PASSAGES
 
 SMALL = replace(protocols.BASELINE, rank=6, reader_rank=2, max_passes=2, chunks_per_step=4, questions_per_chunk=1, warm_up=1)
 
@@ -18,7 +17,7 @@ SMALL = replace(protocols.BASELINE, rank=6, reader_rank=2, max_passes=2, chunks_
 @pytest.fixture
 def asked(model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> list[str]:
     monkeypatch.setattr(protocols, "BASELINE", SMALL)
-    passages = save_passages(tmp_path / "passages.jsonl", PASSAGES)
+    passages = save_passages(tmp_path / "passages.jsonl")
     kept = ("--folder", str(tmp_path / "kept"), "--out", str(tmp_path / "raw.json"))
     return ["--data", str(passages), "--held-out", str(passages), "--passages", "2", "--minutes", "0.01", *kept, *flags(model_folder)]
 
@@ -30,13 +29,20 @@ def test_variants_are_trained_once_and_compared(asked: list[str], tmp_path: Path
         assert row["passages"] > 0
         assert set(row["right"]) == {"1", "2"}
         assert row["own"] == pytest.approx(row["wrong"]["2"] - row["right"]["2"])
-        assert row["recovery"] == pytest.approx((row["floor"] - row["right"]["2"]) / (row["floor"] - row["context"]))
+        way = row["floor"] - row["context"]
+        assert row["recovery"] == (pytest.approx((row["floor"] - row["right"]["2"]) / way) if way > 0 else None)
     card = json.loads((tmp_path / "kept" / "delta" / "protocol.json").read_text())
     assert card["rule"] == "delta"
     before = (tmp_path / "kept" / "ridge.json").stat().st_mtime_ns
     again = run(protocols, capsys, *asked, "--variants", "delta,ridge")
     assert again["variants"] == result["variants"]
     assert (tmp_path / "kept" / "ridge.json").stat().st_mtime_ns == before
+
+
+def test_what_is_compared() -> None:
+    figures = {"floor": 4.0, "right": {"1": 3.5, "2": 3.0}, "wrong": {"1": 3.5, "2": 3.75}, "context": 2.0}
+    assert protocols.compared(figures) == {"own": 0.75, "recovery": 0.5}
+    assert protocols.compared(figures | {"context": 4.5}) == {"own": 0.75, "recovery": None}  # the prompt does not help: no way to go
 
 
 def test_every_variant_is_a_config_of_its_own() -> None:

@@ -17,7 +17,7 @@ from nrem.consolidation.protocol_folder import load_protocol
 from nrem.consolidation.ridge import RidgeSite
 from nrem.consolidation.split_model import SplitModel
 from nrem.consolidation.train_protocol import ProtocolTrainer, TrainConfig
-from nrem.consolidation.training_data import Passage, QuestionAnswer, Sampler, read_source
+from nrem.consolidation.training_data import Sampler, read_source
 from nrem.memory.errors import DocumentError, MissingFileError, SleepError, UsageError
 from nrem.memory.journal import Journal
 from nrem.memory.rebuild import forget
@@ -26,17 +26,9 @@ from nrem.runtime.models import Base
 from nrem.runtime.parts import question_chunks
 from nrem.runtime.train import TrainJob, make_bench, train_protocol
 from nrem.runtime.train_job import GO_ON_STEP_SIZE, TrainFlags, training_config
-from tests import benches, tiny
+from tests import tiny
+from tests.benches import PASSAGES, save_passages
 
-PLACES = ("Wexley", "Hallow", "Orrin", "Tarn", "Ilmen", "Sedge", "Marrow", "Quill")
-PASSAGES = [
-    Passage(
-        place,
-        f"The lamp of {place} burned {i + 2} litres.",
-        (QuestionAnswer("How many litres?", str(i + 2)), QuestionAnswer("Where?", place)),
-    )
-    for i, place in enumerate(PLACES)
-]
 EVERY_RULE = pytest.mark.parametrize("rule", list(LEARNED))
 CONFIG = TrainConfig(
     rank=6, reader_rank=2, max_passes=2, chunks_per_step=4, chunks_together=(1, 2), questions_per_chunk=1, step_size=3e-2, warm_up=2
@@ -49,7 +41,7 @@ def config_of(rule: Any) -> TrainConfig:
 
 @pytest.fixture
 def data(tmp_path: Path) -> Path:
-    return benches.save_passages(tmp_path / "passages.jsonl", PASSAGES)
+    return save_passages(tmp_path / "passages.jsonl")
 
 
 def random_bench(base: Base, order: int = 1, rule: str = "ridge") -> Bench:
