@@ -12,7 +12,8 @@ from hypothesis import strategies as st
 
 from nrem.memory.chunk import Chunk, cut_chunks
 from nrem.memory.errors import MemoryFolderError, UsageError
-from nrem.memory.sentences import End, sentences, units
+from nrem.memory.sentences import sentences
+from tests.strategies import texts
 
 
 def count_words(text: str) -> int:
@@ -35,10 +36,6 @@ def count_sticky(text: str) -> int:
 
 COUNTERS = {"words": count_words, "bytes": count_bytes, "wordpieces": count_wordpieces, "sticky": count_sticky}
 
-fragments = st.sampled_from(
-    [*"aZé漢。 \n\t.!?\"'”)(1😀\u0301\u2028", "  ", "\n\n", "\r\n\r\n", ". ", "Dr. ", "3.5 ", "The end. ", "He said so; ", "x" * 30, "- "]
-)
-texts = st.one_of(st.text(max_size=80), st.lists(fragments, max_size=60).map("".join))
 counters = st.sampled_from(sorted(COUNTERS))
 
 
@@ -152,21 +149,6 @@ def test_white_space_at_the_end_stays_with_the_last_chunk() -> None:
     assert cut_texts("") == []
 
 
-@pytest.mark.parametrize(
-    ("text", "expected"),
-    [
-        ("One. Two.", [(5, End.SENTENCE), (4, End.PARAGRAPH)]),
-        ("One." + " " * 30 + "Two.", [(10, End.SPACE)] * 3 + [(8, End.PARAGRAPH)]),
-        ("12345678  One", [(10, End.SPACE), (3, End.PARAGRAPH)]),
-        ("1234567.  One", [(10, End.SENTENCE), (3, End.PARAGRAPH)]),
-        ("1 2 3 4 5 6 7 8", [(10, End.SPACE), (5, End.PARAGRAPH)]),
-        ("x" * 25, [(10, End.WORD), (10, End.WORD), (5, End.PARAGRAPH)]),
-    ],
-)
-def test_what_is_longer_than_any_sentence_comes_in_parts(text: str, expected: list[tuple[int, End]]) -> None:
-    assert [(len(unit.text), unit.end) for unit in units([text], longest=10)] == expected
-
-
 def test_long_sentences_are_cut_at_line_ends_and_long_words_anywhere() -> None:
     lines = "".join(f"{i} some words of a table without a full stop\n" for i in range(30))
     assert all(text.endswith("\n") for text in cut_texts(lines, max_tokens=80))
@@ -269,33 +251,3 @@ def test_limits_that_cannot_be_met_are_refused() -> None:
         cut("text", max_tokens=0)
     with pytest.raises(UsageError, match="d: the character '😀' at 2 has 4 tokens, expected at most 3 in a chunk: raise chunk_tokens"):
         cut("a 😀 b", count_bytes, max_tokens=3)
-
-
-def split(text: str) -> list[str]:
-    return [text[start:end] for start, end in sentences(text)]
-
-
-@given(texts)
-def test_sentences_tile_the_text(text: str) -> None:
-    assert "".join(split(text)) == text
-    assert all(split(text))
-
-
-@pytest.mark.parametrize(
-    "parts",
-    [
-        ["He came. ", "He left!  ", "Why? ", "Nobody knows… ", "The end."],
-        ['"Is it?" he asked. ', '"It is." ', "(So it was.) ", "Then he left."],
-        ["Dr. Vane met Mrs. J. R. Orrin at St. Ives. ", "They spoke."],
-        ["It cost 3.5 million, i.e. 2.1 per cent. more, at No. 5, cf. Vol. 3 (see fig. 2). ", "Nothing else."],
-        ["He arrived at 6 p.m. ", "She left at 7 p.m. on Oct. 5 for the U.S. Senate. ", "No. ", "So did I. ", "Done."],
-        ["1. The first item. ", "2. The second, etc. and so on, etc. ", "Last."],
-        ["they wrote no capitals. ", "they never did! ", "did they?"],
-        ["A Heading\n\n", "A paragraph without an end\n \n", "another line\nof it. ", "Done.\r\n\r\n", "More."],
-        ["今日は。", "「元気？」", "はい。\n", "He left."],
-        ["\n\n  Indented. ", "Text.\n\n\n"],
-        ["It grew... and grew.... ", "Then it stopped."],
-    ],
-)
-def test_sentences_of_prose(parts: list[str]) -> None:
-    assert split("".join(parts)) == parts
