@@ -149,7 +149,7 @@ def main(arguments: Sequence[str]) -> None:
 
 def _measured(base: Base, config: Config, documents: Sequence[MixedDocument], passes: int) -> Tables:
     protocol = make_protocol(base, config)
-    if protocol.ridge is None:
+    if protocol.keyed is None:
         raise UsageError(
             f"allocation: {base.identity.name} has no trained protocol; train one, and name it with --set protocol.name=FOLDER"
         )

@@ -84,7 +84,7 @@ def measure_tables(
 
 @torch.no_grad()
 def _measure(base: Base, config: Config, protocol: Protocol, units: Sequence[Unit], passes: int) -> list[tuple[Curve, Curve]]:
-    assert protocol.ridge is not None
+    assert protocol.keyed is not None
     fast, ledger = make_fast_weights(base, config, protocol), Ledger()
     sleeper = make_sleeper(base, config, protocol, fast, ledger, ignore)
     chunks, rule = [unit.chunk for unit in units], sleeper.rule
@@ -128,7 +128,7 @@ def _curve(unit: Unit, looks: Sequence[tuple[int, float, float]], pass_fet: floa
 
 def _signals(base: Base, sleeper: Sleeper, protocol: Protocol, chunk: Chunk, look_fet: float) -> dict[str, float]:
     """What is known before the first pass; the context gap costs reads of its own that no allocator here pays for, so none may use it."""
-    assert protocol.ridge is not None
+    assert protocol.keyed is not None
     ids = torch.tensor([protocol.plain_ids(chunk.text, start=True)], device=base.model.device)
     log_p = torch.log_softmax(base.model(input_ids=ids, use_cache=False).logits[0, :-1].float(), -1)
     surprisals = (-log_p.gather(1, ids[0, 1:, None])[:, 0]).tolist()
@@ -139,7 +139,7 @@ def _signals(base: Base, sleeper: Sleeper, protocol: Protocol, chunk: Chunk, loo
         LOOK: look_fet,
     }
     probes = sleeper.meter.material.held_out_probes(chunk)[:GAP_PROBES]
-    bench = Bench(sleeper.split, protocol, protocol.ridge)
+    bench = Bench(sleeper.split, protocol, protocol.keyed)
     questions = [QuestionAnswer(p.question, p.answer) for p in probes]
     passages = [Passage(chunk.title, chunk.text, ())] * len(questions)
     gap = bench.answer_nll(questions, None).mean() - bench.answer_nll(questions, None, passages).mean() if questions else torch.zeros(())

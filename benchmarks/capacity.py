@@ -71,9 +71,9 @@ class Capacity:
     """Writes every chunk once, and asks about it under sums of what they left."""
 
     def __init__(self, bench: Bench, chunks: Sequence[Asked], passes: int) -> None:
-        assert bench.protocol.ridge is not None
-        self.bench, self.chunks, self.ridge = bench, chunks, bench.protocol.ridge
-        self.left = [self.ridge.left(bench.reading([asked.passage], 1), passes) for asked in chunks]
+        assert bench.protocol.keyed is not None
+        self.bench, self.chunks, self.keyed = bench, chunks, bench.protocol.keyed
+        self.left = [self.keyed.left(bench.reading([asked.passage], 1), passes) for asked in chunks]
 
     def nll(self, asked: Sequence[Asked], fast: dict[str, Tensor] | None, *, context: bool = False) -> list[float]:
         """Answer NLL of all questions about these chunks."""
@@ -105,7 +105,7 @@ class Capacity:
     def _written(self, shares: Mapping[int, float]) -> dict[str, Tensor]:
         """The fast weights of these chunks, each counted by its share."""
         held = [(self.left[index], share) for index, share in shares.items()]
-        return self.ridge.solve({name: total(h[name].scaled(share) for h, share in held) for name in self.ridge.names})
+        return self.keyed.solve({name: total(h[name].scaled(share) for h, share in held) for name in self.keyed.names})
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -122,14 +122,14 @@ def main(arguments: Sequence[str]) -> None:
         raise UsageError(f"--sizes: got {args.sizes} for {args.chunks} chunks, expected divisors of --chunks")
     config = load_config(args.config, args.set)
     if not args.skip_tests:
-        common.require_green("tests/test_ridge.py")
+        common.require_green("tests/test_keyed.py")
     base = load_base(config)
     protocol = make_protocol(base, config)
-    if protocol.ridge is None:
+    if protocol.keyed is None:
         raise UsageError(f"capacity: {base.identity.name} has no trained protocol; train one, and name it with --set protocol.name=FOLDER")
     documents = read_documents(args.data)
     each = [[document] for document in documents[: args.documents]] or [documents]
-    bench = Bench(SplitModel(base.model, lowest_layer(base.model, protocol.ridge.names)), protocol, protocol.ridge)
+    bench = Bench(SplitModel(base.model, lowest_layer(base.model, protocol.keyed.names)), protocol, protocol.keyed)
     passes = args.passes or protocol.trained_passes
     with common.stage("writing"), torch.no_grad():
         worlds = [Capacity(bench, find_chunks(base, part, config.stream.chunk_tokens, args.chunks), passes) for part in each]

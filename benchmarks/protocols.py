@@ -30,7 +30,7 @@ from nrem.runtime.train import TrainJob, train_protocol
 
 BASELINE = TrainConfig(rank=112, reader_rank=16, max_passes=4, chunks_together=(1,), warm_up=5, step_size=1e-2)
 VARIANTS: dict[str, dict[str, Any]] = {
-    "ridge": {},
+    "keyed": {},
     "delta": {"rule": "delta"},
     "gradient": {"rule": "gradient"},
     "gradient-order2": {"rule": "gradient", "order": 2},

@@ -41,10 +41,10 @@ def protocols(base: Base, config: Config) -> dict[str, Protocol]:
     default = make_protocol(base, config)
     found = {default.rule: default}
     found.setdefault("gradient", Protocol(base.tokenizer))
-    if "ridge" not in found:
+    if "keyed" not in found:
         bench = make_bench(base, TrainConfig(), TrainJob(data=(), out=Path("random"), minutes=0))
         bench.parameters.requires_grad_(False)
-        found["ridge"] = bench.protocol
+        found["keyed"] = bench.protocol
     return found
 
 
@@ -68,7 +68,7 @@ def measure_rules(base: Base, config: Config, repeats: int) -> dict[str, Any]:
     """Speed of every rule, beside the plain way's and the rate of matrix products of the same minutes."""
     rates, speeds = [gemm_rate(base)], {}
     for rule, protocol in protocols(base, config).items():
-        chunks = chunks_of(base, config, RIDGE_CHUNKS if rule == "ridge" else GRADIENT_CHUNKS)
+        chunks = chunks_of(base, config, RIDGE_CHUNKS if rule == "keyed" else GRADIENT_CHUNKS)
         with common.stage(f"passes of the {rule} rule"):
             speeds[rule] = measure_rule(base, config, protocol, chunks, repeats)
         rates.append(gemm_rate(base))

@@ -20,14 +20,14 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from nrem.consolidation.learned import LearnedWrite, Sizes
 from nrem.consolidation.reading import Reading
-from nrem.consolidation.site import Site
+from nrem.consolidation.site import LowRankSite
 
 STEP_SIZE = 1.0
 """eta of every pass at first."""
 SMALLEST_NORM = 1e-12
 
 
-class DescentSite(Site):
+class DescentSite(LowRankSite):
     """What is learned at one adapted module."""
 
     def __init__(self, d_in: int, d_out: int, rank: int, reader_rank: int, passes: int, generator: torch.Generator | None = None) -> None:

@@ -1,18 +1,22 @@
 """What a protocol has learned for its write rule: the interface through which protocols are trained, measured, saved and slept with.
 
-One implementation for each rule: `ridge`, `delta`, `descent`. Knows nothing about optimisers, files or sleeps.
+One implementation for each rule: `ridge`, `keyed`, `delta`, `descent`. Knows nothing about optimisers, files or sleeps.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Any
 
 import torch
 from torch import Tensor
 
 from nrem.consolidation.reading import Reading
-from nrem.consolidation.site import AnySite, Sites
-from nrem.memory.fast_weights import Factors, FastWeights
+from nrem.consolidation.site import AnySite, Site, Sites
+from nrem.memory.fast_weights import FastWeights
+
+READER_SEED = 0
+"""Of the readers' A, which training starts from."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,13 +32,17 @@ class Sizes:
     """Tokens over which expectations run when errors and losses are taken; 0 for all."""
     max_passes: int = 1
     """Passes that get a step size of their own, in the gradient rule."""
+    readers: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    """(d_in, d_out) of the modules that carry only a static reader."""
 
 
 class LearnedWrite(Sites[AnySite], ABC):
     """A learned way to write texts into fast weights."""
 
     def __init__(self, sizes: Sizes, sites: list[AnySite]) -> None:
-        super().__init__(list(sizes.modules), sites)
+        generator = torch.Generator().manual_seed(READER_SEED)
+        readers = {name: Site(i, o, sizes.reader_rank, generator) for name, (i, o) in sizes.readers.items()}
+        super().__init__(list(sizes.modules), sites, readers)
         self.sizes = sizes
 
     @classmethod
@@ -43,8 +51,9 @@ class LearnedWrite(Sites[AnySite], ABC):
         """Parameters that have learned nothing yet."""
 
     @abstractmethod
-    def write(self, reading: Reading, passes: int) -> dict[str, Tensor]:
-        """B of every site, (memory out rank), after so many passes, at least one; differentiable as `reading.order` says."""
+    def write(self, reading: Reading, passes: int) -> dict[str, Any]:
+        """What every memory has written at every site after so many passes, at least one, in the form that the site's `change` takes;
+        differentiable as `reading.order` says."""
 
     @property
     def rank(self) -> int:
@@ -64,10 +73,5 @@ class LearnedWrite(Sites[AnySite], ABC):
         """Measure what enters the modules when ordinary text is read, (token d_in) each, where the rule goes by it; differentiable."""
 
     def fast_weights(self, transposed: bool = False) -> FastWeights:
-        """Reader and an empty written part side by side: one plain LoRA of rank reader_rank + rank."""
-        factors = {}
-        for name, site in self.items():
-            A = torch.cat([site.reader_A, site.A]).detach().clone()
-            B = torch.cat([site.reader_B, torch.zeros(site.d_out, site.rank, device=A.device)], 1).detach().clone()
-            factors[name] = Factors(A, B)
-        return FastWeights(factors, self.reader_rank + self.rank, transposed)
+        """A plain LoRA that holds the reader, and nothing written yet."""
+        return FastWeights({name: site.factors() for name, site in self.everywhere()}, transposed)

@@ -16,23 +16,27 @@ READER_PACE = 0.5
 """Step size of the reader, relative to what is written: it is asked about fewer texts."""
 GATE_PACE = 0.1
 """Step size of the gates, relative to the others': at the full one they soon open and close at random, and what is written is noise."""
+GAIN_PACE = 0.2
+"""Of gains and corrections: a gain that closes before the values of its layer have learned anything never opens again."""
+PACES = {"reader_": READER_PACE, "gate_weight": GATE_PACE, "gain": GAIN_PACE, "correction": GAIN_PACE}
+"""By a part of a parameter's name; 1 for all others."""
 MOMENTS: dict[type[Optimizer], tuple[str, ...]] = {Muon: ("momentum_buffer",), AdamW: ("step", "exp_avg", "exp_avg_sq")}
 
 
 class Optimisers:
     """Every parameter belongs to one of two optimisers, in a group with a pace of its own."""
 
-    def __init__(self, named: Mapping[str, nn.Parameter], step_size: float) -> None:
+    def __init__(self, named: Mapping[str, nn.Parameter], step_size: float, values_decay: float = 0.0) -> None:
         matrices = {name: p for name, p in named.items() if p.ndim == 2 and min(p.shape) > 1}
         others = {name: p for name, p in named.items() if name not in matrices}
-        by_matrix = _groups(matrices, "reader_", pace=READER_PACE, weight_decay=WEIGHT_DECAY)
-        by_other = _groups(others, "gate_weight", pace=GATE_PACE, weight_decay=0.0)
         self._parameters = list(named.values())
         self._step_size = step_size
-        muon = Muon(by_matrix, lr=step_size, weight_decay=WEIGHT_DECAY, adjust_lr_fn="match_rms_adamw")
-        adamw = AdamW(by_other, lr=step_size, weight_decay=WEIGHT_DECAY)
+        muon = Muon(_groups(matrices, WEIGHT_DECAY), lr=step_size, weight_decay=WEIGHT_DECAY, adjust_lr_fn="match_rms_adamw")
+        adamw = AdamW(_groups(others, 0.0), lr=step_size, weight_decay=0.0)
         self._of: dict[str, tuple[nn.Parameter, Optimizer]] = {name: (p, muon if name in matrices else adamw) for name, p in named.items()}
         self._both: tuple[Optimizer, ...] = (muon, adamw)
+        self._values_decay = values_decay
+        self._anchored = [p for name, p in matrices.items() if name.endswith(".W2")] if values_decay else []
 
     def descend(self, loss: torch.Tensor, share: float) -> None:
         """One step, at this share of the step size."""
@@ -44,6 +48,9 @@ class Optimisers:
         nn.utils.clip_grad_norm_(self._parameters, 1.0)
         for optimiser in self._both:
             optimiser.step()
+        with torch.no_grad():  # Muon's steps have full size however small the gradient: what is not learned would walk away at random
+            for p in self._anchored:
+                p.lerp_(torch.eye(*p.shape, device=p.device), self._step_size * share * self._values_decay)
 
     def tensors(self) -> dict[str, torch.Tensor]:
         """What the next step depends on beside the parameters: `moment/parameter`."""
@@ -58,8 +65,9 @@ class Optimisers:
                 p.grad = torch.zeros_like(p)  # as in a run that was not cut off: a step that does not reach it moves it all the same
 
 
-def _groups(named: Mapping[str, nn.Parameter], apart: str, **options: float) -> list[dict[str, Any]]:
-    """Those whose name has `apart` in it, with these options, and the rest at full pace; no empty group."""
-    rest = {"params": [p for name, p in named.items() if apart not in name], "pace": 1.0}
-    held = {"params": [p for name, p in named.items() if apart in name], **options}
-    return [group for group in (rest, held) if group["params"]]
+def _groups(named: Mapping[str, nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:
+    """By pace; no empty group. What is not at full pace is small, and decays as matrices do."""
+    by_pace: dict[float, list[nn.Parameter]] = {}
+    for name, p in named.items():
+        by_pace.setdefault(next((pace for part, pace in PACES.items() if part in name), 1.0), []).append(p)
+    return [{"params": parameters, "pace": pace, "weight_decay": weight_decay} for pace, parameters in by_pace.items()]

@@ -16,12 +16,15 @@ from nrem.consolidation.confidence import Confidence
 from nrem.consolidation.curves import CurveTable
 from nrem.consolidation.delta import DeltaParameters
 from nrem.consolidation.descent import DescentParameters
+from nrem.consolidation.keyed import KeyedRidge
 from nrem.consolidation.learned import LearnedWrite
-from nrem.consolidation.ridge import RidgeParameters
+from nrem.consolidation.ridge import Ridge
 
 INSTRUCTION = "Answer in a few words."
-LEARNED: dict[str, type[LearnedWrite[Any]]] = {"ridge": RidgeParameters, "delta": DeltaParameters, "gradient": DescentParameters}
+LEARNED: dict[str, type[LearnedWrite[Any]]] = {"ridge": Ridge, "keyed": KeyedRidge, "delta": DeltaParameters, "gradient": DescentParameters}
 """What there is to learn for each write rule, by its name."""
+HASHED_AS = {"keyed": "ridge"}
+"""Rules under the name that they had when memories that are still around were made."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -40,6 +43,8 @@ class Protocol:
     """Chunks that one adapter was measured to hold; 0 for no limit."""
     question_chunks: int = 0
     """Most chunks that a question is answered from, where their statistics are kept; 0 for all of an adapter."""
+    kept_energy: float = 1.0
+    """Share of what was written, as texts and ordinary text meet it, that survives the cut to a saved adapter's rank."""
     ceiling: Ceiling | None = None
     """How deep passes were measured to pay; None where nobody measured."""
     curves: CurveTable | None = None
@@ -52,9 +57,9 @@ class Protocol:
     """Hash of the learned parameters' files."""
 
     @property
-    def ridge(self) -> RidgeParameters | None:
-        """What is learned, where it is the ridge rule's: of the others there are no statistics."""
-        return self.learned if isinstance(self.learned, RidgeParameters) else None
+    def keyed(self) -> KeyedRidge | None:
+        """What is learned, where it is the rule of learned keys: of the others there are no statistics."""
+        return self.learned if isinstance(self.learned, KeyedRidge) else None
 
     @cached_property
     def sha256(self) -> str:
@@ -62,6 +67,9 @@ class Protocol:
         values = {k: getattr(self, k) for k in ("id", "rule", "instruction", "template", "trained_passes", "weights_sha256")} | {
             "around": self._around
         }
+        values["rule"] = HASHED_AS.get(self.rule, self.rule)
+        if self.kept_energy < 1:
+            values["kept_energy"] = self.kept_energy
         return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
 
     def question_prefix(self, context_ids: Sequence[int] = ()) -> list[int]:

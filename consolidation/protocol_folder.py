@@ -28,7 +28,10 @@ from nrem.memory.identity import BaseIdentity
 PROTOCOL = "protocol.json"
 CEILING, CURVES, CONFIDENCE = "ceiling.json", "curves.json", "confidence.json"
 """What `nrem ceiling` measured, where it was told to leave it with the protocol."""
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""2: the ridge rule writes in the whole input space of a module, and a reader may sit on further modules."""
+OLD_NAMES = {"ridge": "keyed"}
+"""What rules were called in schema 1."""
 FILE_BYTES = 15_000_000
 
 
@@ -75,11 +78,13 @@ def save_protocol(folder: Path, protocol: Protocol, base: BaseIdentity, about: M
         "trained_passes": protocol.trained_passes,
         "segment_chunks": protocol.segment_chunks,
         "question_chunks": protocol.question_chunks,
+        "kept_energy": protocol.kept_energy,
         "base": base.to_dict(),
         "rank": sizes.rank,
         "reader_rank": sizes.reader_rank,
         "error_vocabulary": sizes.error_vocabulary,
         "modules": {name: list(shape) for name, shape in sizes.modules.items()},
+        "readers": {name: list(shape) for name, shape in sizes.readers.items()},
         "d_model": sizes.d_model,
         "files": {path.name: sha256_file(path) for path in sorted(made.glob("*.safetensors"))},
         "about": dict(about),
@@ -98,26 +103,29 @@ def load_protocol(folder: Path, tokenizer: Any, base: BaseIdentity, device: torc
         raise BaseMismatchError(
             f"{folder}: this protocol was trained on {theirs.short()}, got {base.short()} ({problem}): load that model, or train a new one"
         )
-    if values["rule"] not in LEARNED:
-        raise MemoryFolderError(f"{folder / PROTOCOL}: rule {values['rule']!r}, this nrem knows {', '.join(LEARNED)}: upgrade nrem")
+    rule = OLD_NAMES.get(values["rule"], values["rule"]) if values["schema_version"] == 1 else values["rule"]
+    if rule not in LEARNED:
+        raise MemoryFolderError(f"{folder / PROTOCOL}: rule {rule!r}, this nrem knows {', '.join(LEARNED)}: upgrade nrem")
     sizes = Sizes(
         modules={name: (int(i), int(o)) for name, (i, o) in values["modules"].items()},
+        readers={name: (int(i), int(o)) for name, (i, o) in values.get("readers", {}).items()},
         d_model=values["d_model"],
         rank=values["rank"],
         reader_rank=values["reader_rank"],
         error_vocabulary=values["error_vocabulary"],
         max_passes=values["trained_passes"],
     )
-    learned = LEARNED[values["rule"]].create(sizes)
+    learned = LEARNED[rule].create(sizes)
     load_parameters(folder, learned)
     protocol = Protocol(
         tokenizer,
         id=values["id"],
-        rule=values["rule"],
+        rule=rule,
         template=values["template"],
         trained_passes=values["trained_passes"],
         segment_chunks=values["segment_chunks"],
         question_chunks=values.get("question_chunks", 0),
+        kept_energy=values.get("kept_energy", 1.0),
         learned=learned.to(device).requires_grad_(False),
         weights_sha256="".join(values["files"].values()),
     )

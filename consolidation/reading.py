@@ -34,8 +34,8 @@ class Reading:
     order: int = 1
     """1: what a pass reads is taken as given; 2: gradients run through all passes."""
 
-    def observe(self, fast: Mapping[str, Tensor] | None) -> Observation:
-        """Read once; `fast` has a B for every memory or for every text, (row out rank), or is None where nothing was written yet."""
+    def observe(self, fast: Mapping[str, Any] | None) -> Observation:
+        """Read once; `fast` is what every memory or every text has written, by module, or None where nothing was written yet."""
         with lent(self.split.model, self.sites, fast):
             return observe(self.split, self.texts, self.lower, self.sites.names, self.vocabulary)
 

@@ -1,118 +1,149 @@
-"""The ridge write: fast weights as the regularised least-squares map from learned keys to prediction errors.
+"""The ridge write: the regularised least-squares map from a module's own inputs to prediction errors, under a prior of ordinary text.
 
-Axes: b chunks (or memories) of a batch, t tokens, i inputs of an adapted module, o its outputs, r rank. With keys k_t, values v_t and write
-strengths beta_t of `site`:
+Axes: m memories, t tokens of a memory, i inputs of an adapted module, o its outputs. With inputs x_t, values v_t and strengths beta_t of
+`site`, and mu tokens of ordinary text (C_0, `background`) at which nothing is to be said,
 
-    C = sum_t beta_t k_t k_t^T        M = sum_t beta_t v_t k_t^T        B = gain * M (C + lambda I + mu C_0)^-1
+    C = sum_t beta_t x_t x_t^T        M = sum_t beta_t v_t x_t^T
 
-C_0 = E[(A x)(A x)^T] over ordinary text, where a write should say nothing, as in ROME (arXiv 2202.05262): mu tokens of it count
-against the text's own. C and M are sums over tokens, so chunks add up, in any order, and can be taken out again.
+    change = gain M (C + mu C_0)^-1                                                          primal, for many tokens: (i i)
+           = Y^T A,   A = X C_0^-1,   Y = gain/mu R (I + R A X^T R / mu)^-1 R V               dual, for few: (t t); R = diag(sqrt(beta))
 
-Knows nothing about text or training.
+It minimises sum_t beta_t |v_t - change x_t|^2 + mu E |change x|^2, up to the gain (MEMIT, arXiv 2210.07229, has keys and values at single
+tokens of facts; here they are at every token of a text). Pass 1 reads with nothing written: C and M are sums over texts, in any order.
+A later pass reads with what all texts of the memory have written, and adds a learned share of the same solution for what is still wrong:
+it mends what texts do to one another.
+
+Knows nothing about chunks, files or training.
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Self
 
 import torch
-from einops import einsum, reduce
 from jaxtyping import Float
 from torch import Tensor, nn
 
+from nrem.consolidation.background import Background
 from nrem.consolidation.learned import LearnedWrite, Sizes
 from nrem.consolidation.reading import Reading
-from nrem.consolidation.site import KeyedSite, Seen
-from nrem.memory.statistics import Statistics, WrittenStatistics, solve
+from nrem.consolidation.site import Seen, ValuedSite, by_group, by_row
+from nrem.consolidation.solve import solve_spd
 
+MU = 100.0
+"""Tokens of ordinary text that count against a memory's own, at first."""
+GAIN = 0.3
 CORRECTION = 0.3
-"""Share of the remaining error that a later pass writes (benchmarks/LOG.md)."""
-SMALLEST_GAIN = 0.05
+"""Share of a pass's solution that a later pass adds, at first."""
+SMALLEST_STRENGTH = 1e-12
+WIDEST = 8192
+"""Inputs of the widest module whose (i i) matrices are formed: at 8,192 one is 268 MB. Wider ones are solved by tokens, whatever their
+number."""
 
 
-class RidgeSite(KeyedSite):
+@dataclass(frozen=True)
+class LowRank:
+    """A change of every memory by its factors, one token a row: Y^T A."""
+
+    A: Float[Tensor, "m t i"]
+    Y: Float[Tensor, "m t o"]
+
+    def __len__(self) -> int:
+        return len(self.A)
+
+    @property
+    def dense(self) -> Float[Tensor, "m o i"]:
+        return self.Y.mT @ self.A
+
+
+Change = LowRank | Tensor
+"""What memories have written at one module: by its factors, or as (m o i)."""
+
+
+class RidgeSite(ValuedSite):
     """What is learned at one adapted module."""
 
-    def __init__(self, d_in: int, d_out: int, d_model: int, rank: int, reader_rank: int, generator: torch.Generator | None = None) -> None:
-        super().__init__(d_in, d_out, d_model, rank, reader_rank, generator)
-        self.log_lambda, self.log_mu = nn.Parameter(torch.tensor(3.0)), nn.Parameter(torch.tensor(2.0))
-        self.gain = nn.Parameter(torch.tensor(0.3))
-        self.register_buffer("background", torch.zeros(rank, rank))
+    def __init__(self, d_in: int, d_out: int, d_model: int, reader_rank: int, generator: torch.Generator | None = None) -> None:
+        super().__init__(d_in, d_out, reader_rank, generator)
+        self.learn_values(d_model, generator)
+        self.log_mu = nn.Parameter(torch.tensor(MU).log())
+        self.gain, self.correction = nn.Parameter(torch.tensor(GAIN)), nn.Parameter(torch.tensor(CORRECTION))
+        self.background = Background(d_in)
 
-    def statistics(self, x: Float[Tensor, "batch token i"], seen: Seen) -> Statistics:
-        """What these texts leave here, one entry a row."""
-        keys = self.keys(x)
-        weighted = keys * self.strength(seen)[..., None]
-        return Statistics(einsum(weighted, keys, "b t r, b t s -> b r s"), self.values_under(weighted, seen))
+    def by_tokens(self, tokens: int) -> bool:
+        """Whether so many tokens are solved for in the dual form."""
+        return tokens <= self.d_in or self.d_in > WIDEST
 
-    def settle(self, x: Float[Tensor, "token i"]) -> None:
-        """Take C_0 from what enters the module when ordinary text is read; differentiable in A."""
-        keys = (x @ self.A.to(x.dtype).T).float()
-        self.background = keys.T @ keys / len(keys)
+    def solve_dual(
+        self, X: Float[Tensor, "m t i"], V: Float[Tensor, "m t o"], strength: Float[Tensor, "m t"]
+    ) -> LowRank:
+        """The solution by its factors."""
+        root = (strength.clamp_min(SMALLEST_STRENGTH).sqrt() * (strength > 0))[..., None]  # the root has no gradient at 0
+        mu, X = self.log_mu.exp(), X.float()
+        A = self.background.solve(X)
+        gram = A @ X.mT
+        system = torch.eye(gram.shape[-1], device=X.device) + (gram + gram.mT) * (root / (2 * mu)) * root.mT
+        return LowRank(A, self.gain / mu * root * solve_spd(system, root * V))
 
-    def damping(self) -> Float[Tensor, "rank rank"]:
-        """lambda I + mu C_0."""
-        return self.log_lambda.exp() * torch.eye(self.rank, device=self.A.device) + self.log_mu.exp() * self.background
+    def sums(
+        self, X: Float[Tensor, "m t i"], V: Float[Tensor, "m t o"], strength: Float[Tensor, "m t"]
+    ) -> tuple[Float[Tensor, "m i i"], Float[Tensor, "m o i"]]:
+        """C and M."""
+        X = X.float()
+        weighted = strength[..., None] * X
+        return weighted.mT @ X, V.mT @ weighted
 
-    def solve(self, statistics: Statistics) -> Float[Tensor, "*batch out rank"]:
-        """The fast weights that follow from the sum of the statistics."""
-        return solve(statistics, self.damping(), self.gain)
+    def solve_primal(self, C: Float[Tensor, "*m i i"], M: Float[Tensor, "*m o i"]) -> Float[Tensor, "*m o i"]:
+        """The solution from the sums."""
+        return self.gain * solve_spd(C + self.log_mu.exp() * self.background.matrix(), M.mT).mT
+
+    def write(self, x: Float[Tensor, "row token i"], seen: Seen, memories: int) -> Change:
+        """The solution for texts that are dealt out to so many memories."""
+        strength = self.strength(seen)
+        X, V = by_group(x, memories), by_group(self.values(seen), memories)
+        beta = by_group(strength[..., None], memories)[..., 0]
+        return self.solve_dual(X, V, beta) if self.by_tokens(X.shape[1]) else self.solve_primal(*self.sums(X, V, beta))
+
+    def added(self, before: Change | None, now: Change) -> Change:
+        """What is written after one more pass."""
+        if before is None:
+            return now
+        if isinstance(before, LowRank) and isinstance(now, LowRank):
+            both = LowRank(torch.cat([before.A, now.A], 1), torch.cat([before.Y, self.correction * now.Y], 1))
+            return both if both.A.shape[1] <= self.d_in else both.dense
+        return dense(before) + self.correction * dense(now)
+
+    def change(self, x: Float[Tensor, "row token i"], written: Change) -> Float[Tensor, "row token o"]:
+        if isinstance(written, LowRank):
+            grouped = by_group(x, len(written)) @ written.A.to(x.dtype).mT
+            return by_row(grouped @ written.Y.to(x.dtype), len(x))
+        return by_row(by_group(x, len(written)) @ written.to(x.dtype).mT, len(x))
 
 
-class RidgeParameters(LearnedWrite[RidgeSite]):
+def dense(change: Change) -> Float[Tensor, "m o i"]:
+    """A change as one matrix."""
+    return change.dense if isinstance(change, LowRank) else change
+
+
+class Ridge(LearnedWrite[RidgeSite]):
     """The sites of one base model."""
 
     @classmethod
     def create(cls, sizes: Sizes, generator: torch.Generator | None = None) -> Self:
-        shapes = sizes.modules.values()
-        return cls(sizes, [RidgeSite(i, o, sizes.d_model, sizes.rank, sizes.reader_rank, generator) for i, o in shapes])
+        return cls(sizes, [RidgeSite(i, o, sizes.d_model, sizes.reader_rank, generator) for i, o in sizes.modules.values()])
 
-    def write(self, reading: Reading, passes: int) -> dict[str, Tensor]:
-        found = self.left(reading, passes)
-        return self.solve({name: _sum_memories(s, reading.memories) for name, s in found.items()})
-
-    def left(self, reading: Reading, passes: int) -> dict[str, Statistics]:
-        """What each text leaves after so many passes, one entry a row; a pass rereads it with what it alone has left so far."""
-        found: dict[str, Statistics] = {}
+    def write(self, reading: Reading, passes: int) -> dict[str, Change]:
+        """Gradients run through the values and strengths of every pass; through what a later pass reads only with order 2."""
+        written: dict[str, Change] = {}
         for number in range(passes):
             with reading.reads(number):
-                fast = self.solve(found) if number else None
-                seen = reading.observe(fast)
-            with reading.writes(number, passes):
-                now = self.statistics(seen.inputs, seen.seen)
-                found = self.refined(now, fast) if fast is not None else now
-        return found
-
-    def statistics(self, inputs: dict[str, Tensor], seen: Seen) -> dict[str, Statistics]:
-        """Statistics at every site."""
-        return {name: site.statistics(inputs[name], seen) for name, site in self.items()}
-
-    def solve(self, statistics: dict[str, Statistics]) -> dict[str, Tensor]:
-        """B at every site."""
-        return {name: site.solve(statistics[name]) for name, site in self.items()}
+                seen = reading.observe(written if number else None)
+            for name, site in self.items():
+                written[name] = site.added(written.get(name), site.write(seen.inputs[name], seen.seen, reading.memories))
+        return written
 
     def settle(self, inputs: Mapping[str, Tensor]) -> None:
+        """C_0 depends on the base model only: it is measured once."""
         for name, x in inputs.items():
-            self[name].settle(x)
-
-    def refined(self, statistics: dict[str, Statistics], fast: dict[str, Tensor]) -> dict[str, Statistics]:
-        """Statistics of a later pass over texts that `fast` holds already: what it says now, corrected by a part of what is still wrong.
-
-        With the errors of that pass alone the fast weights would lose all that they explain, since it is no error any more.
-        M = B (C + lambda I + mu C_0) / gain is what is solved by B again.
-        """
-        out = {}
-        for name, (C, M) in statistics.items():
-            kept = fast[name] @ (C + self[name].damping()) / self[name].gain.clamp_min(SMALLEST_GAIN)
-            out[name] = Statistics(C, CORRECTION * M + kept)
-        return out
-
-    def nothing_written(self) -> WrittenStatistics:
-        """What a new memory starts from."""
-        damping = {name: site.damping().detach() for name, site in self.items()}
-        return WrittenStatistics(damping, {name: site.gain.detach().clone() for name, site in self.items()}, self.reader_rank)
-
-
-def _sum_memories(statistics: Statistics, memories: int) -> Statistics:
-    return Statistics(
-        reduce(statistics.C, "(m n) r s -> m r s", "sum", m=memories), reduce(statistics.M, "(m n) o r -> m o r", "sum", m=memories)
-    )
+            if not self[name].background.weights.any():
+                self[name].background.settle(x)

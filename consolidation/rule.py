@@ -5,9 +5,10 @@ a sleep works on, and then writes pass after pass over whichever of them are sti
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from typing import ClassVar
 
 from torch import Tensor
 
@@ -27,6 +28,9 @@ class PassReport:
 
 class WriteRule(ABC):
     """A way to write chunks into fast weights."""
+
+    rereads: ClassVar[bool] = False
+    """Whether a sleep reads all earlier chunks of the adapter again, as `replay`, because all of it is solved for anew."""
 
     @abstractmethod
     def begin(self, chunks: Sequence[Chunk], replay: Sequence[Chunk]) -> None:
@@ -61,5 +65,13 @@ class WriteRule(ABC):
         """What a finished memory keeps beside the fast weights, to be extended, merged and partly forgotten, where the rule has it."""
         return None
 
-    def go_on(self, written: WrittenStatistics) -> None:  # noqa: B027 - optional
-        """Write behind what an earlier session has written; a rule without such statistics starts from the fast weights alone."""
+    def publish(self) -> None:  # noqa: B027 - optional
+        """Bring the fast weights up to what was written, for a look; a rule that writes into them has nothing to do."""
+
+    def complete(self) -> None:
+        """No chunk goes on: do what earlier chunks still need, and publish."""
+        self.publish()
+
+    def go_on(self, written: WrittenStatistics | None, passes: Mapping[int, int]) -> None:  # noqa: B027 - optional
+        """Write behind what an earlier session has written, with so many passes of each chunk, by index; a rule that needs neither starts
+        from the fast weights alone."""

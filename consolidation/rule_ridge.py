@@ -1,95 +1,156 @@
-"""The ridge rule: a pass reads every active chunk with what that chunk has left so far, and solves for the new fast weights. Forward only.
+"""The ridge rule: a pass reads every active chunk with what all of the memory have written, and solves for one change of each module.
 
-Needs a trained protocol. A chunk's statistics of the new pass take the place of those of its last pass, which they correct. They depend on
-no other chunk: the fast weights of any set of chunks follow from the sum over the set, in any order, and a chunk can be taken out again
-without a trace, after any number of passes. Earlier sleeps are not overwritten and nothing is replayed.
+Forward only; needs a protocol. What a memory holds follows from its texts, how many passes each had, and the protocol alone: pass n reads
+all chunks that were granted n passes or more. A sleep with earlier chunks in the same adapter therefore reads them again, pass by pass, and
+ends where one sleep on everything would have ended; a chunk is forgotten by writing the others anew. Nothing is kept beside the adapter.
 """
 
-from collections.abc import Sequence
-from contextlib import AbstractContextManager
+from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
 
 from nrem.consolidation.budget import CostModel, Ledger
+from nrem.consolidation.lend import lent
 from nrem.consolidation.observe import observe
 from nrem.consolidation.protocol import Protocol
+from nrem.consolidation.ridge import Ridge
+from nrem.consolidation.ridge_sums import Gathered, pass_flops
 from nrem.consolidation.rule import PassReport, WriteRule
 from nrem.consolidation.site import Seen
 from nrem.consolidation.sleep_texts import SleepTexts
 from nrem.consolidation.split_model import SplitModel
 from nrem.memory.chunk import Chunk
-from nrem.memory.fast_weights import FastWeights
-from nrem.memory.statistics import Statistics, WrittenStatistics
+from nrem.memory.fast_weights import Factors, FastWeights
+from nrem.memory.low_rank import beside, cut, rounded
+from nrem.memory.statistics import WrittenStatistics
 
 
 class RidgeRule(WriteRule):
-    """Holds the statistics of every chunk of one memory; see the module's text."""
+    """Holds the uncut change of every module during a sleep; see the module's text."""
+
+    rereads = True
 
     def __init__(self, split: SplitModel, fast: FastWeights, protocol: Protocol, ledger: Ledger, cost: CostModel) -> None:
-        assert protocol.ridge is not None, "the ridge rule comes with a trained protocol"
-        self.split, self.fast, self.protocol, self.parameters = split, fast, protocol, protocol.ridge
+        assert isinstance(protocol.learned, Ridge), "the ridge rule comes with a trained protocol"
+        self.split, self.fast, self.protocol, self.parameters = split, fast, protocol, protocol.learned
         self.ledger, self.cost = ledger, cost
-        self._written = self.parameters.nothing_written()
         self._material = SleepTexts(split, protocol, ledger, cost)
+        self._passes: dict[int, int] = {}
+        """How many passes each chunk of the adapter has had."""
+        self._done = 0
+        """Passes that `_changes` holds."""
+        self._changes: dict[str, Tensor] = {}
+        self._where: dict[str, Tensor] = {}
+        """C + mu C_0 of the first pass: where this memory's texts and ordinary ones lie."""
 
     def begin(self, chunks: Sequence[Chunk], replay: Sequence[Chunk]) -> None:
-        self._material.begin(chunks)
+        self._material.begin([*replay, *chunks])
+        self._start_over()
 
     def end(self) -> None:
         self._material.end()
+        self._start_over()
 
     def next_pass_fet(self, active: Sequence[int]) -> float:
-        return sum(self._fet(group) for group in self._material.groups(active)) + self._material.unread_fet(active)
+        number = self._number(active)
+        todo = self._read_in(number, active)
+        later = sum(self._fet(self._read_in(n, ())) for n in range(number + 1, self._deepest))
+        return self._fet(todo) + self._material.unread_fet(todo) + later + self._cutting_fet
 
     @torch.no_grad()
     def write(self, active: Sequence[int]) -> PassReport:
-        loss: dict[int, float] = {}
-        found: dict[int, dict[str, Statistics]] = {}
-        for group in self._material.groups(active):
-            texts, lower = self._material.texts(group), self._material.lower(group)
-            with self.ledger.debit("passes", self._fet(group)):
-                each = [self._written.solved(self.fast, {index: 1.0}) for index in group]
-                rows = {name: torch.stack([B[name] for B in each]) for name in self.parameters.names}
-                with self.fast.lending(rows):
-                    seen = observe(self.split, texts, lower, self.parameters.names, self.parameters.error_vocabulary)
-                for row, index in enumerate(group):  # one by one: a chunk's statistics must not depend on its neighbours' padding
-                    length = len(self._material.ids[index])
-                    part = Seen(*(t[row : row + 1, :length] for t in (seen.seen.hidden, seen.seen.error, seen.seen.valid)))
-                    one = self.parameters.statistics({name: x[row : row + 1, :length] for name, x in seen.inputs.items()}, part)
-                    chunk = {name: Statistics(s.C[0], s.M[0]) for name, s in one.items()}
-                    before = {name: B[row, :, self.parameters.reader_rank :] for name, B in rows.items()}
-                    left = self.parameters.refined(chunk, before) if index in self._written.chunks else chunk
-                    found[index] = {name: s.as_kept() for name, s in left.items()}
-                loss.update(zip(group, seen.loss.tolist(), strict=True))
-        self._written.chunks |= found
-        self._written.write_into(self.fast)
-        return PassReport(loss=loss, tokens=self._material.tokens(active))
+        number = self._number(active)
+        for earlier in range(self._done, number):  # a sleep that was cut off: what its passes wrote follows from the texts
+            self._pass(earlier, self._read_in(earlier, ()), charged=False)
+        todo = self._read_in(number, active)
+        loss = self._pass(number, todo, charged=True)
+        self._passes |= dict.fromkeys(active, number + 1)
+        return PassReport(loss={index: loss[index] for index in active}, tokens=self._material.tokens(todo))
 
-    def alone(self, chunk: int) -> AbstractContextManager[None]:
-        return self.fast.lending(self._written.solved(self.fast, {chunk: 1.0}))
+    @torch.no_grad()
+    def complete(self) -> None:
+        for number in range(self._done, self._deepest if self._done else 0):
+            self._pass(number, self._read_in(number, ()), charged=True)
+        self.publish()
+
+    @torch.no_grad()
+    def publish(self) -> None:
+        if not self._changes:
+            return
+        most = self.parameters.rank - self.parameters.reader_rank
+        with self.ledger.debit("passes", self._cutting_fet):
+            for name, site in self.parameters.items():
+                written = cut(self._changes[name], self._where[name], most, self.protocol.kept_energy)
+                self.fast.factors[name] = beside(rounded(Factors(site.reader_A, site.reader_B)), written)
 
     def state(self) -> dict[str, Tensor]:
-        return self._written.tensors()
+        return {"passes": torch.tensor(sorted(self._passes.items()), dtype=torch.long).reshape(-1, 2)}
 
     def restore(self, state: dict[str, Tensor]) -> None:
-        device = self.split.model.device
-        self._written = WrittenStatistics.from_tensors({key: tensor.to(device) for key, tensor in state.items()})
+        self._passes = {int(index): int(passes) for index, passes in state["passes"].tolist()}
+        self._start_over()
+
+    def go_on(self, written: WrittenStatistics | None, passes: Mapping[int, int]) -> None:
+        self._passes = dict(passes)
+
+    def _start_over(self) -> None:
+        self._done, self._changes, self._where = 0, {}, {}
 
     @property
-    def written(self) -> WrittenStatistics:
-        return self._written
+    def _deepest(self) -> int:
+        """The most passes that one of the chunks at hand had."""
+        return max((self._passes.get(index, 0) for index in self._material.ids), default=0)
 
-    def go_on(self, written: WrittenStatistics) -> None:
-        self.restore(written.tensors())
+    def _number(self, active: Sequence[int]) -> int:
+        """Which pass the active chunks, all with equally many behind them, are about to have."""
+        return self._passes.get(active[0], 0)
 
-    def _fet(self, group: Sequence[int]) -> float:
-        """The upper layers, the head forward and once more for the expected embedding, the adapter, and the sums of the statistics."""
-        material = self._material
-        tokens, read = material.width(group) * len(group), material.tokens(group)
-        sums = 0.0
-        for _, site in self.parameters.items():
-            d_out, d = site.W2.shape
-            sums += read * (2 * (site.A.numel() + site.D_in.numel() + site.D_out.numel()) + 2 * site.rank**2 + 4 * d * site.rank)
-            sums += len(group) * 2 * d_out * site.rank * (2 * d + site.rank)
-        return material.upper_fet(group, heads=2) + self.cost.adapter(tokens, self.fast.num_parameters) + sums / self.cost.flops_per_fet
+    def _read_in(self, number: int, active: Sequence[int]) -> list[int]:
+        """The chunks of pass `number`: the active ones, and those that were granted it before."""
+        wanted = {*active, *(i for i, passes in self._passes.items() if passes > number)}
+        return [index for index in self._material.ids if index in wanted]
+
+    def _pass(self, number: int, todo: Sequence[int], *, charged: bool) -> dict[int, float]:
+        """Read these chunks with what is written so far, and add what solves for what is still wrong."""
+        gathered = {name: Gathered(site) for name, site in self.parameters.items()}
+        loss: dict[int, float] = {}
+        for group in self._material.groups(todo):
+            texts, lower = self._material.texts(group), self._material.lower(group)
+            with self.ledger.debit("passes", self._reading_fet(group) if charged else 0.0), self.fast.silenced():
+                with lent(self.split.model, self.parameters, {n: c[None] for n, c in self._changes.items()} or None):
+                    seen = observe(self.split, texts, lower, self.parameters.names, self.parameters.error_vocabulary)
+                rows = seen.seen.valid.bool()
+                at = Seen(seen.seen.hidden, seen.seen.error, seen.seen.valid)
+                for name, site in self.parameters.items():
+                    gathered[name].add(seen.inputs[name][rows], site.values(at)[rows], site.strength(at)[rows])
+                loss.update(zip(group, seen.loss.tolist(), strict=True))
+        with self.ledger.debit("passes", self._solving_fet(todo) if charged else 0.0):
+            for name, site in self.parameters.items():
+                change, where = gathered[name].solved()
+                self._changes[name] = self._changes[name] + site.correction * change if number else change
+                if not number:
+                    self._where[name] = where
+        self._done = number + 1
+        return loss
+
+    def _fet(self, todo: Sequence[int]) -> float:
+        return sum(self._reading_fet(group) for group in self._material.groups(todo)) + self._solving_fet(todo)
+
+    def _reading_fet(self, group: Sequence[int]) -> float:
+        """The upper layers, the head forward and once more for the expected embedding, and what is attached, uncut."""
+        tokens = self._material.width(group) * len(group)
+        attached = sum(site.d_in * site.d_out for _, site in self.parameters.items())
+        attached += sum(site.reader_A.numel() + site.reader_B.numel() for _, site in self.parameters.everywhere())
+        return self._material.upper_fet(group, heads=2) + self.cost.adapter(tokens, attached)
+
+    def _solving_fet(self, todo: Sequence[int]) -> float:
+        """Values, sums and the solution."""
+        tokens = self._material.tokens(todo)
+        return sum(pass_flops(site, tokens) for _, site in self.parameters.items()) / self.cost.flops_per_fet
+
+    @property
+    def _cutting_fet(self) -> float:
+        """Once a sleep: the product in which directions are ranked, and their eigenvectors."""
+        flops = sum(2 * site.d_out * site.d_in * (site.d_in + 2 * site.d_out) + 9 * site.d_out**3 for _, site in self.parameters.items())
+        return flops / self.cost.flops_per_fet

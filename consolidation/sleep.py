@@ -155,6 +155,7 @@ class Sleeper:
 
     def _look(self, active: Sequence[Progress], chunks: Sequence[Chunk]) -> None:
         wanted = {p.chunk for p in active}
+        self.rule.publish()
         found = self.meter.measure([c for c in chunks if c.index in wanted])
         for p in active:
             p.recall.append(found[p.chunk].recalled)
@@ -165,6 +166,7 @@ class Sleeper:
         """Recall of all chunks at the end; a chunk that left early is looked at again, since later passes moved the weights."""
         if not any(p.passes for p in progress):
             return {}
+        self.rule.complete()
         return self.meter.measure(chunks)
 
     def _judge(

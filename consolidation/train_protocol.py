@@ -25,7 +25,7 @@ from nrem.memory.journal import Journal
 
 @dataclass(frozen=True, kw_only=True)
 class TrainConfig:
-    rule: Literal["ridge", "delta", "gradient"] = "ridge"
+    rule: Literal["ridge", "keyed", "delta", "gradient"] = "ridge"
     """The write rule."""
     rank: int = 48
     """Rank of the written part."""
@@ -35,6 +35,8 @@ class TrainConfig:
     """Most frequent tokens over which expectations run when a pass takes the prediction error; 0 for all."""
     target: str = "auto"
     """Suffix of the adapted modules; "auto" is the MLP's output projection."""
+    reader_target: str = ""
+    """Suffixes, joined by commas, of further modules of the same layers that carry a static reader only; "all-linear" is all of them."""
     layers: Layers = "upper-half"
     """Which decoder layers are adapted."""
     order: int = 1
@@ -46,7 +48,9 @@ class TrainConfig:
     chunks_together: tuple[int, ...] = (1, 1, 1, 2, 4, 8)
     """How many of them are written into one memory; drawn anew at every step."""
     questions_per_chunk: int = 4
-    """Questions asked for every passage."""
+    """Questions asked for every passage, on average."""
+    questions_per_step: int = 32
+    """At most so many in a step: of a large memory not every text is asked about."""
     max_chunk_tokens: int = 288
     """Longer passages are left out."""
     cloze_share: float = 0.2
@@ -59,7 +63,9 @@ class TrainConfig:
     """Every so many steps the divergence on ordinary text is descended as well."""
     locality_weight: float = 4.0
     """Its weight."""
-    ordinary_tokens: int = 1024
+    values_decay: float = 1.0
+    """Decay of the values' matrices towards the identity, relative to the step size: what has little to learn must not walk away."""
+    ordinary_tokens: int = 8192
     """How much ordinary text the background is taken from."""
     step_size: float = 1e-2
     """Step size of Muon and AdamW, after the warm-up and before the decay; far smaller from a trained protocol."""
@@ -72,7 +78,7 @@ class TrainConfig:
     def __post_init__(self) -> None:
         if self.order not in (1, 2):
             raise UsageError(f"order: got {self.order}, expected 1 or 2")
-        if wrong := [n for n in self.chunks_together if n < 1 or self.chunks_per_step % n]:
+        if wrong := [n for n in self.chunks_together if n < 1 or (n < self.chunks_per_step and self.chunks_per_step % n)]:
             raise UsageError(f"chunks_together: {wrong[0]} does not divide chunks_per_step {self.chunks_per_step}")
 
 
@@ -88,6 +94,7 @@ class Trained:
 CHECKPOINT_SECONDS = 120.0
 ROW_TOKENS = 64
 """Length of the pieces of ordinary text."""
+LOCALITY_ROWS = 8
 LOCALITY_STRIDE = 4
 """Tokens from one at which the divergence is taken to the next: more rows say more than more tokens of a row."""
 Log = Callable[[dict[str, Any]], None]
@@ -103,7 +110,7 @@ class ProtocolTrainer:
         texts = Texts.pad(rows, bench.protocol.stop_id, bench.device)
         bench.ordinary = module_inputs(bench.split, texts, bench.parameters.names)
         self._named = dict(bench.parameters.named_parameters())
-        self.optimisers = Optimisers(self._named, config.step_size)
+        self.optimisers = Optimisers(self._named, config.step_size, config.values_decay)
         self.done = Trained()
         self._take_up()
 
@@ -155,9 +162,10 @@ class ProtocolTrainer:
         c, number = self.config, self.done.steps
         rng = random.Random(f"{c.seed} {number}")
         together = rng.choice(c.chunks_together)
-        groups = [self.sampler.group(rng, together) for _ in range(c.chunks_per_step // together)]
+        groups = [self.sampler.group(rng, together) for _ in range(max(1, c.chunks_per_step // together))]
         passes = rng.choices(range(c.max_passes + 1), [0.15, *(1 / k for k in range(1, c.max_passes + 1))])[0]
-        asked = [q for group in groups for q in self.sampler.questions(rng, group, c.questions_per_chunk * together)]
+        count = min(c.questions_per_chunk * together, c.questions_per_step // len(groups))
+        asked = [q for group in groups for q in self.sampler.questions(rng, group, count)]
         fast = self.bench.write(groups, passes)
         loss = answers = self.bench.answer_nll(asked, fast).mean()
         figures = {"passes": float(passes), "together": float(together)}
@@ -165,12 +173,12 @@ class ProtocolTrainer:
             loss = loss + (reading := self._reading_loss(rng, [p for group in groups for p in group]))
             figures["reading"] = float(reading.detach())
         if number % c.locality_every == 0:
-            rows = self._ordinary_rows(rng, max(len(groups), 8 - 8 % len(groups)))
+            rows = self._ordinary_rows(rng, max(len(groups), LOCALITY_ROWS - LOCALITY_ROWS % len(groups)))
             loss = loss + c.locality_weight * (drift := self.bench.divergence(rows, fast, LOCALITY_STRIDE))
             figures["drift"] = float(drift.detach())
         self._descend(loss, fraction)
         self.done.steps += 1
-        self.done.passages += c.chunks_per_step
+        self.done.passages += len(groups) * together
         return {"loss": float(answers.detach()), **figures}
 
     def _reading_loss(self, rng: random.Random, passages: Sequence[Passage]) -> torch.Tensor:
@@ -199,8 +207,8 @@ class ProtocolTrainer:
             return
         state, tensors = latest
         mine = asdict(self.config)
-        theirs = {"rule": "ridge", **state["config"]}  # for a while there was no other
-        fixed = ["rule", "rank", "reader_rank", "error_vocabulary", "target", "layers"]
+        theirs = state["config"]
+        fixed = ["rule", "rank", "reader_rank", "error_vocabulary", "target", "reader_target", "layers"]
         fixed += ["max_passes"] if mine["rule"] == "gradient" else []  # each has a step size
         if changed := [key for key in fixed if theirs[key] != mine[key]]:
             raise SleepError(

@@ -113,20 +113,26 @@ class Sampler:
 
     def __init__(self, sources: Sequence[Source], weights: Sequence[float], cloze_share: float) -> None:
         self.sources, self.weights, self.cloze_share = sources, weights, cloze_share
+        apart = [len(s.documents) > 1 for s in sources]
+        self._mixing = [s for s, several in zip(sources, apart, strict=True) if several] or list(sources)
+        """Texts of one document only, such as stories about the same four people, contradict one another when they are written together."""
+        self._mixing_weights = [w for w, several in zip(weights, apart, strict=True) if several] or list(weights)
 
     def group(self, rng: random.Random, size: int) -> list[Passage]:
-        """Passages to be written together: neighbours of one document half of the time, else from anywhere in one source."""
-        source = rng.choices(self.sources, self.weights)[0]
-        if rng.random() < 0.5:
-            document = rng.choices(source.documents, [len(d) for d in source.documents])[0]
-            if len(document) >= size:
-                start = rng.randrange(len(document) - size + 1)
-                return list(document[start : start + size])
-        return [self._any(rng, source) for _ in range(size)]
+        """Passages to be written together: neighbours of one document, and, where it has fewer, neighbours of others behind them."""
+        if size == 1:
+            document = self._document(rng, rng.choices(self.sources, self.weights)[0])
+            return [rng.choice(document)]
+        out: list[Passage] = []
+        while len(out) < size:
+            document = self._document(rng, rng.choices(self._mixing, self._mixing_weights)[0])
+            start = rng.randrange(max(1, len(document) - (size - len(out)) + 1))
+            out += document[start : start + size - len(out)]
+        return out
 
     @staticmethod
-    def _any(rng: random.Random, source: Source) -> Passage:
-        return rng.choice(rng.choices(source.documents, [len(d) for d in source.documents])[0])
+    def _document(rng: random.Random, source: Source) -> tuple[Passage, ...]:
+        return rng.choices(source.documents, [len(d) for d in source.documents])[0]
 
     def questions(self, rng: random.Random, passages: Sequence[Passage], count: int) -> list[QuestionAnswer]:
         """`count` questions about the passages, as evenly over them as it goes."""

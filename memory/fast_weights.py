@@ -25,7 +25,7 @@ from nrem.memory.errors import MemoryFolderError, UsageError
 from nrem.memory.files import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from nrem.memory.layers import adapted_module, decoder_layers, find_targets
 
-Layers = Literal["upper-half", "upper-quarter", "all"]
+Layers = Literal["upper-half", "upper-third", "upper-quarter", "all"]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -59,15 +59,19 @@ class Factors:
     A: Float[Tensor, "rank d_in"]
     B: Float[Tensor, "d_out rank"]
 
+    def empty(self) -> "Factors":
+        """Of rank 1 and no effect: PEFT knows no rank 0."""
+        return Factors(self.A.new_zeros(1, self.A.shape[1]), self.B.new_zeros(len(self.B), 1))
+
 
 @dataclass
 class FastWeights:
     """The factors of every adapted module, by the module's full name in the model."""
 
     factors: dict[str, Factors]
-    rank: int
     transposed: bool = False
     """True where the base stores W as (d_in, d_out), as GPT-2's Conv1D does; PEFT calls it fan_in_fan_out."""
+    _silent: bool = False
 
     @classmethod
     def create(cls, model: nn.Module, config: FastWeightsConfig, generator: torch.Generator | None = None) -> Self:
@@ -77,7 +81,12 @@ class FastWeights:
         for name, (d_in, d_out, device) in targets.shapes.items():
             A = torch.empty(config.rank, d_in).uniform_(-1, 1, generator=generator) / math.sqrt(d_in)
             factors[name] = Factors(A.to(device), torch.zeros(d_out, config.rank, device=device))
-        return cls(factors, config.rank, targets.transposed)
+        return cls(factors, targets.transposed)
+
+    @property
+    def rank(self) -> int:
+        """The largest rank of a module; PEFT's r."""
+        return max(len(f.A) for f in self.factors.values())
 
     @property
     def num_parameters(self) -> int:
@@ -96,21 +105,28 @@ class FastWeights:
         return {key: tensor.detach().clone() for key, tensor in self.tensors().items()}
 
     def restore(self, saved: dict[str, Tensor]) -> None:
-        """Take the values of `saved`; raises `MemoryFolderError` naming the first tensor that is missing or does not fit."""
+        """Take the values of `saved`, whose ranks may be others; raises `MemoryFolderError` naming the first tensor that is missing or does
+        not fit."""
         mine = self.tensors()
-        for key, tensor in mine.items():
-            if key not in saved:
-                raise MemoryFolderError(f"fast weights: tensor {key} is missing; save the memory again from its source")
-            if saved[key].shape != tensor.shape:
-                raise MemoryFolderError(
-                    f"fast weights: tensor {key} has shape {tuple(saved[key].shape)}, expected {tuple(tensor.shape)}; "
-                    "the memory was made for another base model or rank"
-                )
+        if missing := [key for key in mine if key not in saved]:
+            raise MemoryFolderError(f"fast weights: tensor {missing[0]} is missing; save the memory again from its source")
         if extra := sorted(set(saved) - set(mine)):
             raise MemoryFolderError(f"fast weights: tensor {extra[0]} belongs to no adapted module of this model")
-        with torch.no_grad():
-            for key, tensor in mine.items():
-                tensor.copy_(saved[key])
+        for name, f in self.factors.items():
+            A, B = (saved[f"base_model.model.{name}.lora_{side}.weight"] for side in "AB")
+            rank = B.shape[-1]
+            for side, tensor, shape in (("A", A, (rank, f.A.shape[1])), ("B", B, (f.B.shape[0], rank))):
+                if tensor.shape != shape:
+                    raise MemoryFolderError(
+                        f"fast weights: tensor base_model.model.{name}.lora_{side}.weight has shape {tuple(tensor.shape)}, expected {shape}; "
+                        "the memory was made for another base model or rank"
+                    )
+            if A.shape == f.A.shape:
+                with torch.no_grad():  # in place: an optimiser may hold them
+                    f.A.copy_(A)
+                    f.B.copy_(B)
+            else:
+                f.A, f.B = (t.to(f.A.device, f.A.dtype, copy=True) for t in (A, B))
 
     @contextmanager
     def attached(self, model: nn.Module) -> Iterator[None]:
@@ -118,11 +134,20 @@ class FastWeights:
         handles = []
         try:
             for name, f in self.factors.items():
-                handles.append(adapted_module(model, name, f.A.shape[1], f.B.shape[0]).register_forward_hook(_lora_hook(f)))
+                handles.append(adapted_module(model, name, f.A.shape[1], f.B.shape[0]).register_forward_hook(self._hook(f)))
             yield
         finally:
             for handle in handles:
                 handle.remove()
+
+    @contextmanager
+    def silenced(self) -> Iterator[None]:
+        """Attached or not, add nothing while the block runs."""
+        before, self._silent = self._silent, True
+        try:
+            yield
+        finally:
+            self._silent = before
 
     @contextmanager
     def lending(self, B: Mapping[str, Tensor]) -> Iterator[None]:
@@ -136,12 +161,28 @@ class FastWeights:
             for name, f in self.factors.items():
                 f.B = own[name]
 
+    def _hook(self, f: Factors) -> Any:
+        def add(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
+            x = args[0]
+            if self._silent:
+                return output
+            if f.B.ndim == 3:  # a pass reads as in protocol training, in the model's own dtype
+                return output + (x @ f.A.to(x.dtype).T) @ f.B.to(x.dtype).mT
+            return (output + F.linear(F.linear(x.to(f.A.dtype), f.A), f.B)).to(output.dtype)
+
+        return add
+
     def save(self, folder: Path, base_model: str, revision: str = "") -> None:
-        """Write PEFT's two files into an existing folder."""
+        """Write PEFT's two files into an existing folder; values that bf16 holds exactly are written as such."""
+        kept = {name: f for name, f in self.factors.items() if len(f.A)} or {name: f.empty() for name, f in self.factors.items()}
+        largest = max(len(f.A) for f in kept.values())
+        smaller = {name: len(f.A) for name, f in sorted(kept.items()) if len(f.A) < largest}
         config = LoraConfig(
-            r=self.rank,
-            lora_alpha=self.rank,
-            target_modules=sorted(self.factors),
+            r=largest,
+            lora_alpha=largest,
+            rank_pattern=smaller,
+            alpha_pattern=smaller,
+            target_modules=sorted(kept),
             fan_in_fan_out=self.transposed,
             task_type="CAUSAL_LM",
             inference_mode=True,
@@ -150,10 +191,12 @@ class FastWeights:
         )
         config.save_pretrained(str(folder))
         path = folder / ADAPTER_CONFIG
-        values = json.loads(path.read_text())
-        values["target_modules"] = sorted(self.factors)  # PEFT keeps a set: sorted, equal memories are equal files
-        path.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n")
-        tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in self.tensors().items()}
+        values = json.loads(path.read_text(encoding="utf-8"))
+        values["target_modules"] = sorted(kept)  # PEFT keeps a set: sorted, equal memories are equal files
+        path.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in FastWeights(kept).tensors().items()}
+        if all(torch.equal(t.bfloat16().float(), t) for t in tensors.values()):
+            tensors = {key: tensor.bfloat16() for key, tensor in tensors.items()}
         save_file(tensors, folder / ADAPTER_WEIGHTS, metadata={"format": "pt"})
 
     @classmethod
@@ -168,29 +211,19 @@ class FastWeights:
             except KeyError as error:
                 raise MemoryFolderError(f"{folder}: {ADAPTER_WEIGHTS} lacks the tensor {error.args[0]}; restore the file") from None
             factors[name] = Factors(A, B)
-        return cls(factors, int(values["r"]), bool(values.get("fan_in_fan_out", False)))
+        return cls(factors, bool(values.get("fan_in_fan_out", False)))
 
     def copy(self) -> Self:
         """The same values in tensors of their own."""
-        return type(self)({n: Factors(f.A.clone(), f.B.clone()) for n, f in self.factors.items()}, self.rank, self.transposed)
+        return type(self)({n: Factors(f.A.clone(), f.B.clone()) for n, f in self.factors.items()}, self.transposed)
 
     def to(self, device: torch.device | str) -> Self:
         """The same values on another device."""
         moved = {name: Factors(f.A.to(device), f.B.to(device)) for name, f in self.factors.items()}
-        return type(self)(moved, self.rank, self.transposed)
+        return type(self)(moved, self.transposed)
 
 
 def first_layer(model: nn.Module, layers: Layers) -> int:
     """Index of the lowest adapted decoder layer."""
     count = len(decoder_layers(model))
-    return {"upper-half": count // 2, "upper-quarter": count * 3 // 4, "all": 0}[layers]
-
-
-def _lora_hook(f: Factors) -> Any:
-    def add(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
-        x = args[0]
-        if f.B.ndim == 3:  # a pass reads as in protocol training, in the model's own dtype
-            return output + (x @ f.A.to(x.dtype).T) @ f.B.to(x.dtype).mT
-        return (output + F.linear(F.linear(x.to(f.A.dtype), f.A), f.B)).to(output.dtype)
-
-    return add
+    return {"upper-half": count // 2, "upper-third": count * 2 // 3, "upper-quarter": count * 3 // 4, "all": 0}[layers]

@@ -4,7 +4,7 @@ The families differ in names only: the decoder layers are the longest `ModuleLis
 a short table. A model that fits neither is refused with the names that it does have.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 import torch
@@ -47,20 +47,25 @@ def lowest_layer(model: nn.Module, names: Iterable[str]) -> int:
 
 
 def find_targets(model: nn.Module, target: str, first_layer: int) -> Targets:
-    """The modules whose name ends in `target` ("auto": the MLP's output projection) in the layers from `first_layer` up.
+    """The modules whose name ends in `target` in the layers from `first_layer` up; "auto" is the MLP's output projection, "" every one.
 
     Several names are joined by commas: `down_proj,o_proj`. Raises `UsageError` with the names that there are when one matches nothing.
     """
     prefix = layers_name(model) + "."
     linear = {name: module for name, module in model.named_modules() if name.startswith(prefix) and _is_linear(module)}
     high = [name for name in linear if _layer_of(name, prefix) >= first_layer]
+    if not target:
+        return _targets(linear, high)
     suffixes = MLP_OUTPUT if target == "auto" else target.split(",")
     found = {suffix: [name for name in high if name.endswith("." + suffix)] for suffix in suffixes}
     wanted = [suffix for suffix in found if found[suffix]][:1] if target == "auto" else suffixes
     if missing := [suffix for suffix in wanted or [target] if not found.get(suffix)]:
         kinds = ", ".join(sorted({name.removeprefix(prefix).split(".", 1)[1] for name in linear}))
         raise UsageError(f"fast_weights.target: no module ends in {missing[0]!r}; this model has {kinds}: name one of them")
-    chosen = [name for name in high if any(name in found[suffix] for suffix in wanted)]
+    return _targets(linear, [name for name in high if any(name in found[suffix] for suffix in wanted)])
+
+
+def _targets(linear: Mapping[str, nn.Module], chosen: Sequence[str]) -> Targets:
     shapes = {name: (*_shape(linear[name]), next(linear[name].parameters()).device) for name in chosen}
     return Targets(shapes, any(isinstance(linear[name], Conv1D) for name in chosen))
 

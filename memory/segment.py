@@ -29,7 +29,7 @@ class Segment:
         """The fast weights of these chunks alone, each counted by its share, from their statistics."""
         assert self.written is not None, "only what has statistics can be told apart"
         B = self.written.solved(self.weights, shares)
-        return FastWeights({n: Factors(f.A, B[n]) for n, f in self.weights.factors.items()}, self.weights.rank, self.weights.transposed)
+        return FastWeights({n: Factors(f.A, B[n]) for n, f in self.weights.factors.items()}, self.weights.transposed)
 
     def save(self, folder: Path, base_name: str, revision: str) -> None:
         """Write the files into an existing folder."""

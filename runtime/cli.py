@@ -197,7 +197,7 @@ def train(
         typer.Option("--out", "-o", metavar="DIR", help="The protocol's folder.", show_default=False),
     ] = None,
     minutes: Annotated[float, typer.Option("--minutes", metavar="M", min=0.0, help="Time to train, earlier runs included.")] = 30.0,
-    rule: Annotated[str, typer.Option("--rule", help="The write rule: ridge, delta or gradient.")] = "ridge",
+    rule: Annotated[str, typer.Option("--rule", help="The write rule: ridge, keyed, delta or gradient.")] = "ridge",
     max_passes: Annotated[int, typer.Option("--max-passes", metavar="K", min=1, help="Depth to train for.")] = 4,
     order: Annotated[int, typer.Option("--order", min=1, max=2, help="1: what a pass reads is taken as given; 2: through all passes.")] = 1,
     model: ModelOption = None,

@@ -17,6 +17,7 @@ from nrem.consolidation.rule import WriteRule
 from nrem.consolidation.rule_delta import DeltaRule
 from nrem.consolidation.rule_descent import DescentRule
 from nrem.consolidation.rule_gradient import GradientRule
+from nrem.consolidation.rule_keyed import KeyedRidgeRule
 from nrem.consolidation.rule_ridge import RidgeRule
 from nrem.consolidation.sleep import Sleeper
 from nrem.consolidation.split_model import SplitModel
@@ -31,6 +32,7 @@ from nrem.runtime.models import Base, load
 
 LEARNED_RULES: dict[str, Callable[[SplitModel, FastWeights, Protocol, Ledger, CostModel], WriteRule]] = {
     "ridge": RidgeRule,
+    "keyed": KeyedRidgeRule,
     "delta": DeltaRule,
     "gradient": DescentRule,
 }
@@ -113,7 +115,7 @@ def make_meter(
 def question_chunks(config: Config, protocol: Protocol) -> int:
     """Most chunks that a question is answered from, "auto" resolved; 0 for all."""
     wanted = config.fast_weights.question_chunks
-    return protocol.question_chunks if wanted == "auto" else wanted if protocol.ridge is not None else 0
+    return protocol.question_chunks if wanted == "auto" else wanted if protocol.keyed is not None else 0
 
 
 def make_record(base: Base, config: Config, protocol: Protocol) -> MemoryRecord:

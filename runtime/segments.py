@@ -29,8 +29,8 @@ class SegmentWriter:
         self.base, self.config, self.protocol, self.memory, self.ledger = base, config, protocol, memory, ledger
         self.capacity = memory.record.segment_chunks
         self.sleeper: Sleeper = make_sleeper(base, config, protocol, memory.segments[-1].weights, ledger, listener)
-        if (written := memory.segments[-1].written) is not None:
-            self.sleeper.rule.go_on(written)
+        held = {c.index: c.passes for c in memory.record.chunks if c.segment == self.open and c.passes}
+        self.sleeper.rule.go_on(memory.segments[-1].written, held)
 
     @property
     def open(self) -> int:
@@ -49,9 +49,12 @@ class SegmentWriter:
             rest = rest[len(run) :]
 
     def replay(self, run: Sequence[Chunk]) -> list[Chunk]:
-        """Chunks that the open segment holds from earlier sleeps, spread evenly over them, from the evicted text."""
+        """Chunks that the open segment holds from earlier sleeps, from the evicted text: as many as the configuration says, spread evenly
+        over them, or all that were written where the rule needs them."""
         assert self.memory.text is not None
         held = [c.index for c in self.memory.record.chunks if c.sleep >= 0 and c.segment == self.open]
+        if self.sleeper.rule.rereads:
+            return [self.memory.text.get(index) for index in held if self.memory.record.chunks[index].passes]
         count = min(len(held), round(self.config.sleep.replay * len(run)))
         shift = len(self.memory.record.sleeps)  # other chunks in every sleep
         return [self.memory.text.get(held[(i * len(held) // count + shift) % len(held)]) for i in range(count)]

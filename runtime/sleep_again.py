@@ -61,11 +61,11 @@ def _more_passes(
     fast, indices = segment.weights.to(base.model.device).copy(), [chunk.index for chunk in chunks]
     split = SplitModel(base.model, lowest_layer(base.model, fast.factors))
     rule = make_rule(split, config, protocol, StudyMaterial(protocol, config.probes, config.seed), fast, ledger)
-    if segment.written is not None:
-        rule.go_on(segment.written.renumbered({index: index for index in indices}))
+    rule.go_on(segment.written.renumbered({index: index for index in indices}) if segment.written else None, {})
     with fast.attached(base.model), _working_on(rule, chunks):
         for _ in range(config.answer.sleep_again):
             rule.write(indices)
+        rule.publish()
     if rule.written is not None and len(indices) > 1:
         again = Segment(fast, rule.written)
         yield from (again.of_chunks({index: 1.0}) for index in indices)

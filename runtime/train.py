@@ -125,12 +125,13 @@ def make_bench(base: Base, config: TrainConfig, job: TrainJob) -> Bench:
         reader_rank=config.reader_rank,
         error_vocabulary=config.error_vocabulary,
         max_passes=config.max_passes,
+        readers=_reader_modules(base, config, first, set(shapes)),
     )
     parameters = LEARNED[config.rule].create(sizes, generator)
     if job.start_from:
         load_parameters(job.start_from, parameters)
     parameters.to(base.model.device)
-    separate = config.rule == "ridge"  # the chunks of an adapter can be told apart by their statistics
+    separate = config.rule == "keyed"  # the chunks of an adapter can be told apart by their statistics
     protocol = Protocol(
         base.tokenizer,
         id=job.name or job.out.name,
@@ -141,6 +142,15 @@ def make_bench(base: Base, config: TrainConfig, job: TrainJob) -> Bench:
         learned=parameters,
     )
     return Bench(SplitModel(base.model, lowest_layer(base.model, shapes)), protocol, parameters, config.order)
+
+
+def _reader_modules(base: Base, config: TrainConfig, first: int, written: set[str]) -> dict[str, tuple[int, int]]:
+    """The modules of the adapted layers that carry a reader only."""
+    if not config.reader_target:
+        return {}
+    target = "" if config.reader_target == "all-linear" else config.reader_target
+    found = find_targets(base.model, target, first).shapes
+    return {name: (d_in, d_out) for name, (d_in, d_out, _) in found.items() if name not in written}
 
 
 def _ordinary_text(sources: Sequence[Source], protocol: Protocol) -> tuple[list[list[int]], list[int]]:
@@ -168,13 +178,14 @@ def _hold_out(sources: Sequence[Source], base: Base, job: TrainJob, config: Trai
 
 
 def _weights(sources: Sequence[Source]) -> list[float]:
-    """Files with questions share most of the draws in proportion to their size, plain text shares the rest."""
+    """Files with questions share most of the draws in proportion to the root of their size, so that small kinds are not drowned; plain text
+    shares the rest."""
     plain = [s for s in sources if s.plain]
     out = []
     for s in sources:
         group = plain if s.plain else [t for t in sources if not t.plain]
         share = 1.0 if len(group) == len(sources) else PLAIN_WEIGHT if s.plain else GIVEN_WEIGHT
-        out.append(share * s.num_passages / sum(t.num_passages for t in group))
+        out.append(share * s.num_passages**0.5 / sum(t.num_passages**0.5 for t in group))
     return out
 
 

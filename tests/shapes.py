@@ -13,7 +13,7 @@ MODULES = (
     "nrem.consolidation.items",
     "nrem.consolidation.observe",
     "nrem.consolidation.reading",
-    "nrem.consolidation.ridge",
+    "nrem.consolidation.keyed",
     "nrem.consolidation.site",
     "nrem.consolidation.split_model",
     "nrem.memory.fast_weights",

@@ -101,7 +101,7 @@ def test_the_whole_benchmark_and_again_from_its_table(llama: Base, tmp_path: Pat
     llama.model.save_pretrained(folder)
     llama.tokenizer.save_pretrained(folder)
     base = load(str(folder), dtype="fp32")
-    protocol = save_protocol(tmp_path / "protocol", tiny.make_ridge_protocol(base), base.identity, {})
+    protocol = save_protocol(tmp_path / "protocol", tiny.make_keyed_protocol(base), base.identity, {})
     settings = (f"model.name={folder}", "model.dtype=fp32", f"protocol.name={protocol}", "guard.unrelated_tokens=32")
     small = ("stream.chunk_tokens=600", "stream.window_tokens=1200", "probes.held_out_per_chunk=1", "answer.max_new_tokens=2")
     flags = [word for setting in (*settings, *small) for word in ("--set", setting)]

@@ -48,7 +48,7 @@ def test_with_a_trained_protocol_raw_has_a_floor_of_its_own(
     rooms: Path, model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     base = load(str(model_folder), dtype="fp32")
-    folder = save_protocol(tmp_path / "protocol", tiny.make_ridge_protocol(base), base.identity, {})
+    folder = save_protocol(tmp_path / "protocol", tiny.make_keyed_protocol(base), base.identity, {})
     arguments = ("--data", str(rooms), "--limit", "2", "--out", str(tmp_path / "raw.json"), "--protocol", str(folder), "--raw-passes", "1")
     result = run(closed_book, capsys, *arguments, *flags(model_folder))
     assert list(result["arms"]) == ["floor", "wrong", "raw_floor", "raw", "memory", "context"]
@@ -139,7 +139,7 @@ def test_the_plain_way_learns_the_same_tokens(llama: Base) -> None:
 def test_throughput_reports_every_rule(model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ("--lengths", "64,256", "--repeats", "1", "--out", str(tmp_path / "raw.json"))
     result = run(throughput, capsys, *arguments, *flags(model_folder))
-    assert set(result["rules"]) == {"gradient", "ridge"}
+    assert set(result["rules"]) == {"gradient", "keyed"}
     assert result["pass_speedup"] == result["rules"][result["default_rule"]]["pass_speedup"] > 0
     assert result["gemm_share"] > 0
     questions = result["question_seconds"]

@@ -15,7 +15,7 @@ from tests.benches import flags, run
 @pytest.fixture(scope="module")
 def protocol(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
     base = load(str(model_folder), dtype="fp32")
-    return str(save_protocol(tmp_path_factory.mktemp("protocols") / "tiny", tiny.make_ridge_protocol(base), base.identity, {}))
+    return str(save_protocol(tmp_path_factory.mktemp("protocols") / "tiny", tiny.make_keyed_protocol(base), base.identity, {}))
 
 
 def test_capacity_has_a_row_for_every_size(

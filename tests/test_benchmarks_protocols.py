@@ -24,7 +24,7 @@ def asked(model_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
 
 def test_variants_are_trained_once_and_compared(asked: list[str], tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     result = run(protocols, capsys, *asked, "--variants", "ridge,delta")
-    assert list(result["variants"]) == ["ridge", "delta"]
+    assert list(result["variants"]) == ["keyed", "delta"]
     for row in result["variants"].values():
         assert row["passages"] > 0
         assert set(row["right"]) == {"1", "2"}

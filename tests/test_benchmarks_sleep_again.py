@@ -22,7 +22,7 @@ def test_both_ways_are_scored_and_priced(
     capsys: pytest.CaptureFixture[str],
 ) -> None:
     base, raw = load(str(model_folder), dtype="fp32"), tmp_path / "raw.json"
-    protocol = save_protocol(tmp_path / "tiny", tiny.make_ridge_protocol(base), base.identity, {})
+    protocol = save_protocol(tmp_path / "tiny", tiny.make_keyed_protocol(base), base.identity, {})
     options = ("--data", str(rooms), "--out", str(raw), *flags(model_folder, f"protocol.name={protocol}", "guard.enabled=false"))
     result = run(sleep_again, capsys, *options, "--passes", "1", "--sure", "1.1")
     at_once, again = result["arms"]["at_once"], result["arms"]["again"]

@@ -84,11 +84,11 @@ def test_auto_goes_no_deeper_and_a_number_is_taken_at_its_word() -> None:
     assert SleepConfig(passes=8).resolved(4, 2).passes == 8
 
 
-@pytest.mark.parametrize("rule", ["ridge", "gradient"])
+@pytest.mark.parametrize("rule", ["keyed", "gradient"])
 def test_a_ceiling_is_measured_kept_and_obeyed(llama: Base, rule: str, tmp_path: Path) -> None:
     name = "untrained"
-    if rule == "ridge":
-        name = str(save_protocol(tmp_path / "tiny", tiny.make_ridge_protocol(llama), llama.identity, {}))
+    if rule == "keyed":
+        name = str(save_protocol(tmp_path / "tiny", tiny.make_keyed_protocol(llama), llama.identity, {}))
     config = tiny.make_config(f"protocol.name={name}", "sleep.passes=auto", "sleep.allocator=uniform")
     documents = [Document.from_text(tiny.STORY, "story"), Document.from_text(tiny.STORY.replace("Orrin", "Tarn"), "other")]
     seen: list[object] = []
@@ -113,7 +113,7 @@ def test_a_ceiling_is_measured_kept_and_obeyed(llama: Base, rule: str, tmp_path:
 
 
 def test_a_protocols_folder_may_hold_its_ceiling(llama: Base, tmp_path: Path) -> None:
-    folder = save_protocol(tmp_path / "tiny", tiny.make_ridge_protocol(llama), llama.identity, {})
+    folder = save_protocol(tmp_path / "tiny", tiny.make_keyed_protocol(llama), llama.identity, {})
     device = llama.model.device
     assert find_protocol(str(folder), llama.tokenizer, llama.identity, device).ceiling is None
     table = planted(1.0, 0.3, 0.0)

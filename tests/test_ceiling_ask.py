@@ -28,7 +28,7 @@ PLANTED = [(0.1 + 0.008 * n, n % 5 == 0 or n > 80) for n in range(100)]
 
 @pytest.fixture(scope="module")
 def config(llama: Base, tmp_path_factory: pytest.TempPathFactory) -> Config:
-    name = save_protocol(tmp_path_factory.mktemp("p") / "tiny", tiny.make_ridge_protocol(llama), llama.identity, {})
+    name = save_protocol(tmp_path_factory.mktemp("p") / "tiny", tiny.make_keyed_protocol(llama), llama.identity, {})
     return tiny.make_config(f"protocol.name={name}", "sleep.allocator=uniform", "guard.enabled=false", "fast_weights.question_chunks=1")
 
 

@@ -112,7 +112,7 @@ def test_each_arm_is_what_it_says(llama: Base, memory: Memory, other: Memory) ->
 
 
 def test_with_a_trained_protocol_the_floor_has_its_reader(llama: Base, tmp_path: Path) -> None:
-    folder = save_protocol(tmp_path / "protocol", tiny.make_ridge_protocol(llama), llama.identity, {})
+    folder = save_protocol(tmp_path / "protocol", tiny.make_keyed_protocol(llama), llama.identity, {})
     config = tiny.make_config(f"protocol.name={folder}")
     memory = Session(base=llama, config=config).stream(Document.from_text(tiny.STORY, "story", "Orrin"))
     floor = evaluate_memory(llama, memory, QUESTIONS, arms=["floor"]).arms["floor"]

@@ -22,14 +22,14 @@ from nrem.runtime.models import Base
 from nrem.runtime.readers import Document
 from tests import tiny
 
-RULES = ("gradient", "ridge")
+RULES = ("gradient", "keyed")
 
 
 def make_memory(base: Base, folder: Path, rule: str = "gradient") -> Memory:
     """The story, slept on."""
     settings = ["guard.enabled=false"]
-    if rule == "ridge":
-        settings.append(f"protocol.name={save_protocol(folder / 'protocol', tiny.make_ridge_protocol(base), base.identity, {})}")
+    if rule == "keyed":
+        settings.append(f"protocol.name={save_protocol(folder / 'protocol', tiny.make_keyed_protocol(base), base.identity, {})}")
     return consolidate(Document.from_text(tiny.STORY, title="Orrin"), base=base, config=tiny.make_config(*settings))
 
 
@@ -42,7 +42,7 @@ def logits_with(memory: Memory, base: Base) -> torch.Tensor:
 def saved(llama: Base, tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A saved memory with text and statistics; tests copy it before they damage it."""
     folder = tmp_path_factory.mktemp("memories")
-    return make_memory(llama, folder, "ridge").save(folder / "story")
+    return make_memory(llama, folder, "keyed").save(folder / "story")
 
 
 @pytest.fixture
@@ -63,7 +63,7 @@ def test_saved_and_loaded_it_gives_equal_logits(base: Base, rule: str, tmp_path:
     assert loaded.record == memory.record
     assert [chunk.text for chunk in loaded.text or ()] == [chunk.text for chunk in memory.text or ()]
     loaded.check_base(base.identity)
-    assert (tmp_path / "story" / STATISTICS).exists() == (rule == "ridge")
+    assert (tmp_path / "story" / STATISTICS).exists() == (rule == "keyed")
 
 
 @pytest.mark.parametrize("rule", RULES)
@@ -211,7 +211,7 @@ def test_a_forgotten_text_is_not_saved_and_not_missed(llama: Base, saved: Path, 
 
 
 def test_equal_sleeps_are_equal_adapters_on_disk(llama: Base, tmp_path: Path) -> None:
-    files = [make_memory(llama, tmp_path / name, "ridge").save(tmp_path / name / "story") for name in ("a", "b")]
+    files = [make_memory(llama, tmp_path / name, "keyed").save(tmp_path / name / "story") for name in ("a", "b")]
     for name in (ADAPTER_CONFIG, ADAPTER_WEIGHTS, STATISTICS):
         assert files[0].joinpath(name).read_bytes() == files[1].joinpath(name).read_bytes()
 

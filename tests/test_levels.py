@@ -34,8 +34,8 @@ class Killed(Exception):
 
 def make_config(base: Base, folder: Path, rule: str, *settings: str) -> Config:
     trained: tuple[str, ...] = ()
-    if rule == "ridge":
-        trained = (f"protocol.name={save_protocol(folder / 'protocol', tiny.make_ridge_protocol(base), base.identity, {})}",)
+    if rule == "keyed":
+        trained = (f"protocol.name={save_protocol(folder / 'protocol', tiny.make_keyed_protocol(base), base.identity, {})}",)
     return tiny.make_config("guard.max_kl=100", "guard.max_perplexity_ratio=1e9", "guard.min_recall_gain=-1", *trained, *settings)
 
 
@@ -49,7 +49,7 @@ def same(one: Memory, other: Memory) -> bool:
     return all(torch.equal(t, b.weights.tensors()[k]) for a, b in pairs for k, t in a.weights.tensors().items())
 
 
-@pytest.fixture(params=["gradient", "ridge"])
+@pytest.fixture(params=["gradient", "keyed"])
 def rule(request: pytest.FixtureRequest) -> str:
     return str(request.param)
 
@@ -80,7 +80,7 @@ def test_one_run_serves_all_levels_where_they_can_be_told_apart(llama: Base, tmp
     config = make_config(llama, tmp_path, rule, *NIGHTS["several sleeps"], "sleep.passes=4", "sleep.allocator=uniform")
     night = Night(llama, config, STORIES, (1, 4), Journal.open(tmp_path / "work"), ignore)
     assert len(night.memory.record.sleeps) > 1
-    assert night.told_apart == ([1, 4] if rule == "ridge" else [4])
+    assert night.told_apart == ([1, 4] if rule == "keyed" else [4])
 
 
 @pytest.mark.parametrize("bound", ["guard.max_kl=1e-12", "guard.min_recall_gain=1"])
@@ -137,7 +137,7 @@ def test_an_end_that_was_not_noted_is_noted_later(llama: Base, tmp_path: Path, r
 
 
 def test_what_is_there_is_not_made_again(llama: Base, tmp_path: Path) -> None:
-    config = make_config(llama, tmp_path, "ridge", *NIGHTS["one sleep"])
+    config = make_config(llama, tmp_path, "keyed", *NIGHTS["one sleep"])
     heard: list[Event] = []
     places = {"work": tmp_path / "work", "out": tmp_path / "out"}
     for _ in range(2):

@@ -61,17 +61,17 @@ def test_whatever_shapes_a_prompt_is_in_the_hash(protocol: Protocol) -> None:
 
 
 def test_a_trained_protocol_comes_back_equal(base: Base, tmp_path: Path) -> None:
-    protocol = tiny.make_ridge_protocol(base)
+    protocol = tiny.make_keyed_protocol(base)
     folder = save_protocol(tmp_path / "protocol", protocol, base.identity, {"note": "random"})
     loaded = find_protocol(str(folder), base.tokenizer, base.identity, CPU)
-    assert (loaded.id, loaded.rule, loaded.template, loaded.trained_passes) == ("tiny", "ridge", "plain", 2)
-    assert protocol.ridge is not None
-    assert loaded.ridge is not None
-    assert loaded.ridge.names == protocol.ridge.names
-    mine, theirs = dict(loaded.ridge.named_parameters()), dict(protocol.ridge.named_parameters())
+    assert (loaded.id, loaded.rule, loaded.template, loaded.trained_passes) == ("tiny", "keyed", "plain", 2)
+    assert protocol.keyed is not None
+    assert loaded.keyed is not None
+    assert loaded.keyed.names == protocol.keyed.names
+    mine, theirs = dict(loaded.keyed.named_parameters()), dict(protocol.keyed.named_parameters())
     assert mine.keys() == theirs.keys()
     assert all(torch.equal(value, theirs[name].bfloat16().float()) for name, value in mine.items())
-    assert not any(parameter.requires_grad for parameter in loaded.ridge.parameters())
+    assert not any(parameter.requires_grad for parameter in loaded.keyed.parameters())
     assert json.loads((folder / PROTOCOL).read_text())["about"] == {"note": "random"}
 
 
@@ -81,14 +81,14 @@ def test_auto_takes_none_that_was_trained_on_another_model(base: Base) -> None:
 
 
 def test_what_does_not_fit_is_refused(llama: Base, other_llama: Base, tmp_path: Path) -> None:
-    folder = save_protocol(tmp_path / "protocol", tiny.make_ridge_protocol(llama), llama.identity, {})
+    folder = save_protocol(tmp_path / "protocol", tiny.make_keyed_protocol(llama), llama.identity, {})
     with pytest.raises(BaseMismatchError, match=r"this protocol was trained on llama \(weights .*\), got llama .*: load that model"):
         load_protocol(folder, llama.tokenizer, other_llama.identity, CPU)
     with pytest.raises(MissingFileError, match=re.escape("gone: no protocol there (protocol.json is missing); name a protocol's folder")):
         load_protocol(tmp_path / "gone", llama.tokenizer, llama.identity, CPU)
     values = json.loads((folder / PROTOCOL).read_text())
     (folder / PROTOCOL).write_text(json.dumps(values | {"schema_version": 99}))
-    with pytest.raises(MemoryFolderError, match=r"schema version 99, this nrem reads up to 1: upgrade nrem"):
+    with pytest.raises(MemoryFolderError, match=r"schema version 99, this nrem reads up to 2: upgrade nrem"):
         load_protocol(folder, llama.tokenizer, llama.identity, CPU)
     (folder / PROTOCOL).write_text("{")
     with pytest.raises(MemoryFolderError, match=r"protocol\.json: damaged .*; restore the file"):
@@ -97,7 +97,7 @@ def test_what_does_not_fit_is_refused(llama: Base, other_llama: Base, tmp_path: 
 
 @pytest.mark.parametrize("damage", ["missing", "truncated"])
 def test_a_damaged_file_is_named(llama: Base, tmp_path: Path, damage: str) -> None:
-    folder = save_protocol(tmp_path / "protocol", tiny.make_ridge_protocol(llama), llama.identity, {})
+    folder = save_protocol(tmp_path / "protocol", tiny.make_keyed_protocol(llama), llama.identity, {})
     (path,) = folder.glob("*.safetensors")
     content = path.read_bytes()
     path.unlink() if damage == "missing" else path.write_bytes(content[:-8])

@@ -24,7 +24,7 @@ OTHER = "The mill of Sarn was built in 1790 by Ines Vow. It ground 40 sacks of r
 @pytest.fixture(scope="module")
 def protocol(llama: Base, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("protocols") / "tiny"
-    return save_protocol(folder, tiny.make_ridge_protocol(llama), llama.identity, {})
+    return save_protocol(folder, tiny.make_keyed_protocol(llama), llama.identity, {})
 
 
 def sleep_on(base: Base, protocol: Path, *texts: str, settings: tuple[str, ...] = ()) -> Memory:

@@ -23,14 +23,14 @@ from nrem.runtime.session import Session
 from tests import tiny
 
 LONG = "\n\n".join(tiny.STORY.replace("1871", str(1871 + i)).replace("Frost", f"Frost the {i}th") for i in range(3))
-RULES = pytest.mark.parametrize("rule", ["gradient", "ridge"])
+RULES = pytest.mark.parametrize("rule", ["gradient", "keyed"])
 
 
 def config_for(base: Base, rule: str, folder: Path, *settings: str) -> Config:
-    if rule == "ridge":
+    if rule == "keyed":
         target = folder / "protocol"
         if not target.exists():
-            save_protocol(target, tiny.make_ridge_protocol(base), base.identity, {})
+            save_protocol(target, tiny.make_keyed_protocol(base), base.identity, {})
         settings = (*settings, f"protocol.name={target}")
     return tiny.make_config("guard.enabled=false", *settings)
 
@@ -165,7 +165,7 @@ def test_a_question_in_mid_stream_sees_the_live_window(llama: Base, tmp_path: Pa
 
 
 def test_a_memory_answers_the_same_from_disk(llama: Base, tmp_path: Path) -> None:
-    memory = consolidate(in_pieces(LONG), base=llama, config=config_for(llama, "ridge", tmp_path))
+    memory = consolidate(in_pieces(LONG), base=llama, config=config_for(llama, "keyed", tmp_path))
     questions = ["Who kept the lamp?", "When did the harbour freeze?"]
     before = [answer.answer for answer in Session(memory, base=llama).answers(questions)]
     loaded = Memory.load(memory.save(tmp_path / "story"))
@@ -188,7 +188,7 @@ def test_a_memory_can_be_read_on(llama: Base, rule: str, tmp_path: Path) -> None
 
 def test_segments_hold_what_they_are_given_and_questions_find_theirs(llama: Base, tmp_path: Path) -> None:
     text = "".join(f"The ferry Tern{i}ora reached Port{i}wick with {i * 7} barrels of salted Fish{i}el. " for i in range(20))
-    config = config_for(llama, "ridge", tmp_path, "fast_weights.segment_chunks=4")
+    config = config_for(llama, "keyed", tmp_path, "fast_weights.segment_chunks=4")
     memory = consolidate(in_pieces(text), base=llama, config=config)
     sizes = [sum(c.segment == s for c in memory.record.chunks) for s in range(len(memory.segments))]
     assert len(sizes) > 1
@@ -198,7 +198,7 @@ def test_segments_hold_what_they_are_given_and_questions_find_theirs(llama: Base
     assert len(loaded.segments) == len(sizes)
     for chunk in loaded.text or ():
         assert loaded.record.chunks[chunk.index].segment == loaded.route(chunk.text).segment
-    one = consolidate(in_pieces(LONG), base=llama, config=config_for(llama, "ridge", tmp_path, "fast_weights.segment_chunks=0"))
+    one = consolidate(in_pieces(LONG), base=llama, config=config_for(llama, "keyed", tmp_path, "fast_weights.segment_chunks=0"))
     assert len(one.segments) == 1
 
 

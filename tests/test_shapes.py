@@ -6,7 +6,7 @@ import pytest
 import torch
 from jaxtyping import TypeCheckError
 
-from nrem.consolidation.ridge import RidgeSite
+from nrem.consolidation.keyed import KeyedRidgeSite
 from nrem.consolidation.site import Seen
 from nrem.memory.fast_weights import Factors
 from tests import shapes
@@ -26,7 +26,7 @@ def test_a_wrong_rank_is_refused() -> None:
 def test_axes_of_one_name_must_be_equal() -> None:
     with pytest.raises(TypeCheckError, match=r"d_out rank"):
         Factors(torch.zeros(4, 6), torch.zeros(8, 5))
-    site, seen = RidgeSite(6, 8, 8, 4, 2), Seen(torch.zeros(1, 3, 8), torch.zeros(1, 3, 8), torch.ones(1, 3))
+    site, seen = KeyedRidgeSite(6, 8, 8, 4, 2), Seen(torch.zeros(1, 3, 8), torch.zeros(1, 3, 8), torch.ones(1, 3))
     site.statistics(torch.zeros(1, 3, 6), seen)
     with pytest.raises(TypeCheckError, match=r"batch token i"):
         site.statistics(torch.zeros(3, 6), seen)

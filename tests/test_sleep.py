@@ -27,13 +27,13 @@ from nrem.runtime.models import Base
 from nrem.runtime.parts import make_fast_weights, make_sleeper
 from tests import tiny
 
-RULES = pytest.mark.parametrize("rule", ["gradient", "ridge"])
+RULES = pytest.mark.parametrize("rule", ["gradient", "keyed"])
 LEARN = ("rule.step_size=3e-2", "fast_weights.rank=16", "guard.enabled=false", "sleep.passes=80", "sleep.patience=80", "sleep.look_every=4")
 
 
 def make(base: Base, rule: str, *options: str, ledger: Ledger | None = None, events: list[Event] | None = None) -> Sleeper:
     """Everything that a sleep needs, around new fast weights."""
-    protocol = tiny.make_ridge_protocol(base) if rule == "ridge" else Protocol(base.tokenizer)
+    protocol = tiny.make_keyed_protocol(base) if rule == "keyed" else Protocol(base.tokenizer)
     config = tiny.make_config(*options)
     fast = make_fast_weights(base, config, protocol)
     return make_sleeper(base, config, protocol, fast, ledger or Ledger(), ignore if events is None else events.append)

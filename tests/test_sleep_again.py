@@ -18,11 +18,11 @@ from tests import tiny
 QUESTION = "Who kept the Orrin lighthouse?"
 
 
-@pytest.fixture(scope="module", params=["ridge", "gradient"])
+@pytest.fixture(scope="module", params=["keyed", "gradient"])
 def memory(request: pytest.FixtureRequest, llama: Base, tmp_path_factory: pytest.TempPathFactory) -> Memory:
     name = "untrained"
-    if request.param == "ridge":
-        name = str(save_protocol(tmp_path_factory.mktemp("p") / "tiny", tiny.make_ridge_protocol(llama), llama.identity, {}))
+    if request.param == "keyed":
+        name = str(save_protocol(tmp_path_factory.mktemp("p") / "tiny", tiny.make_keyed_protocol(llama), llama.identity, {}))
     config = tiny.make_config(f"protocol.name={name}", "sleep.passes=1", "guard.enabled=false", "fast_weights.question_chunks=1")
     return consolidate(Document.from_text(tiny.STORY), base=llama, config=config)
 

@@ -11,10 +11,10 @@ import torch
 
 from nrem.consolidation.delta import DeltaSite
 from nrem.consolidation.episode import Bench
+from nrem.consolidation.keyed import KeyedRidgeSite
 from nrem.consolidation.lend import lent
 from nrem.consolidation.protocol import LEARNED
 from nrem.consolidation.protocol_folder import load_protocol
-from nrem.consolidation.ridge import RidgeSite
 from nrem.consolidation.split_model import SplitModel
 from nrem.consolidation.train_protocol import ProtocolTrainer, TrainConfig
 from nrem.consolidation.training_data import Sampler, read_source
@@ -44,7 +44,7 @@ def data(tmp_path: Path) -> Path:
     return save_passages(tmp_path / "passages.jsonl")
 
 
-def random_bench(base: Base, order: int = 1, rule: str = "ridge") -> Bench:
+def random_bench(base: Base, order: int = 1, rule: str = "keyed") -> Bench:
     protocol = tiny.make_protocol(base, rule)
     assert protocol.learned is not None
     return Bench(SplitModel(base.model, 2), protocol, protocol.learned, order)
@@ -101,7 +101,7 @@ def test_gradients_run_through_as_many_passes_as_asked(llama: Base, order: int, 
         assert torch.isfinite(gradient).all(), name
     if order == 2 and rule != "gradient":  # a finite difference in the lowest site's gain, which the second pass feels through the first
         site = bench.parameters.items()[0][1]
-        assert isinstance(site, RidgeSite | DeltaSite)
+        assert isinstance(site, KeyedRidgeSite | DeltaSite)
         step = 1e-2
         with torch.no_grad():
             ends = []
@@ -132,7 +132,7 @@ def make_trainer(base: Base, data: Path, folder: Path, config: TrainConfig = CON
 def test_the_background_is_what_ordinary_text_gives_now(llama: Base, data: Path, tmp_path: Path) -> None:
     trainer = make_trainer(llama, data, tmp_path)
     name, site = trainer.bench.parameters.items()[0]
-    assert isinstance(site, RidgeSite)
+    assert isinstance(site, KeyedRidgeSite)
     before = []
     for _ in range(3):
         trainer.step(0.0)
@@ -170,7 +170,7 @@ def test_a_killed_training_goes_on_with_the_same_steps(llama: Base, data: Path, 
     with pytest.raises(SleepError, match=r"this training began with rank 6, got 7; give the same, or another --out"):
         make_trainer(llama, data, tmp_path / "b", replace(config, rank=7))
     with pytest.raises(SleepError, match=rf"this training began with rule {rule}, got "):
-        make_trainer(llama, data, tmp_path / "b", replace(config, rule="delta" if rule == "ridge" else "ridge"))
+        make_trainer(llama, data, tmp_path / "b", replace(config, rule="delta" if rule == "keyed" else "keyed"))
     if rule == "gradient":
         with pytest.raises(SleepError, match="this training began with max_passes 2, got 3"):
             make_trainer(llama, data, tmp_path / "b", replace(config, max_passes=3))
@@ -203,14 +203,14 @@ def test_train_protocol_leaves_a_protocol_that_loads(llama: Base, data: Path, tm
     assert (protocol.rule, type(protocol.learned)) == (rule, LEARNED[rule])
     assert protocol.learned is not None
     site = protocol.learned.items()[0][1]
-    assert float({"ridge": lambda: site.background.trace(), "delta": lambda: site.length - 1, "gradient": lambda: 1}[rule]()) != 0
+    assert float({"keyed": lambda: site.background.trace(), "delta": lambda: site.length - 1, "gradient": lambda: 1}[rule]()) != 0
     config_of_sleep = tiny.make_config(f"protocol.name={tmp_path / 'protocol'}")
-    assert (protocol.segment_chunks, question_chunks(config_of_sleep, protocol)) == ((16, 8) if rule == "ridge" else (2, 0))
+    assert (protocol.segment_chunks, question_chunks(config_of_sleep, protocol)) == ((16, 8) if rule == "keyed" else (2, 0))
     (tmp_path / "story.md").write_text(tiny.STORY)
     memory = consolidate(tmp_path / "story.md", base=llama, config=config_of_sleep)
     assert memory.record.protocol["id"] == "protocol"
     assert any(factors.B[:, CONFIG.reader_rank :].any() for segment in memory.segments for factors in segment.weights.factors.values())
-    if rule != "ridge":
+    if rule != "keyed":
         with pytest.raises(UsageError, match="was written by a rule that cannot take chunks out again"):
             forget(memory, [0])
     assert set(report.figures["drift"]) == {1, 2}

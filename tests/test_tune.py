@@ -32,7 +32,7 @@ STORY = Document.from_text(tiny.STORY, "story", "Orrin")
 @pytest.fixture
 def config(llama: Base, tmp_path: Path) -> Config:
     """A ridge protocol, one sleep for everything, and a guard that lets it pass."""
-    folder = save_protocol(tmp_path / "protocol", tiny.make_ridge_protocol(llama), llama.identity, {})
+    folder = save_protocol(tmp_path / "protocol", tiny.make_keyed_protocol(llama), llama.identity, {})
     loose = ("guard.max_kl=100", "guard.max_perplexity_ratio=1e9", "guard.min_recall_gain=-1")
     return tiny.make_config(f"protocol.name={folder}", "stream.buffer_tokens=100000", *loose)
 

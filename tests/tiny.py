@@ -91,7 +91,11 @@ def make_protocol(base: Base, rule: str, rank: int = 6, reader_rank: int = 2, se
 
 
 def make_ridge_protocol(base: Base) -> Protocol:
-    return make_protocol(base, "ridge")
+    return make_protocol(base, "ridge", rank=34)
+
+
+def make_keyed_protocol(base: Base) -> Protocol:
+    return make_protocol(base, "keyed")
 
 
 def make_delta_protocol(base: Base) -> Protocol:

@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
+from nrem.consolidation.keyed import KeyedRidgeSite
 from nrem.consolidation.observe import Texts, observe, prediction_error
-from nrem.consolidation.ridge import RidgeSite
 from nrem.consolidation.site import Seen
 from nrem.consolidation.split_model import SplitModel
 from nrem.memory.errors import MemoryFolderError, UsageError
@@ -19,10 +19,10 @@ from tests import tiny
 from tests.sites import D_IN, D_OUT, LENGTHS, RANK, D, make_seen, tokens_of
 
 
-def make_site(seed: int = 0) -> RidgeSite:
+def make_site(seed: int = 0) -> KeyedRidgeSite:
     """A site at which nothing is at its start: every parameter takes part."""
     generator = torch.Generator().manual_seed(seed)
-    site = RidgeSite(D_IN, D_OUT, D, RANK, 2, generator)
+    site = KeyedRidgeSite(D_IN, D_OUT, D, RANK, 2, generator)
     with torch.no_grad():
         for parameter in site.parameters():
             parameter.add_(0.2 * torch.randn(parameter.shape, generator=generator))
@@ -31,7 +31,7 @@ def make_site(seed: int = 0) -> RidgeSite:
     return site
 
 
-def naive_statistics(site: RidgeSite, x: Tensor, seen: Seen) -> Statistics:
+def naive_statistics(site: KeyedRidgeSite, x: Tensor, seen: Seen) -> Statistics:
     """One token after the other."""
     C, M = [], []
     for row in range(len(x)):
@@ -91,7 +91,7 @@ def test_a_batch_is_solved_like_its_rows() -> None:
 
 
 def test_a_later_pass_without_errors_keeps_what_is_written(llama: Base) -> None:
-    parameters = tiny.make_ridge_protocol(llama).ridge
+    parameters = tiny.make_keyed_protocol(llama).keyed
     assert parameters is not None
     generator = torch.Generator().manual_seed(0)
     statistics, fast = {}, {}
@@ -116,7 +116,7 @@ def make_written(indices: tuple[int, ...], seed: int = 0) -> WrittenStatistics:
 
 
 def written_into_weights(written: WrittenStatistics) -> Tensor:
-    fast = FastWeights({"m": Factors(torch.ones(RANK + 1, D_IN), torch.full((D_OUT, RANK + 1), 7.0))}, RANK + 1)
+    fast = FastWeights({"m": Factors(torch.ones(RANK + 1, D_IN), torch.full((D_OUT, RANK + 1), 7.0))})
     written.write_into(fast)
     assert torch.equal(fast.factors["m"].B[:, :1], torch.full((D_OUT, 1), 7.0)), "the reader's columns are not touched"
     return fast.factors["m"].B[:, 1:]
