@@ -1,171 +1,129 @@
-"""Capacity: how many chunks does one adapter hold, and how many should answer a question?
+"""Capacity: how many chunks does one adapter hold, and what do passes mend?
 
-    python -m benchmarks.capacity --data FILE.jsonl [--chunks 16] [--sizes 1,2,4,8,16] [--found 1,2,8] [--passes N] [--json]
+    python -m benchmarks.capacity --data FILE.jsonl [--chunks 16] [--sizes 1,4,16] [--passes 1,2,4,8] [--ranks 64,256] [--json]
 
-`together` writes so many chunks into one adapter and asks it about all of them. `found` asks, for every question, the adapter of at most so
-many of the chunks which a search over all `--chunks` finds, each counted by how well it matches (`EvictedText.shares`). Writing one after
-the other is no third way: what a chunk leaves depends on none of the others, so the sum is the same in any order (tests/test_rebuild.py).
-With `--documents D` the chunks are those of the first D documents, so many of each, each document by itself; without, texts are taken in
-order. Needs a trained protocol: the gradient rule has no statistics that add up.
+So many neighbouring chunks of a document are written together into one adapter, which is asked about all of them; no search takes part.
+`floor` has nothing written, `context` the chunk in the prompt. With `--documents D` the chunks are those of the first D documents, so many
+of each, each document by itself; without, texts are taken in order. `--ranks` cuts what the largest size wrote to a saved adapter's rank.
+Intervals are resampled by document.
 """
 
-import random
-import tempfile
 from collections.abc import Mapping, Sequence
-from pathlib import Path
-from statistics import fmean
-from typing import NamedTuple
+from typing import Any
 
 import torch
 from rich.table import Table
-from torch import Tensor
 
 from benchmarks import common
+from benchmarks.chunked import Asked, Marks, ask, find_chunks, make_bench
 from nrem.consolidation.episode import Bench
-from nrem.consolidation.split_model import SplitModel
-from nrem.consolidation.training_data import Passage, QuestionAnswer
-from nrem.memory.chunk import Chunk, cut_chunks
+from nrem.consolidation.resample import Resampler, interval
+from nrem.consolidation.ridge import Ridge, dense
 from nrem.memory.errors import UsageError
-from nrem.memory.layers import lowest_layer
-from nrem.memory.statistics import total
-from nrem.memory.text import EvictedText
+from nrem.memory.low_rank import cut
 from nrem.runtime.cli_options import numbers
 from nrem.runtime.config import load_config
-from nrem.runtime.models import Base
 from nrem.runtime.parts import load_base, make_protocol
-from nrem.runtime.questions import QuestionedDocument, read_documents
-
-QUESTIONS = 4
-"""At most so many questions a chunk, drawn once."""
+from nrem.runtime.questions import read_documents
 
 
-class Asked(NamedTuple):
-    """A chunk's text and what is asked about it."""
-
-    passage: Passage
-    questions: list[QuestionAnswer]
-
-
-def find_chunks(base: Base, documents: Sequence[QuestionedDocument], chunk_tokens: int, count: int) -> list[Asked]:
-    """The first `count` chunks about which something is asked: a question belongs to the only chunk of its document that has the answer."""
-    rng, found = random.Random(0), []
-    for document in documents:
-        chunks = cut_chunks(
-            [document.text], count_tokens=base.count_tokens, max_tokens=chunk_tokens, document=document.id, title=document.title
-        )
-        texts = [chunk.text for chunk in chunks]
-        for text in texts:
-            mine = [
-                QuestionAnswer(q.question, q.answers[0])
-                for q in document.questions
-                if q.answers[0] in text and (len(texts) == 1 or sum(q.answers[0] in t for t in texts) == 1)
-            ]
-            if mine:
-                found.append(Asked(Passage(document.title, text, tuple(mine)), rng.sample(mine, min(QUESTIONS, len(mine)))))
-            if len(found) == count:
-                return found
-    raise UsageError(f"--chunks: there are {len(found)} chunks with questions, got {count}; lower it, or give other documents")
+def together(bench: Bench, worlds: Sequence[Sequence[Asked]], size: int, passes: int, marks: Marks, *, decode: bool) -> None:
+    """Groups of so many neighbours, each written into an adapter of its own, and asked."""
+    for world in worlds:
+        for start in range(0, len(world), size):
+            part = world[start : start + size]
+            ask(bench, [part], bench.write([[chunk.passage for chunk in part]], passes), marks, decode=decode)
 
 
-class Capacity:
-    """Writes every chunk once, and asks about it under sums of what they left."""
-
-    def __init__(self, bench: Bench, chunks: Sequence[Asked], passes: int) -> None:
-        assert bench.protocol.keyed is not None
-        self.bench, self.chunks, self.keyed = bench, chunks, bench.protocol.keyed
-        self.left = [self.keyed.left(bench.reading([asked.passage], 1), passes) for asked in chunks]
-
-    def nll(self, asked: Sequence[Asked], fast: dict[str, Tensor] | None, *, context: bool = False) -> list[float]:
-        """Answer NLL of all questions about these chunks."""
-        out: list[float] = []
-        for chunk in asked:
-            contexts = [chunk.passage] * len(chunk.questions) if context else None
-            out += self.bench.answer_nll(chunk.questions, fast, contexts).tolist()
-        return out
-
-    def together(self, size: int) -> list[float]:
-        """Groups of so many neighbours, each in an adapter of its own."""
-        groups = [range(start, start + size) for start in range(0, len(self.chunks), size)]
-        return [x for group in groups for x in self.nll([self.chunks[i] for i in group], self._written(dict.fromkeys(group, 1.0)))]
-
-    def found(self, count: int) -> list[tuple[float, bool]]:
-        """Every question asked of the chunks that search finds; and whether the right one is among them."""
-        with tempfile.TemporaryDirectory() as folder:
-            text = EvictedText(Path(folder))
-            for index, asked in enumerate(self.chunks):
-                body = asked.passage.text
-                text.append(Chunk(document="", title="", index=index, start=0, end=len(body), text=body, num_tokens=1))
-            out = []
-            for index, asked in enumerate(self.chunks):
-                for question in asked.questions:
-                    shares = text.shares(question.question, count) or dict.fromkeys(range(len(self.chunks)), 1.0)
-                    out.append((float(self.bench.answer_nll([question], self._written(shares))), index in shares))
-        return out
-
-    def _written(self, shares: Mapping[int, float]) -> dict[str, Tensor]:
-        """The fast weights of these chunks, each counted by its share."""
-        held = [(self.left[index], share) for index, share in shares.items()]
-        return self.keyed.solve({name: total(h[name].scaled(share) for h, share in held) for name in self.keyed.names})
+def cut_to(bench: Bench, worlds: Sequence[Sequence[Asked]], ranks: Sequence[int], passes: int) -> dict[int, Marks]:
+    """All chunks of a world in one adapter, cut to each rank as a saved memory's is."""
+    assert isinstance(bench.parameters, Ridge)
+    out = {rank: Marks() for rank in ranks}
+    for world in worlds:
+        reading = bench.reading([chunk.passage for chunk in world], 1)
+        seen = reading.observe(None)
+        written = bench.parameters.write(reading, passes)
+        for rank in ranks:
+            fast: dict[str, Any] = {}
+            for name, site in bench.parameters.items():
+                x, strength = seen.inputs[name].float().flatten(0, 1), site.strength(seen.seen).flatten()
+                where = (strength[:, None] * x).T @ x + site.log_mu.exp() * site.background.matrix()
+                factors = cut(dense(written[name])[0], where, rank)
+                fast[name] = (factors.B @ factors.A)[None]
+            ask(bench, [world], fast, out[rank], decode=False)
+    return out
 
 
 def main(arguments: Sequence[str]) -> None:
-    parser = common.make_parser("capacity", "Recovery against the number of chunks that one adapter holds.")
+    parser = common.make_parser("capacity", "Recovery against the number of chunks that one adapter holds, and passes.")
     parser.add_argument("--data", required=True, help="JSON lines: documents with questions")
     parser.add_argument("--chunks", type=int, default=16, metavar="N", help="chunks in all (16)")
     parser.add_argument("--documents", type=int, default=0, metavar="D", help="so many chunks of each of the first D documents (0: in all)")
-    parser.add_argument("--sizes", default="1,2,4,8,16", help="chunks written into one adapter (1,2,4,8,16)")
-    parser.add_argument("--passes", type=int, default=0, metavar="N", help="passes of every chunk (0: what the protocol was trained for)")
-    parser.add_argument("--found", default="1,2,8", help="most chunks that a question is answered from (1,2,8)")
+    parser.add_argument("--sizes", default="1,4,16", help="chunks written into one adapter (1,4,16)")
+    parser.add_argument("--passes", default="1,2", help="numbers of passes (1,2)")
+    parser.add_argument("--ranks", default="", help="ranks to cut the largest size to, after the last number of passes (none)")
+    parser.add_argument("--nll-only", action="store_true", help="do not decode answers: no F1 and EM")
     args = parser.parse_args(arguments)
-    sizes, counts = (numbers(args.sizes, "--sizes"), numbers(args.found, "--found"))
+    sizes, levels = numbers(args.sizes, "--sizes"), numbers(args.passes, "--passes")
     if args.chunks < 1 or any(size < 1 or args.chunks % size for size in sizes):
         raise UsageError(f"--sizes: got {args.sizes} for {args.chunks} chunks, expected divisors of --chunks")
     config = load_config(args.config, args.set)
     if not args.skip_tests:
-        common.require_green("tests/test_keyed.py")
+        common.require_green("tests/test_ridge.py", "tests/test_keyed.py")
     base = load_base(config)
     protocol = make_protocol(base, config)
-    if protocol.keyed is None:
-        raise UsageError(f"capacity: {base.identity.name} has no trained protocol; train one, and name it with --set protocol.name=FOLDER")
+    bench = make_bench(base, protocol)
     documents = read_documents(args.data)
     each = [[document] for document in documents[: args.documents]] or [documents]
-    bench = Bench(SplitModel(base.model, lowest_layer(base.model, protocol.keyed.names)), protocol, protocol.keyed)
-    passes = args.passes or protocol.trained_passes
-    with common.stage("writing"), torch.no_grad():
-        worlds = [Capacity(bench, find_chunks(base, part, config.stream.chunk_tokens, args.chunks), passes) for part in each]
-    with common.stage("floor and context"), torch.no_grad():
-        floor = fmean(x for world in worlds for x in world.nll(world.chunks, None))
-        context = fmean(x for world in worlds for x in world.nll(world.chunks, None, context=True))
-
-    def row(nlls: Sequence[float]) -> dict[str, float]:
-        return {"nll": fmean(nlls), "recovery": (floor - fmean(nlls)) / (floor - context)}
-
-    curve: dict[str, dict[str, dict[str, float]]] = {"together": {}, "found": {}}
+    worlds = [find_chunks(base, part, config.stream.chunk_tokens, args.chunks) for part in each]
+    floor, context = Marks(), Marks()
+    with common.stage("floor and context"):
+        for world in worlds:
+            ask(bench, [world], None, floor, decode=not args.nll_only)
+            ask(bench, [world], None, context, context=True, decode=not args.nll_only)
+    curve: dict[str, dict[str, Any]] = {}
     with torch.no_grad():
         for size in sizes:
-            with common.stage(f"together {size}"):
-                curve["together"][str(size)] = row([x for world in worlds for x in world.together(size)])
-        for count in counts:
-            with common.stage(f"found {count}"):
-                asked = [one for world in worlds for one in world.found(count)]
-                curve["found"][str(count)] = row([nll for nll, _ in asked]) | {"right_among_them": fmean(right for _, right in asked)}
-    table = Table(
-        "way",
-        "chunks",
-        "answer NLL",
-        "recovery",
-        "right one found",
-        title=f"{len(worlds)} x {args.chunks} chunks, passes {passes}; floor {floor:.2f}, in the prompt {context:.2f}",
-    )
-    for way, by_size in curve.items():
-        for size_name, figures in by_size.items():
-            table.add_row(
-                way, size_name, f"{figures['nll']:.2f}", f"{figures['recovery']:.2f}", f"{figures.get('right_among_them', 1):.2f}"
-            )
+            for level in levels:
+                with common.stage(f"{size} together, {level} passes"):
+                    together(bench, worlds, size, level, marks := Marks(), decode=not args.nll_only)
+                curve.setdefault(str(size), {})[str(level)] = entry(marks, floor, context)
+        ranks = numbers(args.ranks, "--ranks") if args.ranks else ()
+        by_rank = {str(r): entry(m, floor, context) for r, m in cut_to(bench, worlds, ranks, levels[-1]).items()} if ranks else {}
+    table = Table("chunks", "passes", "F1 / EM", "answer NLL", "recovery", title=title(worlds, args.chunks, floor, context, protocol.id))
+    for size_name, by_level in curve.items():
+        for level_name, figures in by_level.items():
+            table.add_row(size_name, level_name, *cells(figures))
+    for rank_name, figures in by_rank.items():
+        table.add_row(f"{args.chunks}, rank {rank_name}", str(levels[-1]), *cells(figures))
     common.show(table, to_stderr=args.json)
     name = args.data.rsplit("/", 1)[-1]
-    result = {"benchmark": "capacity", "data": name, "floor": floor, "context": context, "curve": curve, "passes": passes}
+    result = {"benchmark": "capacity", "data": name, "protocol": protocol.id, "floor": floor.means(), "context": context.means()}
+    result |= {"curve": curve, "by_rank": by_rank}
     common.finish(f"capacity-{name.split('.')[0]}", result | common.environment(base), {}, args.out, args.json)
+
+
+def entry(marks: Marks, floor: Marks, context: Marks) -> dict[str, Any]:
+    """Means, and recovery with its interval over documents; questions of all three are the same, in the same order."""
+    means = marks.means()
+    resampler = Resampler(floor.documents)
+    nll = {name: resampler.means(m.nll, m.documents) for name, m in (("memory", marks), ("floor", floor), ("context", context))}
+    gap = floor.means()["nll"] - context.means()["nll"]
+    around = interval((nll["floor"] - nll["memory"]) / (nll["floor"] - nll["context"]))
+    return means | {"recovery": (floor.means()["nll"] - means["nll"]) / gap, "interval": around}
+
+
+def cells(figures: Mapping[str, Any]) -> list[str]:
+    low, high = figures["interval"] or (0.0, 0.0)
+    return [f"{figures['f1']:.0f} / {figures['em']:.0f}", f"{figures['nll']:.2f}", f"{figures['recovery']:.2f} [{low:.2f}, {high:.2f}]"]
+
+
+def title(worlds: Sequence[Any], chunks: int, floor: Marks, context: Marks, protocol: str) -> str:
+    f, c = floor.means(), context.means()
+    return (
+        f"{len(worlds)} x {chunks} chunks, protocol {protocol}; floor NLL {f['nll']:.2f} F1 {f['f1']:.0f}, "
+        f"in the prompt NLL {c['nll']:.2f} F1 {c['f1']:.0f} EM {c['em']:.0f}"
+    )
 
 
 if __name__ == "__main__":

@@ -7,7 +7,7 @@ through all passes. Knows nothing about optimisers, files or write rules.
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -41,8 +41,8 @@ class Bench:
     def device(self) -> torch.device:
         return self.split.model.device
 
-    def write(self, groups: Sequence[Sequence[Passage]], passes: int) -> dict[str, Tensor] | None:
-        """Fast weights (group out rank) after so many passes over groups of equal size; None after 0."""
+    def write(self, groups: Sequence[Sequence[Passage]], passes: int) -> dict[str, Any] | None:
+        """What was written after so many passes over groups of equal size, one memory a group; None after 0."""
         if not passes:
             return None
         assert len({len(group) for group in groups}) == 1, "rows are dealt out to groups evenly"
@@ -53,13 +53,20 @@ class Bench:
         self.parameters.settle(self.ordinary)
         rows = [self.protocol.chunk_ids(p.title, p.text) for p in passages]
         texts = Texts.pad(rows, self.protocol.stop_id, self.device)
-        lower = self.split.lower(texts.ids, texts.mask)
+        with lent(self.split.model, self.parameters, None):  # a reader may sit below the cut
+            lower = self.split.lower(texts.ids, texts.mask)
         return Reading(self.split, self.parameters, texts, lower, memories, self.parameters.error_vocabulary, self.order)
 
     def answer_nll(
-        self, questions: Sequence[QuestionAnswer], fast: dict[str, Tensor] | None, contexts: Sequence[Passage] | None = None
+        self,
+        questions: Sequence[QuestionAnswer],
+        fast: Mapping[str, Any] | None,
+        contexts: Sequence[Passage] | None = None,
+        *,
+        whole: bool = False,
     ) -> Tensor:
-        """Mean NLL of each answer, nats per token; questions are group-major. `contexts` puts each question's passage in its prompt."""
+        """Mean NLL of each answer, nats per token; questions are group-major. `contexts` puts each question's passage in its prompt; with
+        `whole` gradients reach readers below the cut as well."""
         p = self.protocol
         items = []
         for number, (question, answer) in enumerate(questions):
@@ -67,17 +74,18 @@ class Bench:
             items.append(Item(number, (), p.question_ids(question, context_ids=context), p.answer_ids(answer)))
         halves = _halves(items, len(next(iter(fast.values()))) if fast else 1)
         order = torch.tensor([i for half in halves for i in half], device=self.device).argsort()
-        return torch.cat([self._nll([items[i] for i in half], fast) for half in halves])[order]
+        split = SplitModel(self.split.model, 0) if whole else self.split
+        return torch.cat([self._nll(split, [items[i] for i in half], fast) for half in halves])[order]
 
-    def _nll(self, items: Sequence[Item], fast: dict[str, Tensor] | None) -> Tensor:
+    def _nll(self, split: SplitModel, items: Sequence[Item], fast: Mapping[str, Any] | None) -> Tensor:
         batch = collate(items, self.protocol.stop_id, self.device)
-        with lent(self.split.model, self.parameters, fast):
-            logits = batch.logits(self.split).float()
+        with lent(split.model, self.parameters, fast):
+            logits = batch.logits(split).float()
         nll = F.cross_entropy(logits, batch.targets, reduction="none")
         count = torch.bincount(batch.owner, minlength=len(items))
         return torch.zeros(len(items), device=nll.device).index_add(0, batch.owner, nll) / count
 
-    def divergence(self, rows: Sequence[Sequence[int]], fast: dict[str, Tensor] | None, every: int = 1) -> Tensor:
+    def divergence(self, rows: Sequence[Sequence[int]], fast: Mapping[str, Any] | None, every: int = 1) -> Tensor:
         """Mean KL(base || attached) on other text, nats per token; rows of equal length, as many for each group.
 
         Taken at `every` so many tokens of a row: the whole vocabulary at each of them costs more than the layers.
@@ -88,6 +96,8 @@ class Bench:
         with torch.no_grad():
             base = torch.log_softmax(self.split.upper(texts.ids, texts.mask, lower, select).float(), -1)
         with lent(self.split.model, self.parameters, fast):
+            if self.parameters.reader_names:
+                lower = self.split.lower(texts.ids, texts.mask)
             now = torch.log_softmax(self.split.upper(texts.ids, texts.mask, lower, select).float(), -1)
         return (base.exp() * (base - now)).sum(-1).mean()
 

@@ -84,6 +84,18 @@ class RidgeRule(WriteRule):
                 written = cut(self._changes[name], self._where[name], most, self.protocol.kept_energy)
                 self.fast.factors[name] = beside(rounded(Factors(site.reader_A, site.reader_B)), written)
 
+    @torch.no_grad()
+    def rewrite(self, chunks: Sequence[Chunk], passes: Mapping[int, int]) -> None:
+        """Write these chunks and no others, with so many passes of each."""
+        self.go_on(None, passes)
+        self.begin([], chunks)
+        try:
+            for number in range(self._deepest):
+                self._pass(number, self._read_in(number, ()), charged=True)
+            self.publish()
+        finally:
+            self.end()
+
     def state(self) -> dict[str, Tensor]:
         return {"passes": torch.tensor(sorted(self._passes.items()), dtype=torch.long).reshape(-1, 2)}
 

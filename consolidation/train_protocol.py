@@ -36,7 +36,9 @@ class TrainConfig:
     target: str = "auto"
     """Suffix of the adapted modules; "auto" is the MLP's output projection."""
     reader_target: str = ""
-    """Suffixes, joined by commas, of further modules of the same layers that carry a static reader only; "all-linear" is all of them."""
+    """Suffixes, joined by commas, of further modules that carry a static reader only; "all-linear" is all of them."""
+    reader_layers: Layers = "all"
+    """Which layers these are in; readers below the adapted layers learn from the steps with the passage in the prompt."""
     layers: Layers = "upper-half"
     """Which decoder layers are adapted."""
     order: int = 1
@@ -94,6 +96,8 @@ class Trained:
 CHECKPOINT_SECONDS = 120.0
 ROW_TOKENS = 64
 """Length of the pieces of ordinary text."""
+READ_IN_CONTEXT = 8
+"""Passages that are put in the prompt in a step that does."""
 LOCALITY_ROWS = 8
 LOCALITY_STRIDE = 4
 """Tokens from one at which the divergence is taken to the next: more rows say more than more tokens of a row."""
@@ -182,9 +186,9 @@ class ProtocolTrainer:
         return {"loss": float(answers.detach()), **figures}
 
     def _reading_loss(self, rng: random.Random, passages: Sequence[Passage]) -> torch.Tensor:
-        chosen = rng.sample(list(passages), min(4, len(passages)))
+        chosen = rng.sample(list(passages), min(READ_IN_CONTEXT, len(passages)))
         asked = [self.sampler.question(rng, p) for p in chosen]
-        return self.bench.answer_nll(contrast(rng, chosen, asked, self.config.not_stated_share), None, chosen).mean()
+        return self.bench.answer_nll(contrast(rng, chosen, asked, self.config.not_stated_share), None, chosen, whole=True).mean()
 
     def _ordinary_rows(self, rng: random.Random, count: int) -> list[list[int]]:
         starts = [rng.randrange(max(1, len(self.ordinary_text) - ROW_TOKENS)) for _ in range(count)]
@@ -208,7 +212,7 @@ class ProtocolTrainer:
         state, tensors = latest
         mine = asdict(self.config)
         theirs = state["config"]
-        fixed = ["rule", "rank", "reader_rank", "error_vocabulary", "target", "reader_target", "layers"]
+        fixed = ["rule", "rank", "reader_rank", "error_vocabulary", "target", "layers", "reader_target", "reader_layers"]
         fixed += ["max_passes"] if mine["rule"] == "gradient" else []  # each has a step size
         if changed := [key for key in fixed if theirs[key] != mine[key]]:
             raise SleepError(

@@ -117,8 +117,9 @@ class FastWeights:
             rank = B.shape[-1]
             for side, tensor, shape in (("A", A, (rank, f.A.shape[1])), ("B", B, (f.B.shape[0], rank))):
                 if tensor.shape != shape:
+                    key = f"base_model.model.{name}.lora_{side}.weight"
                     raise MemoryFolderError(
-                        f"fast weights: tensor base_model.model.{name}.lora_{side}.weight has shape {tuple(tensor.shape)}, expected {shape}; "
+                        f"fast weights: tensor {key} has shape {tuple(tensor.shape)}, expected {shape}; "
                         "the memory was made for another base model or rank"
                     )
             if A.shape == f.A.shape:

@@ -1,13 +1,13 @@
-"""A memory made from the chunks of others: merging two, and forgetting single chunks. Arithmetic on what was written; no model.
+"""A memory made from the chunks of others: merging two, and forgetting single chunks. Knows no model.
 
     chunks of one or two memories -> kept, renumbered -> record, evicted text and segments of a new memory
 
-The results equal what the same statistics would have given from the start: sums do not remember an order, and what a chunk left depends on
-no other chunk, after any number of passes. What has no statistics (the gradient rule) can be put side by side as segments, but not taken
-apart.
+What an adapter holds follows either from statistics, which add up in any order, or from its texts, which are then written anew by a
+`Rewrite` (the ridge rule): both give what a memory made of these chunks from the start would hold. What has neither (the gradient rule) can
+be put side by side as segments, but not taken apart.
 """
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from nrem.memory.chunk import Chunk
@@ -17,9 +17,12 @@ from nrem.memory.folder import Memory
 from nrem.memory.record import ChunkRecord, DocumentRecord, MemoryRecord, SleepRecord
 from nrem.memory.segment import Segment
 
+Rewrite = Callable[[Sequence[Chunk], Mapping[int, int]], FastWeights]
+"""Writes chunks into fast weights of their own, with so many passes of each, by index."""
 
-def merge(first: Memory, second: Memory) -> Memory:
-    """One memory of both: statistics add up where one adapter may hold everything (`segment_chunks` 0), else segments stand side by side.
+
+def merge(first: Memory, second: Memory, rewrite: Rewrite | None = None) -> Memory:
+    """One memory of both: one adapter where one may hold everything (`segment_chunks` 0), else segments stand side by side.
 
     Raises `BaseMismatchError` for different base models and `UsageError` for different protocols.
     """
@@ -31,7 +34,14 @@ def merge(first: Memory, second: Memory) -> Memory:
     offset, sleeps = len(first.record.chunks), len(first.record.sleeps)
     shift = {c.index: c.index + offset for c in second.record.chunks}
     written = first.segments[0].written, second.segments[0].written
-    if first.record.segment_chunks == 0 and len(first.segments) == len(second.segments) == 1 and written[0] and written[1]:
+    in_one = first.record.segment_chunks == 0 and len(first.segments) == len(second.segments) == 1
+    texts = None
+    if first.text is not None and second.text is not None:
+        texts = [*first.text, *(replace(chunk, index=shift[chunk.index]) for chunk in second.text)]
+    if in_one and rewrite is not None and texts is not None:
+        passes = [c.passes for memory in (first, second) for c in memory.record.chunks]
+        segments, shift_segment = [_rewritten(rewrite, texts, dict(enumerate(passes)))], 0
+    elif in_one and written[0] and written[1]:
         both = written[0].joined(written[1].renumbered(shift))
         segments, shift_segment = [_solved(first.segments[0].weights, Segment(first.segments[0].weights, both))], 0
     else:
@@ -50,36 +60,35 @@ def merge(first: Memory, second: Memory) -> Memory:
         seconds=_added(first.record.seconds, second.record.seconds),
         canary={},
     )
-    texts = None
-    if first.text is not None and second.text is not None:
-        texts = [*first.text, *(replace(chunk, index=shift[chunk.index]) for chunk in second.text)]
-    elif len(segments) > 1:
+    if texts is None and len(segments) > 1:
         raise UsageError("merge: finding the segment that a question is about needs the text of both, and one memory has forgotten its own")
     return _memory(record, segments, texts)
 
 
-def forget(memory: Memory, indices: Sequence[int]) -> Memory:
-    """The memory without these chunks: out of the adapter, the statistics, the text and the record; later chunks move up.
+def forget(memory: Memory, indices: Sequence[int], rewrite: Rewrite | None = None) -> Memory:
+    """The memory without these chunks: out of the adapter, the text and the record; later chunks move up.
 
-    Raises `UsageError` for an index that is not there, and where the write rule has no statistics.
+    Raises `UsageError` for an index that is not there, and where what is left follows from neither statistics nor texts.
     """
+    check_indices(memory, indices)
     gone = set(indices)
-    if wrong := sorted(gone - {c.index for c in memory.record.chunks}):
-        last = len(memory.record.chunks) - 1
-        raise UsageError(f"forget: {memory.name} has the chunks 0 to {last}, got {wrong[0]}; `nrem show` lists them")
     touched = {memory.record.chunks[i].segment for i in gone}
-    if any(memory.segments[i].written is None for i in touched):
+    if rewrite is not None and memory.text is None:
+        raise UsageError(f"forget: {memory.name} has forgotten its text, which the others are written anew from; sleep again without them")
+    if rewrite is None and any(memory.segments[i].written is None for i in touched):
         raise UsageError(f"forget: {memory.name} was written by a rule that cannot take chunks out again; sleep again without them")
     kept = [c for c in memory.record.chunks if c.index not in gone]
-    if not kept:
-        raise UsageError(f"forget: {memory.name} has no other chunks; delete it with `nrem rm`")
     shift = {c.index: new for new, c in enumerate(kept)}
     alive = sorted({c.segment for c in kept})
+    texts = [replace(c, index=shift[c.index]) for c in memory.text if c.index in shift] if memory.text is not None else None
     segments = []
     for old in alive:
         segment = memory.segments[old]
         moved = Segment(segment.weights, segment.written.renumbered(shift) if segment.written else None)
-        segments.append(_solved(segment.weights, moved) if old in touched else moved)
+        if old in touched and rewrite is not None and texts is not None:
+            segments.append(_rewritten(rewrite, texts, {shift[c.index]: c.passes for c in kept if c.segment == old}))
+        else:
+            segments.append(_solved(segment.weights, moved) if old in touched else moved)
     record = replace(
         memory.record,
         documents=_documents_without(memory.record, [memory.record.chunks[i] for i in gone]),
@@ -87,8 +96,21 @@ def forget(memory: Memory, indices: Sequence[int]) -> Memory:
         sleeps=[_renumbered(s, shift, s.index) for s in memory.record.sleeps],
         canary={},
     )
-    texts = [replace(c, index=shift[c.index]) for c in memory.text if c.index in shift] if memory.text is not None else None
     return _memory(record, segments, texts)
+
+
+def check_indices(memory: Memory, indices: Sequence[int]) -> None:
+    """Raise `UsageError` for a chunk that is not there, and where none would be left."""
+    known = {c.index for c in memory.record.chunks}
+    if wrong := sorted(set(indices) - known):
+        raise UsageError(f"forget: {memory.name} has the chunks 0 to {len(known) - 1}, got {wrong[0]}; `nrem show` lists them")
+    if not known - set(indices):
+        raise UsageError(f"forget: {memory.name} has no other chunks; delete it with `nrem rm`")
+
+
+def _rewritten(rewrite: Rewrite, texts: Sequence[Chunk], passes: Mapping[int, int]) -> Segment:
+    """These chunks, as far as passes were made over them, in an adapter of their own."""
+    return Segment(rewrite([chunk for chunk in texts if passes.get(chunk.index)], passes))
 
 
 def _solved(weights: FastWeights, segment: Segment) -> Segment:

@@ -91,7 +91,7 @@ class MemoryRecord:
 
     base: BaseIdentity
     protocol: dict[str, str]
-    """id and sha256 of the protocol."""
+    """id, sha256 and rule of the protocol; memories of schema 1 do not name the rule."""
     config: dict[str, Any]
     """The resolved configuration."""
     seed: int

@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from nrem.memory.errors import NremError
     from nrem.memory.folder import Memory
-    from nrem.memory.rebuild import forget, merge
     from nrem.runtime.config import Config, load_config
     from nrem.runtime.consolidate import consolidate, extend
     from nrem.runtime.models import load as load_model
     from nrem.runtime.readers import Document
+    from nrem.runtime.rewrite import forget, merge
     from nrem.runtime.session import Session
     from nrem.runtime.tune import tune
 
@@ -31,8 +31,8 @@ _HOME = {
     "Session": "nrem.runtime.session",
     "consolidate": "nrem.runtime.consolidate",
     "extend": "nrem.runtime.consolidate",
-    "merge": "nrem.memory.rebuild",
-    "forget": "nrem.memory.rebuild",
+    "merge": "nrem.runtime.rewrite",
+    "forget": "nrem.runtime.rewrite",
     "load_config": "nrem.runtime.config",
     "load_model": "nrem.runtime.models",
     "tune": "nrem.runtime.tune",

@@ -110,11 +110,11 @@ def merge(
     out: Annotated[Path, typer.Option("--out", "-o", metavar="MEMORY", help="The folder to make.", show_default=False)],
     as_json: JsonOption = False,
 ) -> None:
-    """Make one memory of several, exactly, without the model."""
+    """Make one memory of several, equal to one that read everything."""
     from nrem.memory.errors import UsageError
     from nrem.memory.folder import Memory
-    from nrem.memory.rebuild import merge as merge_two
     from nrem.memory.record_file import check_target
+    from nrem.runtime.rewrite import merge as merge_two
 
     if len(memories) < 2:
         raise UsageError(f"merge: got {len(memories)} memory, expected two or more")
@@ -133,10 +133,10 @@ def forget(
     out: OutOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Take chunks out of a memory: adapter, statistics, text and record."""
+    """Take chunks out of a memory, as if it had never read them: adapter, text and record."""
     from nrem.memory.folder import Memory
-    from nrem.memory.rebuild import forget as without
     from nrem.runtime.report import summary
+    from nrem.runtime.rewrite import forget as without
 
     target = _target(memory, out)
     left = without(Memory.load(memory), chunks)

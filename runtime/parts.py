@@ -75,7 +75,7 @@ def make_fast_weights(base: Base, config: Config, protocol: Protocol) -> FastWei
 def make_sleeper(base: Base, config: Config, protocol: Protocol, fast: FastWeights, ledger: Ledger, listener: Listener) -> Sleeper:
     """Everything that a sleep needs, around the fast weights that it writes."""
     cost = CostModel.of(base.model)
-    split = SplitModel(base.model, lowest_layer(base.model, fast.factors))
+    split = make_split(base, protocol, fast)
     material = StudyMaterial(protocol, config.probes, config.seed, longest_prefix=split.longest_prefix)
     unrelated = resources.files("nrem.configs").joinpath("unrelated.txt").read_text(encoding="utf-8")
     rule = make_rule(split, config, protocol, material, fast, ledger)
@@ -92,6 +92,12 @@ def make_sleeper(base: Base, config: Config, protocol: Protocol, fast: FastWeigh
         allocator=sleep.make_allocator(curves),
         listener=listener,
     )
+
+
+def make_split(base: Base, protocol: Protocol, fast: FastWeights) -> SplitModel:
+    """The model cut below the lowest module that is written to; what a static reader changes further down is the same at every pass."""
+    written = protocol.learned.names if protocol.learned is not None else list(fast.factors)
+    return SplitModel(base.model, lowest_layer(base.model, written))
 
 
 def make_rule(
@@ -123,7 +129,7 @@ def make_record(base: Base, config: Config, protocol: Protocol) -> MemoryRecord:
     capacity = config.fast_weights.segment_chunks
     return MemoryRecord(
         base=base.identity,
-        protocol={"id": protocol.id, "sha256": protocol.sha256},
+        protocol={"id": protocol.id, "sha256": protocol.sha256, "rule": protocol.rule},
         config=to_dict(config),
         seed=config.seed,
         segment_chunks=protocol.segment_chunks if capacity == "auto" else capacity,

@@ -12,17 +12,15 @@ from dataclasses import replace
 from nrem.consolidation.budget import Ledger
 from nrem.consolidation.protocol import Protocol
 from nrem.consolidation.rule import WriteRule
-from nrem.consolidation.split_model import SplitModel
 from nrem.consolidation.study import StudyMaterial
 from nrem.memory.chunk import Chunk
 from nrem.memory.fast_weights import FastWeights
 from nrem.memory.folder import Memory
-from nrem.memory.layers import lowest_layer
 from nrem.memory.segment import Segment
 from nrem.runtime.answer import Answer, Answerer
 from nrem.runtime.config import Config
 from nrem.runtime.models import Base
-from nrem.runtime.parts import make_rule
+from nrem.runtime.parts import make_rule, make_split
 
 
 def sleep_again(base: Base, config: Config, protocol: Protocol, answerer: Answerer, memory: Memory, first: Answer) -> Answer:
@@ -59,7 +57,7 @@ def _more_passes(
 ) -> Iterator[FastWeights]:
     """Fast weights to ask: of each chunk alone where the rule tells them apart, and of all of them together."""
     fast, indices = segment.weights.to(base.model.device).copy(), [chunk.index for chunk in chunks]
-    split = SplitModel(base.model, lowest_layer(base.model, fast.factors))
+    split = make_split(base, protocol, fast)
     rule = make_rule(split, config, protocol, StudyMaterial(protocol, config.probes, config.seed), fast, ledger)
     rule.go_on(segment.written.renumbered({index: index for index in indices}) if segment.written else None, {})
     with fast.attached(base.model), _working_on(rule, chunks):

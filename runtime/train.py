@@ -89,6 +89,9 @@ def train_protocol(base: Base, job: TrainJob, config: TrainConfig, *, resume: bo
             file.write(json.dumps(figures) + "\n")
         tell(figures)
 
+    if base.model.device.type == "cpu":
+        base.model.set_attn_implementation("eager")  # of short texts; torch's fused attention is slow at going back on a CPU
+
     def evaluate() -> dict[str, Any]:
         return evaluate_protocol(bench, held_out, sorted({1, min(2, config.max_passes), config.max_passes}), apart)
 
@@ -125,7 +128,7 @@ def make_bench(base: Base, config: TrainConfig, job: TrainJob) -> Bench:
         reader_rank=config.reader_rank,
         error_vocabulary=config.error_vocabulary,
         max_passes=config.max_passes,
-        readers=_reader_modules(base, config, first, set(shapes)),
+        readers=_reader_modules(base, config, set(shapes)),
     )
     parameters = LEARNED[config.rule].create(sizes, generator)
     if job.start_from:
@@ -144,12 +147,12 @@ def make_bench(base: Base, config: TrainConfig, job: TrainJob) -> Bench:
     return Bench(SplitModel(base.model, lowest_layer(base.model, shapes)), protocol, parameters, config.order)
 
 
-def _reader_modules(base: Base, config: TrainConfig, first: int, written: set[str]) -> dict[str, tuple[int, int]]:
-    """The modules of the adapted layers that carry a reader only."""
+def _reader_modules(base: Base, config: TrainConfig, written: set[str]) -> dict[str, tuple[int, int]]:
+    """The modules that carry a reader only."""
     if not config.reader_target:
         return {}
     target = "" if config.reader_target == "all-linear" else config.reader_target
-    found = find_targets(base.model, target, first).shapes
+    found = find_targets(base.model, target, first_layer(base.model, config.reader_layers)).shapes
     return {name: (d_in, d_out) for name, (d_in, d_out, _) in found.items() if name not in written}
 
 

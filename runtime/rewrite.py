@@ -1,0 +1,63 @@
+"""Merging memories and forgetting chunks of them, whatever rule wrote them.
+
+Where an adapter follows from its texts alone, the base model is loaded and they are written anew.
+"""
+
+from collections.abc import Mapping, Sequence
+
+from nrem.consolidation.budget import CostModel, Ledger
+from nrem.consolidation.rule_ridge import RidgeRule
+from nrem.memory import rebuild
+from nrem.memory.chunk import Chunk
+from nrem.memory.errors import UsageError
+from nrem.memory.fast_weights import FastWeights
+from nrem.memory.folder import Memory
+from nrem.runtime.config import config_from_dict
+from nrem.runtime.models import Base
+from nrem.runtime.parts import load_base, make_fast_weights, make_protocol, make_split
+
+
+def merge(first: Memory, second: Memory, *, base: Base | str | None = None) -> Memory:
+    """One memory of both, equal to one made of all documents where one adapter may hold them (`segment_chunks` 0), else their segments
+    side by side. `base` is loaded only where texts must be written anew.
+
+    Raises `BaseMismatchError` for different base models and `UsageError` for different protocols.
+    """
+    anew = first.record.segment_chunks == 0 and first.record.protocol == second.record.protocol
+    return rebuild.merge(first, second, rewriter(first, base) if anew and follows_from_texts(first) else None)
+
+
+def forget(memory: Memory, indices: Sequence[int], *, base: Base | str | None = None) -> Memory:
+    """The memory without these chunks, equal to one that never read them; later chunks move up. `base` is loaded only where the others must
+    be written anew.
+
+    Raises `UsageError` for an index that is not there, and where the rule cannot take chunks out again.
+    """
+    if not follows_from_texts(memory):
+        return rebuild.forget(memory, indices)
+    if memory.text is None:
+        raise UsageError(f"forget: {memory.name} has forgotten its text, which the others are written anew from; sleep again without them")
+    rebuild.check_indices(memory, indices)
+    return rebuild.forget(memory, indices, rewriter(memory, base))
+
+
+def follows_from_texts(memory: Memory) -> bool:
+    """Whether the adapter is what its rule makes of the texts, and nothing else is kept."""
+    return memory.record.protocol.get("rule") == "ridge"
+
+
+def rewriter(memory: Memory, base: Base | str | None) -> rebuild.Rewrite:
+    """Writes chunks with the model and the protocol of a memory."""
+    config = config_from_dict(memory.record.config)
+    loaded = base if isinstance(base, Base) else load_base(config, base or "")
+    memory.check_base(loaded.identity)
+    protocol = make_protocol(loaded, config, memory.record)
+
+    def rewrite(chunks: Sequence[Chunk], passes: Mapping[int, int]) -> FastWeights:
+        fast = make_fast_weights(loaded, config, protocol)
+        rule = RidgeRule(make_split(loaded, protocol, fast), fast, protocol, Ledger(), CostModel.of(loaded.model))
+        with fast.attached(loaded.model):
+            rule.rewrite(chunks, passes)
+        return fast
+
+    return rewrite
