@@ -53,6 +53,19 @@ def find_protocol(name: str, tokenizer: Any, base: BaseIdentity, device: torch.d
     return Protocol(tokenizer)
 
 
+def retired_protocol(sha256: str, tokenizer: Any) -> Protocol | None:
+    """The words and the calibration of a protocol that nrem no longer ships, for memories that were made with it: they hold all else that
+    answers need. None where it is not one of these."""
+    root = Path(str(resources.files("nrem.configs"))) / "protocols" / "retired"
+    for path in sorted(root.glob("*.json")):
+        values = json.loads(path.read_text(encoding="utf-8"))
+        if values["sha256"] == sha256:
+            confidence = Confidence.from_json(json.dumps(values["confidence"]), str(path))
+            kept = ("id", "rule", "template", "trained_passes", "question_chunks", "segment_chunks", "weights_sha256")
+            return Protocol(tokenizer, **{key: values[key] for key in kept}, confidence=confidence)
+    return None
+
+
 def save_protocol(folder: Path, protocol: Protocol, base: BaseIdentity, about: Mapping[str, Any]) -> Path:
     """Write the folder, whole or not at all; `about` is kept as it is (data, minutes, figures)."""
     assert protocol.learned is not None
@@ -152,17 +165,40 @@ def read_curves(path: Path) -> CurveTable:
 
 def load_parameters(folder: Path, parameters: LearnedWrite[Any]) -> None:
     """Take the learned values of a folder; raises `MemoryFolderError` where a file is damaged or a shape differs."""
+    try:
+        parameters.load_state_dict(_tensors(folder))
+    except RuntimeError as error:
+        raise MemoryFolderError(
+            f"{folder}: its parameters do not fit ({str(error).splitlines()[-1].strip()}); give the same rank and layers"
+        ) from None
+
+
+def adopt_parameters(folder: Path, parameters: LearnedWrite[Any]) -> None:
+    """Take of a folder's learned values what has a place here: by module and name, where shapes agree. Its rule, rank and layers may be
+    others. Raises `MemoryFolderError` where nothing fits."""
+    values, theirs = _read(folder), _tensors(folder)
+    places = {name: f"_sites.{i}" for i, name in enumerate(values["modules"])}
+    places |= {name: f"_readers.{i}" for i, name in enumerate(values.get("readers", {}))}
+    taken = 0
+    with torch.no_grad():
+        for name, site in parameters.everywhere():
+            for key, mine in site.named_parameters() if name in places else ():
+                given = theirs.get(f"{places[name]}.{key}")
+                if given is not None and given.shape == mine.shape:
+                    mine.copy_(given)
+                    taken += 1
+    if not taken:
+        raise MemoryFolderError(f"{folder}: none of its parameters fit; give the same model and reader rank")
+
+
+def _tensors(folder: Path) -> dict[str, Tensor]:
+    """All tensors of a folder in float32; raises `MemoryFolderError` where a file is missing or damaged."""
     tensors: dict[str, Tensor] = {}
     for name, digest in _read(folder)["files"].items():
         if not (folder / name).exists() or sha256_file(folder / name) != digest:
             raise MemoryFolderError(f"{folder}: {name} is missing or damaged; install nrem again, or restore the file")
         tensors |= load_file(folder / name)
-    try:
-        parameters.load_state_dict({name: tensor.float() for name, tensor in tensors.items()})
-    except RuntimeError as error:
-        raise MemoryFolderError(
-            f"{folder}: its parameters do not fit ({str(error).splitlines()[-1].strip()}); give the same rank and layers"
-        ) from None
+    return {name: tensor.float() for name, tensor in tensors.items()}
 
 
 def _read(folder: Path) -> dict[str, Any]:

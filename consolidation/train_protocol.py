@@ -47,7 +47,7 @@ class TrainConfig:
     """K is drawn from 0 to this, small ones more often; becomes `trained_passes`."""
     chunks_per_step: int = 8
     """Passages read in a step."""
-    chunks_together: tuple[int, ...] = (1, 1, 1, 2, 4, 8)
+    chunks_together: tuple[int, ...] = (1, 1, 2, 4, 8, 16)
     """How many of them are written into one memory; drawn anew at every step."""
     questions_per_chunk: int = 4
     """Questions asked for every passage, on average."""

@@ -11,7 +11,7 @@ from nrem.consolidation.budget import CostModel, Ledger
 from nrem.consolidation.events import Listener
 from nrem.consolidation.guard import Guard
 from nrem.consolidation.protocol import Protocol
-from nrem.consolidation.protocol_folder import find_protocol, read_curves, with_calibration
+from nrem.consolidation.protocol_folder import find_protocol, read_curves, retired_protocol, with_calibration
 from nrem.consolidation.recall import RecallMeter
 from nrem.consolidation.rule import WriteRule
 from nrem.consolidation.rule_delta import DeltaRule
@@ -51,6 +51,8 @@ def make_protocol(base: Base, config: Config, record: MemoryRecord | None = None
     protocol = find_protocol(config.protocol.name, base.tokenizer, base.identity, base.model.device)
     protocol = with_calibration(protocol, calibration_folder(base, protocol))
     if record is not None and record.protocol["sha256"] != protocol.sha256:
+        if (retired := retired_protocol(record.protocol["sha256"], base.tokenizer)) is not None:
+            return retired
         raise BaseMismatchError(
             f"this memory was made with the protocol {record.protocol['id']} ({record.protocol['sha256'][:6]}), got {protocol.id} "
             f"({protocol.sha256[:6]}): name its own with --set protocol.name=..., or sleep again"

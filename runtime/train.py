@@ -18,7 +18,7 @@ import torch
 from nrem.consolidation.episode import Bench
 from nrem.consolidation.learned import Sizes
 from nrem.consolidation.protocol import LEARNED, Protocol
-from nrem.consolidation.protocol_folder import load_parameters, save_protocol
+from nrem.consolidation.protocol_folder import adopt_parameters, save_protocol
 from nrem.consolidation.split_model import SplitModel
 from nrem.consolidation.train_protocol import ROW_TOKENS, ProtocolTrainer, TrainConfig, Trained, evaluate_protocol
 from nrem.consolidation.training_data import Passage, Sampler, Source, read_source
@@ -52,7 +52,7 @@ class TrainJob:
     held_out_passages: int = 24
     evaluate_minutes: float = 10.0
     start_from: Path | None = None
-    """A protocol whose parameters are the start; None begins anew."""
+    """A protocol whose parameters are the start, as far as they fit where its rule or layers are others; None begins anew."""
     levels: tuple[int, ...] = (1, 2, 4, 8)
     """Numbers of passes at which the finished protocol is evaluated."""
     name: str = ""
@@ -132,7 +132,7 @@ def make_bench(base: Base, config: TrainConfig, job: TrainJob) -> Bench:
     )
     parameters = LEARNED[config.rule].create(sizes, generator)
     if job.start_from:
-        load_parameters(job.start_from, parameters)
+        adopt_parameters(job.start_from, parameters)
     parameters.to(base.model.device)
     separate = config.rule == "keyed"  # the chunks of an adapter can be told apart by their statistics
     protocol = Protocol(
@@ -161,8 +161,10 @@ def _ordinary_text(sources: Sequence[Source], protocol: Protocol) -> tuple[list[
     shipped = protocol.plain_ids(resources.files("nrem.configs").joinpath("unrelated.txt").read_text(encoding="utf-8"))
     rows = [shipped[start : start + ROW_TOKENS] for start in range(0, len(shipped) - ROW_TOKENS + 1, ROW_TOKENS)]
     plain = "\n\n".join(p.text for s in sources if s.plain for d in s.documents for p in d)[:ORDINARY_CHARACTERS]
-    given = "\n\n".join(d[0].text for s in sources if not s.plain for d in s.documents if d)[:ORDINARY_CHARACTERS]
-    return rows[:4], protocol.plain_ids(plain + "\n\n" + given)
+    given = [s for s in sources if not s.plain]
+    each = ORDINARY_CHARACTERS // max(1, len(given))  # of every kind alike: what is ordinary must not be the first file's manner
+    parts = ["\n\n".join(d[0].text for d in s.documents[: 1 + each // 100])[:each] for s in given]
+    return rows[:4], protocol.plain_ids("\n\n".join([plain, *parts]))
 
 
 def _hold_out(sources: Sequence[Source], base: Base, job: TrainJob, config: TrainConfig) -> tuple[list[Source], list[Passage]]:

@@ -1,4 +1,4 @@
-"""Ridge memories: extended, merged, or with chunks forgotten, each equals the memory made from scratch; a saved one is a small plain LoRA."""
+"""Ridge memories: extended, merged, or with chunks forgotten, each equals the one made from scratch; a saved one is a small plain LoRA."""
 
 from pathlib import Path
 
