@@ -57,6 +57,11 @@ class Protocol:
     """Hash of the learned parameters' files."""
 
     @property
+    def retired(self) -> bool:
+        """Whether it was trained once, and what it has learned is no longer here: it asks, and cannot write."""
+        return bool(self.weights_sha256) and self.learned is None
+
+    @property
     def keyed(self) -> KeyedRidge | None:
         """What is learned, where it is the rule of learned keys: of the others there are no statistics."""
         return self.learned if isinstance(self.learned, KeyedRidge) else None

@@ -53,11 +53,15 @@ def find_protocol(name: str, tokenizer: Any, base: BaseIdentity, device: torch.d
     return Protocol(tokenizer)
 
 
+def retired_folder() -> Path:
+    """Where what is left of protocols lies that came with earlier versions."""
+    return Path(str(resources.files("nrem.configs"))) / "protocols" / "retired"
+
+
 def retired_protocol(sha256: str, tokenizer: Any) -> Protocol | None:
     """The words and the calibration of a protocol that nrem no longer ships, for memories that were made with it: they hold all else that
     answers need. None where it is not one of these."""
-    root = Path(str(resources.files("nrem.configs"))) / "protocols" / "retired"
-    for path in sorted(root.glob("*.json")):
+    for path in sorted(retired_folder().glob("*.json")):
         values = json.loads(path.read_text(encoding="utf-8"))
         if values["sha256"] == sha256:
             confidence = Confidence.from_json(json.dumps(values["confidence"]), str(path))

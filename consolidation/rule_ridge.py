@@ -22,8 +22,17 @@ from nrem.consolidation.sleep_texts import SleepTexts
 from nrem.consolidation.split_model import SplitModel
 from nrem.memory.chunk import Chunk
 from nrem.memory.fast_weights import Factors, FastWeights
+from nrem.memory.layers import cache_bytes
 from nrem.memory.low_rank import beside, cut, rounded
 from nrem.memory.statistics import WrittenStatistics
+
+CACHE_SHARE = 0.25
+"""Bytes that an adapter may take, of those that the attention cache of its texts would."""
+SHORTEST = 2000
+"""Tokens from which on that holds; a shorter text may take as much as this many."""
+BYTES = 2
+"""Of a value, in adapter and cache."""
+SMALLEST_RANK = 16
 
 
 class RidgeRule(WriteRule):
@@ -78,7 +87,7 @@ class RidgeRule(WriteRule):
     def publish(self) -> None:
         if not self._changes:
             return
-        most = self.parameters.rank - self.parameters.reader_rank
+        most = self._affordable_rank()
         with self.ledger.debit("passes", self._cutting_fet):
             for name, site in self.parameters.items():
                 written = cut(self._changes[name], self._where[name], most, self.protocol.kept_energy)
@@ -105,6 +114,14 @@ class RidgeRule(WriteRule):
 
     def go_on(self, written: WrittenStatistics | None, passes: Mapping[int, int]) -> None:
         self._passes = dict(passes)
+
+    def _affordable_rank(self) -> int:
+        """The largest rank with which the adapter is the protocol's, and no more than a share of the attention cache of its texts."""
+        tokens = max(self._material.tokens(list(self._material.ids)), SHORTEST)
+        reader = sum(site.reader_A.numel() + site.reader_B.numel() for _, site in self.parameters.everywhere())
+        column = sum(site.d_in + site.d_out for _, site in self.parameters.items())
+        allowed = int(CACHE_SHARE * tokens * cache_bytes(self.split.model) / BYTES - reader) // column
+        return max(SMALLEST_RANK, min(self.parameters.rank - self.parameters.reader_rank, allowed))
 
     def _start_over(self) -> None:
         self._done, self._changes, self._where = 0, {}, {}

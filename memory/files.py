@@ -1,5 +1,7 @@
 """The names of the files that memories and unfinished runs consist of. Imports nothing, so that a listing is quick."""
 
+from pathlib import Path
+
 MEMORY = "memory.json"
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
@@ -15,3 +17,8 @@ RESUME = "resume.safetensors"
 EVENTS = "journal.jsonl"
 SEALED = "segments"
 """Segments of the unfinished run that will not change any more."""
+
+
+def segment_folder(memory: Path, index: int) -> Path:
+    """Where a segment lies: the first one in the memory's own folder, so that PEFT opens it by itself."""
+    return memory if index == 0 else memory / f"{SEGMENT}{index:04d}"

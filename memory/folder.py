@@ -17,12 +17,12 @@ from nrem.memory.card import model_card
 from nrem.memory.chunk import Chunk
 from nrem.memory.errors import BaseMismatchError, MemoryFolderError, SleepError, UsageError
 from nrem.memory.fast_weights import FastWeights
-from nrem.memory.files import CARD, MEMORY, TEXT
+from nrem.memory.files import CARD, MEMORY, TEXT, segment_folder
 from nrem.memory.fingerprint import weights_sha256
 from nrem.memory.identity import BaseIdentity
 from nrem.memory.record import MemoryRecord
 from nrem.memory.record_file import check_target, read_record
-from nrem.memory.segment import FILES, Segment, segment_folder
+from nrem.memory.segment import FILES, Segment
 from nrem.memory.text import CHUNKS, EvictedText
 
 

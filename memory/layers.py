@@ -6,6 +6,7 @@ a short table. A model that fits neither is refused with the names that it does 
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import nn
@@ -68,6 +69,14 @@ def find_targets(model: nn.Module, target: str, first_layer: int) -> Targets:
 def _targets(linear: Mapping[str, nn.Module], chosen: Sequence[str]) -> Targets:
     shapes = {name: (*_shape(linear[name]), next(linear[name].parameters()).device) for name in chosen}
     return Targets(shapes, any(isinstance(linear[name], Conv1D) for name in chosen))
+
+
+def cache_bytes(model: Any) -> int:
+    """Bytes of the attention cache of one token at two bytes a value: keys and values of every layer."""
+    config = model.config.get_text_config()
+    heads = getattr(config, "num_key_value_heads", None) or config.num_attention_heads
+    head_dim = getattr(config, "head_dim", None) or config.hidden_size // config.num_attention_heads
+    return 2 * 2 * int(heads) * int(head_dim) * len(decoder_layers(model))
 
 
 def adapted_module(model: nn.Module, name: str, d_in: int, d_out: int) -> nn.Module:

@@ -10,7 +10,10 @@ from typing import Any, Self
 from nrem.memory.errors import MemoryFolderError
 from nrem.memory.identity import BaseIdentity
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
+"""2: an adapter may follow from its texts alone, with no statistics beside it."""
+LATER = ("cache_token_bytes",)
+"""Keys that older schemas do not have."""
 
 
 @dataclass(kw_only=True)
@@ -99,6 +102,8 @@ class MemoryRecord:
     """Chunks that one of the memory's adapters holds; 0 for no limit."""
     question_chunks: int = 0
     """Most chunks that a question is answered from; 0 for all of a segment."""
+    cache_token_bytes: int = 0
+    """Bytes of the base's attention cache for one token, to compare the adapters' with; 0 where it was not noted."""
     documents: list[DocumentRecord] = field(default_factory=list)
     chunks: list[ChunkRecord] = field(default_factory=list)
     sleeps: list[SleepRecord] = field(default_factory=list)
@@ -123,7 +128,7 @@ class MemoryRecord:
         if not isinstance(version, int) or version > SCHEMA_VERSION:
             raise MemoryFolderError(f"{where}: schema version {version}, this nrem reads up to {SCHEMA_VERSION}: upgrade nrem to open it")
         try:
-            known = {f.name: values[f.name] for f in fields(cls)}
+            known = {f.name: values[f.name] for f in fields(cls) if f.name in values or f.name not in LATER}
             known["base"] = BaseIdentity.from_dict(values["base"])
             known["documents"] = [DocumentRecord(**v) for v in values["documents"]]
             known["chunks"] = [ChunkRecord(**v) for v in values["chunks"]]

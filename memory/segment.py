@@ -12,7 +12,7 @@ from safetensors.torch import load_file, save_file
 
 from nrem.memory.errors import MemoryFolderError
 from nrem.memory.fast_weights import Factors, FastWeights
-from nrem.memory.files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, SEGMENT, STATISTICS
+from nrem.memory.files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, STATISTICS
 from nrem.memory.statistics import WrittenStatistics
 
 FILES = (ADAPTER_CONFIG, ADAPTER_WEIGHTS, STATISTICS)
@@ -49,8 +49,3 @@ class Segment:
             raise MemoryFolderError(f"{folder}: {ADAPTER_WEIGHTS} cannot be read ({error}); restore it or sleep again") from error
         path = folder / STATISTICS
         return cls(weights, WrittenStatistics.from_tensors(load_file(path)) if path.exists() else None)
-
-
-def segment_folder(memory: Path, index: int) -> Path:
-    """Where a segment lies: the first one in the memory's own folder, so that PEFT opens it by itself."""
-    return memory if index == 0 else memory / f"{SEGMENT}{index:04d}"

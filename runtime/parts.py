@@ -24,7 +24,7 @@ from nrem.consolidation.split_model import SplitModel
 from nrem.consolidation.study import StudyMaterial
 from nrem.memory.errors import BaseMismatchError
 from nrem.memory.fast_weights import FastWeights
-from nrem.memory.layers import find_targets, lowest_layer
+from nrem.memory.layers import cache_bytes, find_targets, lowest_layer
 from nrem.memory.record import MemoryRecord
 from nrem.runtime.config import Config, to_dict
 from nrem.runtime.default_model import cache_folder
@@ -136,6 +136,7 @@ def make_record(base: Base, config: Config, protocol: Protocol) -> MemoryRecord:
         seed=config.seed,
         segment_chunks=protocol.segment_chunks if capacity == "auto" else capacity,
         question_chunks=question_chunks(config, protocol),
+        cache_token_bytes=cache_bytes(base.model),
         versions={name: metadata.version(name) for name in LIBRARIES},
         created=time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
     )

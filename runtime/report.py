@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from nrem.memory.files import TEXT
+from nrem.memory.files import ADAPTER_WEIGHTS, TEXT, segment_folder
 from nrem.memory.library import Entry
 from nrem.memory.record import ChunkRecord, MemoryRecord
 from nrem.runtime.check import Check
@@ -34,6 +34,19 @@ def summary(record: MemoryRecord, folder: Path | None) -> dict[str, Any]:
         "probe_nll_after": _mean([c.nll_after for c in asked]),
         "exits": dict(sorted(Counter(c.exit or "waiting" for c in record.chunks).items())),
         "rolled_back": [s.index for s in record.sleeps if not s.kept],
+        **_bytes(record, folder),
+    }
+
+
+def _bytes(record: MemoryRecord, folder: Path | None) -> dict[str, Any]:
+    """What the adapters take, a token, and as a share of the attention cache of the same text; null where it is not saved or not known."""
+    paths = [segment_folder(folder, index) / ADAPTER_WEIGHTS for index in range(record.num_segments)] if folder else []
+    taken = sum(path.stat().st_size for path in paths if path.exists())
+    tokens, cache = record.num_tokens, record.cache_token_bytes
+    return {
+        "adapter_bytes": taken or None,
+        "adapter_bytes_per_token": round(taken / tokens, 1) if taken and tokens else None,
+        "share_of_cache": round(taken / (tokens * cache), 4) if taken and tokens and cache else None,
     }
 
 
@@ -64,6 +77,9 @@ def memory_report(record: MemoryRecord, folder: Path) -> None:
     out.print(f"[bold]{folder}[/]: made {record.created} on {record.base.short()}, protocol {record.protocol['id']}, seed {record.seed}")
     text = "evicted text kept" if (folder / TEXT).is_dir() else "evicted text forgotten"
     out.print(f"held-out probes: {probes(s)}; {text}")
+    if s["adapter_bytes"]:
+        of_cache = f", {share(s['share_of_cache'])} of the attention cache of the same text" if s["share_of_cache"] else ""
+        out.print(f"adapter: {size(s['adapter_bytes'])}, {s['adapter_bytes_per_token']:,.0f} bytes a token{of_cache}")
     out.print()
     out.print(hypnogram_text(record, out.width))
     for table in (documents_table(record), sleeps_table(record), chunks_table(record), costs_table(record)):

@@ -270,6 +270,11 @@ class Session:
         text, folder = self.memory.text, self.memory.folder
         if text is None:
             raise UsageError(f"{self.memory.name} has forgotten its text and cannot be extended; sleep again on all of its documents")
+        if self.protocol.retired:
+            raise UsageError(
+                f"{self.memory.name} was made with an earlier protocol, {self.protocol.id} ({self.protocol.sha256[:6]}), with which "
+                "this nrem answers and does not write; sleep again on all of its documents"
+            )
         if folder is not None and text.folder.is_relative_to(folder):
             self.memory.with_scratch_text(text)
 

@@ -10,8 +10,8 @@ import torch
 from peft import PeftModel
 
 from nrem.memory.errors import MemoryFolderError, MissingFileError
+from nrem.memory.files import segment_folder
 from nrem.memory.folder import Memory, Route
-from nrem.memory.segment import segment_folder
 from nrem.runtime.check import Check
 from nrem.runtime.config import config_from_dict
 from nrem.runtime.parts import load_base

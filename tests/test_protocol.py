@@ -7,10 +7,23 @@ from pathlib import Path
 import pytest
 import torch
 
+from nrem.consolidation import protocol_folder
+from nrem.consolidation.confidence import Confidence
 from nrem.consolidation.protocol import INSTRUCTION, Protocol
-from nrem.consolidation.protocol_folder import PROTOCOL, find_protocol, load_protocol, save_protocol
-from nrem.memory.errors import BaseMismatchError, MemoryFolderError, MissingFileError
-from nrem.runtime.models import Base
+from nrem.consolidation.protocol_folder import (
+    PROTOCOL,
+    find_protocol,
+    load_protocol,
+    retired_folder,
+    retired_protocol,
+    save_protocol,
+)
+from nrem.memory.errors import BaseMismatchError, MemoryFolderError, MissingFileError, UsageError
+from nrem.memory.folder import Memory
+from nrem.runtime.consolidate import consolidate
+from nrem.runtime.models import Base, load
+from nrem.runtime.readers import Document
+from nrem.runtime.session import Session
 from tests import tiny
 
 CPU = torch.device("cpu")
@@ -103,3 +116,49 @@ def test_a_damaged_file_is_named(llama: Base, tmp_path: Path, damage: str) -> No
     path.unlink() if damage == "missing" else path.write_bytes(content[:-8])
     with pytest.raises(MemoryFolderError, match=re.escape(f"{path.name} is missing or damaged; install nrem again")):
         load_protocol(folder, llama.tokenizer, llama.identity, CPU)
+
+
+@pytest.mark.real_model
+def test_the_words_of_retired_protocols_are_those_that_memories_were_made_with() -> None:
+    tokenizer = load("smollm2-135m").tokenizer
+    for path in retired_folder().glob("*.json"):
+        sha256 = json.loads(path.read_text(encoding="utf-8"))["sha256"]
+        retired = retired_protocol(sha256, tokenizer)
+        assert retired is not None
+        assert retired.sha256 == sha256
+        assert retired.retired
+        assert retired.confidence is not None
+    assert retired_protocol("0" * 64, tokenizer) is None
+
+
+def test_a_memory_of_a_retired_protocol_answers_as_before_and_is_not_read_on(
+    llama: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Schema 1, rule "ridge" under its old name: the folder that trained it is gone, its words and the memory's statistics are left."""
+    folder = save_protocol(tmp_path / "old", tiny.make_keyed_protocol(llama), llama.identity, {})
+    values = json.loads((folder / PROTOCOL).read_text(encoding="utf-8"))
+    values |= {"schema_version": 1, "rule": "ridge"}
+    del values["readers"], values["kept_energy"]
+    (folder / PROTOCOL).write_text(json.dumps(values), encoding="utf-8")
+    old = load_protocol(folder, llama.tokenizer, llama.identity, CPU)
+    assert old.rule == "keyed"
+    config = tiny.make_config(f"protocol.name={folder}", "guard.enabled=false", "fast_weights.question_chunks=2")
+    consolidate(Document.from_text(tiny.STORY, title="Orrin"), base=llama, config=config).save(tmp_path / "memory")
+    questions = ["Who kept the Orrin lighthouse?", "What did Wexley pay?"]
+    before = [a.answer for a in Session(Memory.load(tmp_path / "memory"), base=llama).answers(questions)]
+
+    kept = {"id": old.id, "sha256": old.sha256, "rule": "keyed", "template": "plain", "weights_sha256": old.weights_sha256}
+    kept |= {"trained_passes": 2, "question_chunks": 0, "segment_chunks": 0}
+    kept["confidence"] = Confidence(
+        intercept=0.0, slope=1.0, passes=2, asked="questions", pairs=1, base_rate=0.5, brier_before=0.2, brier_after=0.1
+    ).to_dict()
+    (tmp_path / "retired").mkdir()
+    (tmp_path / "retired" / "old.json").write_text(json.dumps(kept), encoding="utf-8")
+    save_protocol(folder, tiny.make_ridge_protocol(llama), llama.identity, {})
+    with pytest.raises(BaseMismatchError, match="this memory was made with the protocol"):
+        Session(Memory.load(tmp_path / "memory"), base=llama)
+    monkeypatch.setattr(protocol_folder, "retired_folder", lambda: tmp_path / "retired")
+    session = Session(Memory.load(tmp_path / "memory"), base=llama)
+    assert [a.answer for a in session.answers(questions)] == before
+    with pytest.raises(UsageError, match="was made with an earlier protocol"):
+        session.stream(Document.from_text("More."))
