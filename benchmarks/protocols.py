@@ -28,23 +28,29 @@ from nrem.runtime.models import Base
 from nrem.runtime.parts import load_base
 from nrem.runtime.train import TrainJob, train_protocol
 
-BASELINE = TrainConfig(rank=112, reader_rank=16, max_passes=4, chunks_together=(1,), warm_up=5, step_size=1e-2)
+BASELINE = TrainConfig(layers="upper-third", rank=256, reader_rank=16, max_passes=2, chunks_together=(1, 4), warm_up=5)
+KEYED: dict[str, Any] = {"rule": "keyed", "rank": 112, "layers": "upper-half"}
 VARIANTS: dict[str, dict[str, Any]] = {
-    "keyed": {},
-    "delta": {"rule": "delta"},
-    "gradient": {"rule": "gradient"},
-    "gradient-order2": {"rule": "gradient", "order": 2},
+    "ridge": {},
+    "keyed": KEYED,
+    "keyed-rank-48": KEYED | {"rank": 48},
+    "keyed-rank-16": KEYED | {"rank": 16},
+    "delta": {"rule": "delta", "rank": 112, "layers": "upper-half"},
+    "gradient": {"rule": "gradient", "rank": 112, "layers": "upper-half"},
+    "gradient-order2": {"rule": "gradient", "rank": 112, "layers": "upper-half", "order": 2},
     "ridge-order2": {"order": 2},
     "upper-quarter": {"layers": "upper-quarter"},
+    "upper-half": {"layers": "upper-half"},
     "all-layers": {"layers": "all"},
     "with-attention": {"target": "down_proj,o_proj"},
     "whole-mlp": {"target": "gate_proj,up_proj,down_proj"},
-    "rank-48": {"rank": 48},
-    "rank-16": {"rank": 16},
-    "passes-2": {"max_passes": 2},
-    "passes-8": {"max_passes": 8},
-    "together-4": {"chunks_together": (4,)},
-    "together-8": {"chunks_together": (8,)},
+    "reader-everywhere": {"reader_target": "all-linear"},
+    "reader-rank-32": {"reader_rank": 32},
+    "free-values": {"values_decay": 0.0},
+    "passes-1": {"max_passes": 1},
+    "passes-4": {"max_passes": 4},
+    "together-1": {"chunks_together": (1,)},
+    "together-16": {"chunks_together": (16,)},
     "smaller-steps": {"step_size": 4e-3},
     "larger-steps": {"step_size": 2e-2},
 }

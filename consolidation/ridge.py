@@ -93,16 +93,23 @@ class RidgeSite(ValuedSite):
         weighted = strength[..., None] * X
         return weighted.mT @ X, V.mT @ weighted
 
-    def solve_primal(self, C: Float[Tensor, "*m i i"], M: Float[Tensor, "*m o i"]) -> Float[Tensor, "*m o i"]:
-        """The solution from the sums."""
-        return self.gain * solve_spd(C + self.log_mu.exp() * self.background.matrix(), M.mT).mT
+    def prior(self) -> Float[Tensor, "i i"]:
+        """mu C_0."""
+        return self.log_mu.exp() * self.background.matrix()
+
+    def solve_primal(self, S: Float[Tensor, "*m i i"], M: Float[Tensor, "*m o i"]) -> Float[Tensor, "*m o i"]:
+        """The solution from the sums, S = C + mu C_0."""
+        return self.gain * solve_spd(S, M.mT).mT
 
     def write(self, x: Float[Tensor, "row token i"], seen: Seen, memories: int) -> Change:
         """The solution for texts that are dealt out to so many memories."""
         strength = self.strength(seen)
         X, V = by_group(x, memories), by_group(self.values(seen), memories)
         beta = by_group(strength[..., None], memories)[..., 0]
-        return self.solve_dual(X, V, beta) if self.by_tokens(X.shape[1]) else self.solve_primal(*self.sums(X, V, beta))
+        if self.by_tokens(X.shape[1]):
+            return self.solve_dual(X, V, beta)
+        C, M = self.sums(X, V, beta)
+        return self.solve_primal(C + self.prior(), M)
 
     def added(self, before: Change | None, now: Change) -> Change:
         """What is written after one more pass."""

@@ -28,13 +28,13 @@ class Gathered:
 
     def solved(self) -> tuple[Float[Tensor, "o i"], Float[Tensor, "i i"]]:
         """The solution for all tokens, and C + mu C_0."""
-        background = self.site.log_mu.exp() * self.site.background.matrix()
+        prior = self.site.prior()
         if self._sums is not None:
             C, M = self._sums
-            return self.site.solve_primal(C, M), C + background
+            return self.site.solve_primal(C + prior, M), C + prior
         x, values, strength = (torch.cat(parts) for parts in zip(*self._tokens, strict=True))
         C = (strength[:, None] * x).T @ x
-        return dense(self.site.solve_dual(x[None], values[None], strength[None]))[0], C + background
+        return dense(self.site.solve_dual(x[None], values[None], strength[None]))[0], C + prior
 
     def _sum_up(self) -> None:
         x, values, strength = (torch.cat(parts) for parts in zip(*self._tokens, strict=True))
@@ -45,9 +45,10 @@ class Gathered:
 
 def pass_flops(site: RidgeSite, tokens: int) -> float:
     """Values and gate, the sums or the products of all pairs of tokens, and the solution; the cut is left out, once a sleep."""
-    i, (o, d) = site.d_in, site.W2.shape
+    i, (o, d), k = site.d_in, site.W2.shape, site.background.directions.shape[1]
     values = 2 * tokens * (d * HIDDEN_RANK + HIDDEN_RANK * o + d * o + 2 * d)
+    prior = 2 * i * i * k
     if site.by_tokens(tokens):
-        k = site.background.directions.shape[1]
-        return values + 4 * tokens * i * k + 2 * tokens**2 * i + tokens**3 / 3 + 2 * tokens**2 * o + 2 * tokens * o * i
-    return values + 2 * tokens * i * (i + o) + i**3 / 3 + 2 * i * i * o
+        sums = 4 * tokens * i * k + 2 * tokens**2 * i + 2 * tokens * i * i
+        return values + prior + sums + tokens**3 / 3 + 2 * tokens**2 * o + 2 * tokens * o * i
+    return values + prior + 2 * tokens * i * (i + o) + i**3 / 3 + 2 * i * i * o

@@ -64,8 +64,8 @@ class RidgeRule(WriteRule):
     def next_pass_fet(self, active: Sequence[int]) -> float:
         number = self._number(active)
         todo = self._read_in(number, active)
-        later = sum(self._fet(self._read_in(n, ())) for n in range(number + 1, self._deepest))
-        return self._fet(todo) + self._material.unread_fet(todo) + later + self._cutting_fet
+        later = sum(self._fet(n, self._read_in(n, ())) for n in range(number + 1, self._deepest))
+        return self._fet(number, todo) + self._material.unread_fet(todo) + later + self._cutting_fet
 
     @torch.no_grad()
     def write(self, active: Sequence[int]) -> PassReport:
@@ -146,7 +146,7 @@ class RidgeRule(WriteRule):
         loss: dict[int, float] = {}
         for group in self._material.groups(todo):
             texts, lower = self._material.texts(group), self._material.lower(group)
-            with self.ledger.debit("passes", self._reading_fet(group) if charged else 0.0), self.fast.silenced():
+            with self.ledger.debit("passes", self._reading_fet(number, group) if charged else 0.0), self.fast.silenced():
                 with lent(self.split.model, self.parameters, {n: c[None] for n, c in self._changes.items()} or None):
                     seen = observe(self.split, texts, lower, self.parameters.names, self.parameters.error_vocabulary)
                 rows = seen.seen.valid.bool()
@@ -163,15 +163,16 @@ class RidgeRule(WriteRule):
         self._done = number + 1
         return loss
 
-    def _fet(self, todo: Sequence[int]) -> float:
-        return sum(self._reading_fet(group) for group in self._material.groups(todo)) + self._solving_fet(todo)
+    def _fet(self, number: int, todo: Sequence[int]) -> float:
+        return sum(self._reading_fet(number, group) for group in self._material.groups(todo)) + self._solving_fet(todo)
 
-    def _reading_fet(self, group: Sequence[int]) -> float:
-        """The upper layers, the head forward and once more for the expected embedding, and what is attached, uncut."""
+    def _reading_fet(self, number: int, group: Sequence[int]) -> float:
+        """The upper layers, the head forward and once more for the expected embedding, what is attached, uncut, and the errors' spread."""
         tokens = self._material.width(group) * len(group)
-        attached = sum(site.d_in * site.d_out for _, site in self.parameters.items())
+        attached = sum(site.d_in * site.d_out for _, site in self.parameters.items()) if number else 0
         attached += sum(site.reader_A.numel() + site.reader_B.numel() for _, site in self.parameters.everywhere())
-        return self._material.upper_fet(group, heads=2) + self.cost.adapter(tokens, attached)
+        bands = sum(2 * self._material.width(group) * tokens * site.W2.shape[1] for _, site in self.parameters.items())
+        return self._material.upper_fet(group, heads=2) + self.cost.adapter(tokens, attached) + bands / self.cost.flops_per_fet
 
     def _solving_fet(self, todo: Sequence[int]) -> float:
         """Values, sums and the solution."""

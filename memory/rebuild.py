@@ -78,6 +78,8 @@ def forget(memory: Memory, indices: Sequence[int], rewrite: Rewrite | None = Non
     if rewrite is None and any(memory.segments[i].written is None for i in touched):
         raise UsageError(f"forget: {memory.name} was written by a rule that cannot take chunks out again; sleep again without them")
     kept = [c for c in memory.record.chunks if c.index not in gone]
+    if not kept:
+        raise UsageError(f"forget: {memory.name} has no other chunks; delete it with `nrem rm`")
     shift = {c.index: new for new, c in enumerate(kept)}
     alive = sorted({c.segment for c in kept})
     texts = [replace(c, index=shift[c.index]) for c in memory.text if c.index in shift] if memory.text is not None else None
@@ -100,12 +102,10 @@ def forget(memory: Memory, indices: Sequence[int], rewrite: Rewrite | None = Non
 
 
 def check_indices(memory: Memory, indices: Sequence[int]) -> None:
-    """Raise `UsageError` for a chunk that is not there, and where none would be left."""
+    """Raise `UsageError` for a chunk that is not there."""
     known = {c.index for c in memory.record.chunks}
     if wrong := sorted(set(indices) - known):
         raise UsageError(f"forget: {memory.name} has the chunks 0 to {len(known) - 1}, got {wrong[0]}; `nrem show` lists them")
-    if not known - set(indices):
-        raise UsageError(f"forget: {memory.name} has no other chunks; delete it with `nrem rm`")
 
 
 def _rewritten(rewrite: Rewrite, texts: Sequence[Chunk], passes: Mapping[int, int]) -> Segment:

@@ -128,7 +128,7 @@ class MemoryRecord:
         if not isinstance(version, int) or version > SCHEMA_VERSION:
             raise MemoryFolderError(f"{where}: schema version {version}, this nrem reads up to {SCHEMA_VERSION}: upgrade nrem to open it")
         try:
-            known = {f.name: values[f.name] for f in fields(cls) if f.name in values or f.name not in LATER}
+            known = {f.name: values[f.name] for f in fields(cls) if f.name in values or version > 1 or f.name not in LATER}
             known["base"] = BaseIdentity.from_dict(values["base"])
             known["documents"] = [DocumentRecord(**v) for v in values["documents"]]
             known["chunks"] = [ChunkRecord(**v) for v in values["chunks"]]

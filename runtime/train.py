@@ -30,8 +30,10 @@ from nrem.runtime.models import Base
 
 LOG = "log.jsonl"
 CURVE = "curve.png"
-SEGMENT_CHUNKS, QUESTION_CHUNKS = 16, 8
-"""What a ridge protocol says before `benchmarks.capacity` has measured it: a few chunks, by how well they match (benchmarks/LOG.md)."""
+SEGMENT_CHUNKS = 16
+"""Chunks of an adapter, before `benchmarks.capacity` has measured a protocol of these rules."""
+QUESTION_CHUNKS = 8
+"""Most chunks that a question is answered from where their statistics are kept (benchmarks/LOG.md)."""
 ORDINARY_CHARACTERS = 400_000
 GIVEN_WEIGHT, PLAIN_WEIGHT = 0.9, 0.1
 """How often a step draws from files with questions, and from plain text."""
@@ -89,9 +91,6 @@ def train_protocol(base: Base, job: TrainJob, config: TrainConfig, *, resume: bo
             file.write(json.dumps(figures) + "\n")
         tell(figures)
 
-    if base.model.device.type == "cpu":
-        base.model.set_attn_implementation("eager")  # of short texts; torch's fused attention is slow at going back on a CPU
-
     def evaluate() -> dict[str, Any]:
         return evaluate_protocol(bench, held_out, sorted({1, min(2, config.max_passes), config.max_passes}), apart)
 
@@ -134,14 +133,13 @@ def make_bench(base: Base, config: TrainConfig, job: TrainJob) -> Bench:
     if job.start_from:
         adopt_parameters(job.start_from, parameters)
     parameters.to(base.model.device)
-    separate = config.rule == "keyed"  # the chunks of an adapter can be told apart by their statistics
     protocol = Protocol(
         base.tokenizer,
         id=job.name or job.out.name,
         rule=config.rule,
         template="plain",
-        segment_chunks=SEGMENT_CHUNKS if separate else max(config.chunks_together),
-        question_chunks=QUESTION_CHUNKS if separate else 0,
+        segment_chunks=SEGMENT_CHUNKS if config.rule in ("ridge", "keyed") else max(config.chunks_together),
+        question_chunks=QUESTION_CHUNKS if config.rule == "keyed" else 0,
         learned=parameters,
     )
     return Bench(SplitModel(base.model, lowest_layer(base.model, shapes)), protocol, parameters, config.order)

@@ -104,8 +104,14 @@ def triangular_flops(matrix: Sequence[int], right: Sequence[int], *args: object,
 
 
 def counted(work: Callable[[], object]) -> int:
-    """FLOPs of matrix products and convolutions, as torch counts them, and of triangular solves, which it leaves out."""
-    with FlopCounterMode(display=False, custom_mapping={torch.ops.aten.linalg_solve_triangular: triangular_flops}) as counter:
+    """FLOPs of matrix products and convolutions, as torch counts them, and of factorisations and their solves, which it leaves out."""
+    aten = torch.ops.aten
+    left_out = {
+        aten.linalg_solve_triangular: triangular_flops,
+        aten.linalg_cholesky_ex: lambda matrix, *_, **__: math.prod(matrix) * matrix[-1] // 3,
+        aten.cholesky_solve: lambda right, matrix, *_, **__: 2 * math.prod(matrix) * right[-1],
+    }
+    with FlopCounterMode(display=False, custom_mapping=left_out) as counter:
         work()
     return int(counter.get_total_flops())
 

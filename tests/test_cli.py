@@ -234,7 +234,7 @@ def test_eval_ends_with_one_json_object(shell: Shell, memory: str) -> None:
         (("ask", "nowhere", "Who?"), 2, "nrem: nowhere: no such memory"),
         (("show", "."), 1, "nrem: .: not a memory, memory.json is missing"),
         (("rm", ".", "--yes"), 1, "nrem: .: not a memory, memory.json is missing; nrem deletes memories only"),
-        (("train-protocol", "--rule", "hebb"), 2, "nrem: --rule: got 'hebb', expected ridge, delta, gradient"),
+        (("train-protocol", "--rule", "hebb"), 2, "nrem: --rule: got 'hebb', expected ridge, keyed, delta, gradient"),
         (("train-protocol",), 2, "nrem: train-protocol: --data and --out are needed"),
     ],
 )

@@ -3,6 +3,7 @@
 import json
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -147,7 +148,7 @@ def test_a_memory_of_a_retired_protocol_answers_as_before_and_is_not_read_on(
     questions = ["Who kept the Orrin lighthouse?", "What did Wexley pay?"]
     before = [a.answer for a in Session(Memory.load(tmp_path / "memory"), base=llama).answers(questions)]
 
-    kept = {"id": old.id, "sha256": old.sha256, "rule": "keyed", "template": "plain", "weights_sha256": old.weights_sha256}
+    kept: dict[str, Any] = {"id": old.id, "sha256": old.sha256, "rule": "keyed", "template": "plain", "weights_sha256": old.weights_sha256}
     kept |= {"trained_passes": 2, "question_chunks": 0, "segment_chunks": 0}
     kept["confidence"] = Confidence(
         intercept=0.0, slope=1.0, passes=2, asked="questions", pairs=1, base_rate=0.5, brier_before=0.2, brier_after=0.1

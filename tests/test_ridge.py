@@ -47,10 +47,14 @@ def naive_change(site: RidgeSite, x: Tensor, seen: Seen) -> Tensor:
     return site.gain * M @ torch.linalg.inv(C + site.log_mu.exp() * site.background.matrix())
 
 
+def primal(site: RidgeSite, C: Tensor, M: Tensor) -> Tensor:
+    return site.solve_primal(C + site.prior(), M)
+
+
 def both_forms(site: RidgeSite, x: Tensor, seen: Seen) -> tuple[Tensor, Tensor]:
     """The change for all texts in one memory: dual, primal."""
     X, V, beta = x.flatten(0, 1)[None], site.values(seen).flatten(0, 1)[None], site.strength(seen).flatten()[None]
-    return site.solve_dual(X, V, beta).dense[0], site.solve_primal(*site.sums(X, V, beta))[0]
+    return site.solve_dual(X, V, beta).dense[0], primal(site, *site.sums(X, V, beta))[0]
 
 
 @LENGTHS
@@ -68,8 +72,8 @@ def test_gradients_of_both_forms_equal_those_of_the_sums(lengths: tuple[int, ...
     weights = torch.randn(D_OUT, D_IN, generator=torch.Generator().manual_seed(2))
 
     def gradients(change: Tensor) -> tuple[Tensor, ...]:
-        kept = {"materialize_grads": True, "allow_unused": True, "retain_graph": True}
-        return torch.autograd.grad((change * weights).sum(), list(site.parameters()), **kept)
+        parameters, total = list(site.parameters()), (change * weights).sum()
+        return torch.autograd.grad(total, parameters, retain_graph=True, allow_unused=True, materialize_grads=True)
 
     naive = gradients(naive_change(site, x, seen))
     for form in both_forms(site, x, seen):

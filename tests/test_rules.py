@@ -170,7 +170,7 @@ def test_a_sleep_writes_what_training_writes(base: Base, rule: str) -> None:
             assert difference < (0.02 if rule == "keyed" else 1e-3)  # M is kept in bfloat16, and the next pass reads with that
 
 
-def test_only_ridge_can_take_chunks_out_again(llama: Base, rule_name: str) -> None:
+def test_only_keyed_can_take_chunks_out_again(llama: Base, rule_name: str) -> None:
     sleeper = make_sleeper_for(llama, rule_name)
     run_passes(llama, sleeper, 1)
     assert (sleeper.rule.written is not None) == (rule_name == "keyed")
@@ -225,7 +225,7 @@ def test_trained_steps_lower_the_loss_and_are_counted_anew_in_every_sleep(llama:
 
 
 @pytest.mark.parametrize("order", [(4, 3, 2, 1, 0), (2, 0, 4, 1, 3)])
-def test_the_order_of_chunks_is_nothing_to_the_ridge_rule(base: Base, order: tuple[int, ...]) -> None:
+def test_the_order_of_chunks_is_nothing_to_the_keyed_rule(base: Base, order: tuple[int, ...]) -> None:
     sleepers, chunks = [make_sleeper_for(base, "keyed") for _ in range(2)], tiny.make_chunks(base)
     for sleeper, indices in zip(sleepers, (range(5), order), strict=True):
         with sleeper.fast.attached(base.model):
@@ -235,7 +235,7 @@ def test_the_order_of_chunks_is_nothing_to_the_ridge_rule(base: Base, order: tup
     assert equal(sleepers[0].fast, sleepers[1].fast.tensors())
 
 
-def test_a_later_ridge_pass_corrects_what_the_chunk_left_before(llama: Base) -> None:
+def test_a_later_keyed_pass_corrects_what_the_chunk_left_before(llama: Base) -> None:
     """M <- 0.3 M + B (C + Lambda) / gain, in place of the chunk's last M: its own B is kept, and a part of the remaining error is added."""
     once, twice = make_sleeper_for(llama, "keyed"), make_sleeper_for(llama, "keyed")
     chunks = tiny.make_chunks(llama)
@@ -255,7 +255,7 @@ def test_a_later_ridge_pass_corrects_what_the_chunk_left_before(llama: Base) -> 
             torch.testing.assert_close(second.chunks[index][name].M, corrected.M, rtol=2**-6, atol=2**-8 * float(M.abs().max()))
 
 
-def test_ridge_sleeps_one_after_the_other_add_up(llama: Base) -> None:
+def test_keyed_sleeps_one_after_the_other_add_up(llama: Base) -> None:
     together, apart = make_sleeper_for(llama, "keyed"), make_sleeper_for(llama, "keyed")
     chunks = tiny.make_chunks(llama)
     together.rule.begin(chunks, [])
