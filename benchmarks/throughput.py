@@ -2,7 +2,7 @@
 
     python -m benchmarks.throughput [--json]
 
-Every write rule is measured in turn with PEFT and AdamW on the same tokens; where no ridge protocol fits the model, one with random
+Every write rule is measured in turn with PEFT and AdamW on the same tokens; where no protocol of a rule fits the model, one with random
 parameters stands in, since speed does not depend on their values. A document in the prompt is read anew for every question.
 """
 
@@ -31,20 +31,23 @@ from nrem.runtime.session import Session
 from nrem.runtime.train import TrainJob, make_bench
 
 QUESTIONS = ("How tall is Mount Garrick?", "Who founded the town of Wexley?")
-RIDGE_CHUNKS, GRADIENT_CHUNKS = 8, 1
+FORWARD_CHUNKS, GRADIENT_CHUNKS = 8, 1
 """Chunks of a timed pass; a pass of study items reads some ten times the tokens of its chunks."""
 NEW_TOKENS = 8
+STAND_INS = {"ridge": TrainConfig(layers="upper-third", rank=256), "keyed": TrainConfig(rule="keyed", rank=112)}
+"""What a protocol of these rules is like."""
 
 
-def protocols(base: Base, config: Config) -> dict[str, Protocol]:
+def protocols(base: Base, wanted: Config) -> dict[str, Protocol]:
     """A protocol for each write rule, that of the default first."""
-    default = make_protocol(base, config)
+    default = make_protocol(base, wanted)
     found = {default.rule: default}
     found.setdefault("gradient", Protocol(base.tokenizer))
-    if "keyed" not in found:
-        bench = make_bench(base, TrainConfig(), TrainJob(data=(), out=Path("random"), minutes=0))
-        bench.parameters.requires_grad_(False)
-        found["keyed"] = bench.protocol
+    for rule, config in STAND_INS.items():
+        if rule not in found:
+            bench = make_bench(base, config, TrainJob(data=(), out=Path("random"), minutes=0))
+            bench.parameters.requires_grad_(False)
+            found[rule] = bench.protocol
     return found
 
 
@@ -68,7 +71,7 @@ def measure_rules(base: Base, config: Config, repeats: int) -> dict[str, Any]:
     """Speed of every rule, beside the plain way's and the rate of matrix products of the same minutes."""
     rates, speeds = [gemm_rate(base)], {}
     for rule, protocol in protocols(base, config).items():
-        chunks = chunks_of(base, config, RIDGE_CHUNKS if rule == "keyed" else GRADIENT_CHUNKS)
+        chunks = chunks_of(base, config, GRADIENT_CHUNKS if rule == "gradient" else FORWARD_CHUNKS)
         with common.stage(f"passes of the {rule} rule"):
             speeds[rule] = measure_rule(base, config, protocol, chunks, repeats)
         rates.append(gemm_rate(base))

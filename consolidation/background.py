@@ -9,12 +9,17 @@ Axes: t tokens, i inputs of a module, k directions.
 """
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor, nn
 
 DIRECTIONS = 64
 SMALLEST_SHARE = 1e-3
 """Of the mean diagonal, that every entry of d keeps: no input is free of charge."""
+
+
+SMALLEST_WEIGHT = 1e-20
+"""Of a direction that is not there."""
 
 
 class Background(nn.Module):
@@ -38,12 +43,16 @@ class Background(nn.Module):
     def settle(self, x: Float[Tensor, "token i"]) -> None:
         """Take C_0 from inputs of ordinary text."""
         x = x.float()
-        C = x.T @ x / len(x)
-        weights, vectors = torch.linalg.eigh(C)
-        count = self.directions.shape[1]
-        self.directions, self.weights = vectors[:, -count:].contiguous(), weights[-count:].contiguous()
-        rest = C.diagonal() - (self.directions**2 @ self.weights)
-        self.diagonal = rest.clamp_min(SMALLEST_SHARE * C.diagonal().mean())
+        diagonal, count = x.pow(2).mean(0), min(self.directions.shape[1], len(x))
+        if len(x) < self.d_in:  # of few tokens the products with one another say the same, and are the smaller matrix
+            weights, of_tokens = torch.linalg.eigh(x @ x.T / len(x))
+            vectors = F.normalize(x.T @ of_tokens[:, -count:], dim=0)
+        else:
+            weights, vectors = torch.linalg.eigh(x.T @ x / len(x))
+        self.directions, self.weights = torch.zeros_like(self.directions), torch.zeros_like(self.weights)
+        self.directions[:, :count], self.weights[:count] = vectors[:, -count:], weights[-count:].clamp_min(0)
+        rest = diagonal - self.directions**2 @ self.weights
+        self.diagonal = rest.clamp_min(SMALLEST_SHARE * diagonal.mean())
 
     def matrix(self) -> Float[Tensor, "i i"]:
         """C_0."""
@@ -52,5 +61,5 @@ class Background(nn.Module):
     def solve(self, X: Float[Tensor, "*batch t i"]) -> Float[Tensor, "*batch t i"]:
         """X C_0^-1."""
         U, scaled = self.directions, X / self.diagonal
-        inner = torch.diag(1 / self.weights.clamp_min(torch.finfo(U.dtype).tiny)) + U.T @ (U / self.diagonal[:, None])
+        inner = torch.diag(1 / self.weights.clamp_min(SMALLEST_WEIGHT)) + U.T @ (U / self.diagonal[:, None])
         return scaled - (scaled @ U) @ torch.linalg.solve(inner, (U / self.diagonal[:, None]).T)

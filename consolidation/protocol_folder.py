@@ -42,15 +42,17 @@ def shipped() -> list[Path]:
 
 
 def find_protocol(name: str, tokenizer: Any, base: BaseIdentity, device: torch.device) -> Protocol:
-    """`untrained`, a protocol's folder, or `auto`: the shipped one that was trained on exactly this base model, else untrained."""
+    """`untrained`, a protocol's folder, or `auto`: the shipped one that was trained on exactly this base model."""
     if name == "untrained":
         return Protocol(tokenizer)
-    if name != "auto":
-        return load_protocol(Path(name), tokenizer, base, device)
-    for folder in shipped():
-        if _read(folder)["base"]["weights_sha256"] == base.weights_sha256:
-            return load_protocol(folder, tokenizer, base, device)
-    return Protocol(tokenizer)
+    folder = shipped_for(base) if name == "auto" else Path(name)
+    assert folder is not None, "whoever asks for `auto` knows that there is one"
+    return load_protocol(folder, tokenizer, base, device)
+
+
+def shipped_for(base: BaseIdentity) -> Path | None:
+    """The folder of the protocol that comes with nrem for exactly this base model."""
+    return next((f for f in shipped() if _read(f)["base"]["weights_sha256"] == base.weights_sha256), None)
 
 
 def retired_folder() -> Path:

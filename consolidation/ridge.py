@@ -135,6 +135,10 @@ def dense(change: Change) -> Float[Tensor, "m o i"]:
 class Ridge(LearnedWrite[RidgeSite]):
     """The sites of one base model."""
 
+    def __init__(self, sizes: Sizes, sites: list[RidgeSite]) -> None:
+        super().__init__(sizes, sites)
+        self._settled: set[str] = set()
+
     @classmethod
     def create(cls, sizes: Sizes, generator: torch.Generator | None = None) -> Self:
         return cls(sizes, [RidgeSite(i, o, sizes.d_model, sizes.reader_rank, generator) for i, o in sizes.modules.values()])
@@ -150,7 +154,8 @@ class Ridge(LearnedWrite[RidgeSite]):
         return written
 
     def settle(self, inputs: Mapping[str, Tensor]) -> None:
-        """C_0 depends on the base model only: it is measured once."""
+        """C_0 depends on the base model only: it is measured once, and not asked for again, which would make a GPU wait at every step."""
         for name, x in inputs.items():
-            if not self[name].background.weights.any():
+            if name not in self._settled and not self[name].background.weights.any():
                 self[name].background.settle(x)
+            self._settled.add(name)

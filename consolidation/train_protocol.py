@@ -131,7 +131,7 @@ class ProtocolTrainer:
 
         At the end it checkpoints only: the caller evaluates what it became.
         """
-        recent: list[float] = []
+        recent: list[torch.Tensor] = []
         mark, due, save_at = clock(), self.done.seconds + 60 * every_minutes, self.done.seconds + CHECKPOINT_SECONDS
         while self.done.seconds < 60 * minutes:
             figures = self.step(self.done.seconds / (60 * minutes))
@@ -143,8 +143,8 @@ class ProtocolTrainer:
                     {
                         "step": self.done.steps,
                         "minutes": self.done.seconds / 60,
-                        "loss": sum(recent) / len(recent),
-                        **figures,
+                        **{key: float(value) for key, value in figures.items()},
+                        "loss": float(torch.stack(recent).mean()),
                         "kind": "train",
                     }
                 )
@@ -161,8 +161,8 @@ class ProtocolTrainer:
                 mark, due, save_at = clock(), self.done.seconds + 60 * every_minutes, self.done.seconds + CHECKPOINT_SECONDS
         return self.done
 
-    def step(self, fraction: float) -> dict[str, float]:
-        """One step; `fraction` of the run is over."""
+    def step(self, fraction: float) -> dict[str, Any]:
+        """One step; `fraction` of the run is over. Losses are left on the device: reading them would make a GPU wait."""
         c, number = self.config, self.done.steps
         rng = random.Random(f"{c.seed} {number}")
         together = rng.choice(c.chunks_together)
@@ -172,18 +172,18 @@ class ProtocolTrainer:
         asked = [q for group in groups for q in self.sampler.questions(rng, group, count)]
         fast = self.bench.write(groups, passes)
         loss = answers = self.bench.answer_nll(asked, fast).mean()
-        figures = {"passes": float(passes), "together": float(together)}
+        figures: dict[str, Any] = {"passes": float(passes), "together": float(together)}
         if number % c.context_every == 0:
             loss = loss + (reading := self._reading_loss(rng, [p for group in groups for p in group]))
-            figures["reading"] = float(reading.detach())
+            figures["reading"] = reading.detach()
         if number % c.locality_every == 0:
             rows = self._ordinary_rows(rng, max(len(groups), LOCALITY_ROWS - LOCALITY_ROWS % len(groups)))
             loss = loss + c.locality_weight * (drift := self.bench.divergence(rows, fast, LOCALITY_STRIDE))
-            figures["drift"] = float(drift.detach())
+            figures["drift"] = drift.detach()
         self._descend(loss, fraction)
         self.done.steps += 1
         self.done.passages += len(groups) * together
-        return {"loss": float(answers.detach()), **figures}
+        return {"loss": answers.detach(), **figures}
 
     def _reading_loss(self, rng: random.Random, passages: Sequence[Passage]) -> torch.Tensor:
         chosen = rng.sample(list(passages), min(READ_IN_CONTEXT, len(passages)))

@@ -40,7 +40,8 @@ class ModelConfig:
 @dataclass(frozen=True, kw_only=True)
 class ProtocolConfig:
     name: str = "auto"
-    """`auto`: the shipped protocol that was trained on this base model, else untrained; `untrained`; or a protocol's folder."""
+    """`auto`: the shipped protocol that was trained on this base model, else `unlearned`: the ridge write as it is before training;
+    `untrained`: study items made from the text, by gradient; or a protocol's folder."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -11,7 +11,7 @@ from nrem.consolidation.budget import CostModel, Ledger
 from nrem.consolidation.events import Listener
 from nrem.consolidation.guard import Guard
 from nrem.consolidation.protocol import Protocol
-from nrem.consolidation.protocol_folder import find_protocol, read_curves, retired_protocol, with_calibration
+from nrem.consolidation.protocol_folder import find_protocol, read_curves, retired_protocol, shipped_for, with_calibration
 from nrem.consolidation.recall import RecallMeter
 from nrem.consolidation.rule import WriteRule
 from nrem.consolidation.rule_delta import DeltaRule
@@ -22,6 +22,7 @@ from nrem.consolidation.rule_ridge import RidgeRule
 from nrem.consolidation.sleep import Sleeper
 from nrem.consolidation.split_model import SplitModel
 from nrem.consolidation.study import StudyMaterial
+from nrem.consolidation.unlearned import unlearned_protocol
 from nrem.memory.errors import BaseMismatchError
 from nrem.memory.fast_weights import FastWeights
 from nrem.memory.layers import cache_bytes, find_targets, lowest_layer
@@ -48,9 +49,15 @@ def load_base(config: Config, name: str = "") -> Base:
 
 def make_protocol(base: Base, config: Config, record: MemoryRecord | None = None) -> Protocol:
     """The configured protocol; a memory's own is required where there is one: its questions must be asked in the words that it learned."""
-    protocol = find_protocol(config.protocol.name, base.tokenizer, base.identity, base.model.device)
+    name = config.protocol.name
+    if name == "unlearned" or (name == "auto" and shipped_for(base.identity) is None):
+        protocol = unlearned_protocol(base.model, base.tokenizer, unrelated_text())
+    else:
+        protocol = find_protocol(name, base.tokenizer, base.identity, base.model.device)
     protocol = with_calibration(protocol, calibration_folder(base, protocol))
     if record is not None and record.protocol["sha256"] != protocol.sha256:
+        if name == "auto" and (untrained := Protocol(base.tokenizer)).sha256 == record.protocol["sha256"]:
+            return untrained  # what `auto` came to before the ridge rule could write with nothing learned
         if (retired := retired_protocol(record.protocol["sha256"], base.tokenizer)) is not None:
             return retired
         raise BaseMismatchError(
@@ -58,6 +65,11 @@ def make_protocol(base: Base, config: Config, record: MemoryRecord | None = None
             f"({protocol.sha256[:6]}): name its own with --set protocol.name=..., or sleep again"
         )
     return protocol
+
+
+def unrelated_text() -> str:
+    """A text that belongs to no document."""
+    return resources.files("nrem.configs").joinpath("unrelated.txt").read_text(encoding="utf-8")
 
 
 def calibration_folder(base: Base, protocol: Protocol) -> Path:
@@ -79,7 +91,6 @@ def make_sleeper(base: Base, config: Config, protocol: Protocol, fast: FastWeigh
     cost = CostModel.of(base.model)
     split = make_split(base, protocol, fast)
     material = StudyMaterial(protocol, config.probes, config.seed, longest_prefix=split.longest_prefix)
-    unrelated = resources.files("nrem.configs").joinpath("unrelated.txt").read_text(encoding="utf-8")
     rule = make_rule(split, config, protocol, material, fast, ledger)
     sleep = config.sleep.resolved(protocol.trained_passes, protocol.ceiling.n_star if protocol.ceiling else None)
     curves = read_curves(Path(config.sleep.curves)) if config.sleep.curves else protocol.curves
@@ -88,7 +99,7 @@ def make_sleeper(base: Base, config: Config, protocol: Protocol, fast: FastWeigh
         fast=fast,
         rule=rule,
         meter=make_meter(config, protocol, material, rule, fast, split, ledger),
-        guard=Guard(base.model, protocol.plain_ids(unrelated, start=True), config.guard, ledger, cost),
+        guard=Guard(base.model, protocol.plain_ids(unrelated_text(), start=True), config.guard, ledger, cost),
         ledger=ledger,
         config=sleep,
         allocator=sleep.make_allocator(curves),

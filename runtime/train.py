@@ -52,7 +52,7 @@ class TrainJob:
     held_out: Path | None = None
     """Passages that are only evaluated; None keeps the last documents of the first file for this."""
     held_out_passages: int = 24
-    evaluate_minutes: float = 10.0
+    evaluate_minutes: float = 20.0
     start_from: Path | None = None
     """A protocol whose parameters are the start, as far as they fit where its rule or layers are others; None begins anew."""
     levels: tuple[int, ...] = (1, 2, 4, 8)

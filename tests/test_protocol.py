@@ -18,6 +18,7 @@ from nrem.consolidation.protocol_folder import (
     retired_folder,
     retired_protocol,
     save_protocol,
+    shipped_for,
 )
 from nrem.memory.errors import BaseMismatchError, MemoryFolderError, MissingFileError, UsageError
 from nrem.memory.folder import Memory
@@ -90,7 +91,7 @@ def test_a_trained_protocol_comes_back_equal(base: Base, tmp_path: Path) -> None
 
 
 def test_auto_takes_none_that_was_trained_on_another_model(base: Base) -> None:
-    assert find_protocol("auto", base.tokenizer, base.identity, CPU).id == "untrained"
+    assert shipped_for(base.identity) is None
     assert find_protocol("untrained", base.tokenizer, base.identity, CPU).rule == "gradient"
 
 

@@ -89,7 +89,7 @@ def test_the_solution_is_the_least_squares_one() -> None:
     values = torch.stack([strength.sqrt() * value for strength, _, value in tokens])
     silence = torch.linalg.cholesky(site.log_mu.exp() * site.background.matrix()).T  # inputs at which nothing is to be said
     answer = torch.linalg.lstsq(torch.cat([keys, silence]), torch.cat([values, torch.zeros(D_IN, D_OUT)])).solution.T
-    torch.testing.assert_close(both_forms(site, x, seen)[0], site.gain * answer, atol=1e-4, rtol=1e-3)
+    torch.testing.assert_close(both_forms(site, x, seen)[0], site.gain * answer, atol=1e-3, rtol=1e-3)
 
 
 def test_memories_of_a_batch_do_not_touch_one_another() -> None:

@@ -1,0 +1,38 @@
+#!/usr/bin/env bash
+# Train the protocol of the default model on one GPU and measure it, all within ten minutes.
+#
+#     benchmarks/gpu_train.sh DATA OUT [MINUTES]        DATA: a folder with train/ and dev/; MINUTES of training (7)
+#     DRY_RUN=1 benchmarks/gpu_train.sh DATA OUT        two small steps and two passages of everything, on any machine
+#
+# OUT gets the protocol, its checkpoint (a later call goes on from it), and the results of capacity and domains as JSON.
+# FROM names a protocol to start from, MODEL another base model than the default.
+set -euo pipefail
+cd "$(dirname "${BASH_SOURCE[0]}")/.."
+data=$1 out=$2 minutes=${3:-7}
+python=${PYTHON:-.venv/bin/python}
+mkdir -p "$out"
+export HF_HUB_OFFLINE=1
+
+step=(--set chunks_per_step=64 --set "chunks_together=[1,1,2,4,8,16,32]" --set questions_per_step=256 --set questions_per_chunk=4)
+chunks=32 sizes=1,4,16,32 passages=24 documents=6 dev=("$data"/dev/{technical,invented,stories,tables,languages}_dev.jsonl)
+if [[ -n "${DRY_RUN:-}" ]]; then
+    step=(--set chunks_per_step=4 --set "chunks_together=[1,4]" --set questions_per_step=8 --set warm_up=1)
+    minutes=0.05 chunks=2 sizes=1,2 passages=2 documents=1 dev=("$data/dev/technical_dev.jsonl")
+fi
+train=() from=() model=()
+for file in "$data"/train/*.jsonl.gz; do train+=(--data "$file"); done
+[[ -n "${FROM:-}" ]] && from=(--from "$FROM" --set step_size=0.004 --set values_decay=0.1)
+[[ -n "${MODEL:-}" ]] && model=(--model "$MODEL")
+resume=()
+[[ -e "$out/protocol.training" ]] && resume=(--resume)
+
+"$python" -m nrem train-protocol "${train[@]}" --held-out "$data/dev/squad_short_tune100.jsonl" -o "$out/protocol" --minutes "$minutes" \
+    --max-passes 4 --set layers=upper-third --set rank=256 --set reader_target=all-linear --set reader_layers=upper-half \
+    "${step[@]}" "${from[@]}" "${model[@]}" "${resume[@]}" --json > "$out/trained.json"
+
+settings=(--set "protocol.name=$out/protocol" --skip-tests --json)
+[[ -n "${MODEL:-}" ]] && settings+=(--set "model.name=$MODEL")
+"$python" -m benchmarks.capacity --data "$data/dev/squad_long_dev12.jsonl" --documents "$documents" --chunks "$chunks" --sizes "$sizes" \
+    --passes 1,2,4 --out "$out/capacity.json" "${settings[@]}" > /dev/null
+"$python" -m benchmarks.domains --data "${dev[@]}" --passages "$passages" --passes 1,4 --out "$out/domains.json" "${settings[@]}" > /dev/null
+echo "protocol, checkpoint and results are in $out"
