@@ -30,6 +30,8 @@ CEILING, CURVES, CONFIDENCE = "ceiling.json", "curves.json", "confidence.json"
 """What `nrem ceiling` measured, where it was told to leave it with the protocol."""
 SCHEMA_VERSION = 2
 """2: the ridge rule writes in the whole input space of a module, and a reader may sit on further modules."""
+BY_RULE = ("log_mu",)
+"""What means something else under another rule: tokens of ordinary text are counted against keys, or against inputs."""
 OLD_NAMES = {"ridge": "keyed"}
 """What rules were called in schema 1."""
 FILE_BYTES = 15_000_000
@@ -122,7 +124,7 @@ def load_protocol(folder: Path, tokenizer: Any, base: BaseIdentity, device: torc
         raise BaseMismatchError(
             f"{folder}: this protocol was trained on {theirs.short()}, got {base.short()} ({problem}): load that model, or train a new one"
         )
-    rule = OLD_NAMES.get(values["rule"], values["rule"]) if values["schema_version"] == 1 else values["rule"]
+    rule = _rule_of(values)
     if rule not in LEARNED:
         raise MemoryFolderError(f"{folder / PROTOCOL}: rule {rule!r}, this nrem knows {', '.join(LEARNED)}: upgrade nrem")
     sizes = Sizes(
@@ -185,16 +187,22 @@ def adopt_parameters(folder: Path, parameters: LearnedWrite[Any]) -> None:
     values, theirs = _read(folder), _tensors(folder)
     places = {name: f"_sites.{i}" for i, name in enumerate(values["modules"])}
     places |= {name: f"_readers.{i}" for i, name in enumerate(values.get("readers", {}))}
-    taken = 0
+    same_rule, taken = isinstance(parameters, LEARNED[_rule_of(values)]), 0
     with torch.no_grad():
         for name, site in parameters.everywhere():
             for key, mine in site.named_parameters() if name in places else ():
+                if key in BY_RULE and not same_rule:
+                    continue
                 given = theirs.get(f"{places[name]}.{key}")
                 if given is not None and given.shape == mine.shape:
                     mine.copy_(given)
                     taken += 1
     if not taken:
         raise MemoryFolderError(f"{folder}: none of its parameters fit; give the same model and reader rank")
+
+
+def _rule_of(values: Mapping[str, Any]) -> str:
+    return str(OLD_NAMES.get(values["rule"], values["rule"]) if values["schema_version"] == 1 else values["rule"])
 
 
 def _tensors(folder: Path) -> dict[str, Tensor]:

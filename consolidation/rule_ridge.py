@@ -91,7 +91,7 @@ class RidgeRule(WriteRule):
         with self.ledger.debit("passes", self._cutting_fet):
             for name, site in self.parameters.items():
                 written = cut(self._changes[name], self._where[name], most, self.protocol.kept_energy)
-                self.fast.factors[name] = beside(rounded(Factors(site.reader_A, site.reader_B)), written)
+                self.fast.factors[name].take(beside(rounded(Factors(site.reader_A, site.reader_B)), written))
 
     @torch.no_grad()
     def rewrite(self, chunks: Sequence[Chunk], passes: Mapping[int, int]) -> None:

@@ -59,6 +59,10 @@ class Factors:
     A: Float[Tensor, "rank d_in"]
     B: Float[Tensor, "d_out rank"]
 
+    def take(self, other: "Factors") -> None:
+        """Have these values from now on, wherever the factors are attached."""
+        self.A, self.B = other.A, other.B
+
     def empty(self) -> "Factors":
         """Of rank 1 and no effect: PEFT knows no rank 0."""
         return Factors(self.A.new_zeros(1, self.A.shape[1]), self.B.new_zeros(len(self.B), 1))

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import capacity, common, interference, locality
+from benchmarks import capacity, common, domains, interference, locality
 from nrem.consolidation.protocol_folder import save_protocol
 from nrem.memory.errors import MissingFileError, UsageError
 from nrem.runtime.models import load
@@ -18,36 +18,45 @@ def protocol(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> st
     return str(save_protocol(tmp_path_factory.mktemp("protocols") / "tiny", tiny.make_keyed_protocol(base), base.identity, {}))
 
 
+@pytest.fixture(scope="module")
+def ridge(model_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> str:
+    base = load(str(model_folder), dtype="fp32")
+    return str(save_protocol(tmp_path_factory.mktemp("protocols") / "ridge", tiny.make_ridge_protocol(base), base.identity, {}))
+
+
 def test_capacity_has_a_row_for_every_size(
-    rooms: Path,
-    model_folder: Path,
-    protocol: str,
-    tmp_path: Path,
-    capsys: pytest.CaptureFixture[str],
+    rooms: Path, model_folder: Path, protocol: str, ridge: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    asked = (
-        "--data",
-        str(rooms),
-        "--chunks",
-        "4",
-        "--sizes",
-        "1,2,4",
-        "--found",
-        "1,4",
-        "--passes",
-        "2",
-        "--out",
-        str(tmp_path / "raw.json"),
-    )
-    result = run(capacity, capsys, *asked, *flags(model_folder, f"protocol.name={protocol}"))
-    curve = result["curve"]
-    assert (set(curve["together"]), set(curve["found"])) == ({"1", "2", "4"}, {"1", "4"})
-    assert 0 <= curve["found"]["1"]["right_among_them"] <= curve["found"]["4"]["right_among_them"] == 1
-    assert curve["found"]["4"]["nll"] == pytest.approx(curve["together"]["4"]["nll"], rel=1e-4)  # all four, either way
+    asked = ("--data", str(rooms), "--chunks", "4", "--sizes", "1,4", "--passes", "1,2", "--out", str(tmp_path / "raw.json"))
+    result = run(capacity, capsys, *asked, "--ranks", "2,34", *flags(model_folder, f"protocol.name={ridge}"))
+    assert {size: set(by_level) for size, by_level in result["curve"].items()} == {"1": {"1", "2"}, "4": {"1", "2"}}
+    uncut, cut = result["curve"]["4"]["2"], result["by_rank"]
+    assert cut["34"]["nll"] == pytest.approx(uncut["nll"], rel=0.05)
+    assert cut["2"]["nll"] != pytest.approx(uncut["nll"], rel=1e-3), "a smaller rank is another memory"
+    for figures in (uncut, cut["2"]):
+        assert figures["interval"][0] <= figures["recovery"] <= figures["interval"][1]
+    older = run(capacity, capsys, *asked, "--nll-only", *flags(model_folder, f"protocol.name={protocol}"))
+    assert older["curve"]["1"]["1"]["nll"] != older["curve"]["4"]["1"]["nll"]
     with pytest.raises(UsageError, match="expected divisors of --chunks"):
         capacity.main(["--data", str(rooms), "--chunks", "4", "--sizes", "3", "--skip-tests", *flags(model_folder)])
     with pytest.raises(UsageError, match="has no trained protocol"):
-        capacity.main(["--data", str(rooms), "--chunks", "4", "--sizes", "4", "--skip-tests", *flags(model_folder)])
+        capacity.main([*asked, "--skip-tests", *flags(model_folder, "protocol.name=untrained")])
+
+
+def test_domains_have_a_row_for_every_file(
+    rooms: Path, model_folder: Path, ridge: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    other = tmp_path / "places_dev.jsonl"
+    other.write_text(rooms.read_text())
+    asked = ("--data", str(rooms), str(other), "--passages", "3", "--passes", "1,2", "--out", str(tmp_path / "raw.json"))
+    result = run(domains, capsys, *asked, *flags(model_folder, f"protocol.name={ridge}"))
+    assert list(result["kinds"]) == [rooms.name.split(".")[0], "places_dev"]
+    first, second = result["kinds"].values()
+    assert first == second, "the same passages have the same figures"
+    assert first["questions"] == 3
+    assert set(first["arms"]) == {"floor", "context", "memory 1", "wrong 1", "memory 2", "wrong 2"}
+    floor, context, memory = (first["arms"][arm]["nll"] for arm in ("floor", "context", "memory 2"))
+    assert first["recovery"]["2"] == pytest.approx((floor - memory) / (floor - context))
 
 
 def test_locality_of_nothing_written_is_perfect(

@@ -3,6 +3,7 @@
 import math
 import re
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import pytest
 import torch
@@ -106,7 +107,7 @@ def triangular_flops(matrix: Sequence[int], right: Sequence[int], *args: object,
 def counted(work: Callable[[], object]) -> int:
     """FLOPs of matrix products and convolutions, as torch counts them, and of factorisations and their solves, which it leaves out."""
     aten = torch.ops.aten
-    left_out = {
+    left_out: dict[Any, Callable[..., int]] = {
         aten.linalg_solve_triangular: triangular_flops,
         aten.linalg_cholesky_ex: lambda matrix, *_, **__: math.prod(matrix) * matrix[-1] // 3,
         aten.cholesky_solve: lambda right, matrix, *_, **__: 2 * math.prod(matrix) * right[-1],

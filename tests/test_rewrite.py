@@ -61,6 +61,14 @@ def test_merged_equals_slept_on_together_and_forgetting_undoes_it(llama: Base, p
     assert difference(forget(merged, range(count), base=llama), other) < TOLERANCE
 
 
+def test_the_last_look_of_a_sleep_sees_what_it_wrote(llama: Base, protocol: Path) -> None:
+    for text in (tiny.STORY, OTHER):  # a second time in the same session, over other factors than the first
+        memory = sleep_on(llama, protocol, tiny.STORY, text)
+        asked = [c for c in memory.record.chunks if c.num_probes]
+        assert asked
+        assert all(c.nll_after != c.nll_before for c in asked)
+
+
 def test_extended_equals_slept_on_together(llama: Base, protocol: Path, tmp_path: Path) -> None:
     sleep_on(llama, protocol, tiny.STORY).save(tmp_path / "old")
     longer = extend(Memory.load(tmp_path / "old"), Document.from_text(OTHER, "document 1"), base=llama)
