@@ -9,6 +9,7 @@ Intervals are resampled by document.
 """
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -62,6 +63,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--sizes", default="1,4,16", help="chunks written into one adapter (1,4,16)")
     parser.add_argument("--passes", default="1,2", help="numbers of passes (1,2)")
     parser.add_argument("--ranks", default="", help="ranks to cut the largest size to, after the last number of passes (none)")
+    parser.add_argument("--picture", type=Path, help="where to draw recovery against chunks")
     parser.add_argument("--nll-only", action="store_true", help="do not decode answers: no F1 and EM")
     args = parser.parse_args(arguments)
     sizes, levels = numbers(args.sizes, "--sizes"), numbers(args.passes, "--passes")
@@ -97,10 +99,27 @@ def main(arguments: Sequence[str]) -> None:
     for rank_name, figures in by_rank.items():
         table.add_row(f"{args.chunks}, rank {rank_name}", str(levels[-1]), *cells(figures))
     common.show(table, to_stderr=args.json)
+    if args.picture:
+        draw(curve, args.picture)
     name = args.data.rsplit("/", 1)[-1]
     result = {"benchmark": "capacity", "data": name, "protocol": protocol.id, "floor": floor.means(), "context": context.means()}
     result |= {"curve": curve, "by_rank": by_rank}
     common.finish(f"capacity-{name.split('.')[0]}", result | common.environment(base), {}, args.out, args.json)
+
+
+def draw(curve: Mapping[str, Mapping[str, Any]], picture: Path) -> None:
+    """A line for each number of passes."""
+    from matplotlib.figure import Figure
+
+    axes = (figure := Figure(figsize=(7, 4), layout="constrained")).subplots()
+    sizes = list(curve)
+    for level in next(iter(curve.values())):
+        recovery = [curve[size][level]["recovery"] for size in sizes]
+        axes.plot(range(len(sizes)), recovery, "o-", label=f"{level} pass{'es' if level != '1' else ''}")
+    axes.set_xticks(range(len(sizes)), sizes)
+    axes.set(xlabel="chunks written into one adapter", ylabel="recovery: 0 nothing written, 1 the chunk in the prompt", ylim=(0, 1))
+    axes.legend()
+    figure.savefig(picture, dpi=150)
 
 
 def entry(marks: Marks, floor: Marks, context: Marks) -> dict[str, Any]:

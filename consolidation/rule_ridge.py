@@ -49,6 +49,8 @@ class RidgeRule(WriteRule):
         """How many passes each chunk of the adapter has had."""
         self._done = 0
         """Passes that `_changes` holds."""
+        self._published = 0
+        """Passes that the fast weights hold."""
         self._changes: dict[str, Tensor] = {}
         self._where: dict[str, Tensor] = {}
         """C + mu C_0 of the first pass: where this memory's texts and ordinary ones lie."""
@@ -85,8 +87,9 @@ class RidgeRule(WriteRule):
 
     @torch.no_grad()
     def publish(self) -> None:
-        if not self._changes:
+        if not self._changes or self._published == self._done:
             return
+        self._published = self._done
         most = self._affordable_rank()
         with self.ledger.debit("passes", self._cutting_fet):
             for name, site in self.parameters.items():
@@ -124,7 +127,7 @@ class RidgeRule(WriteRule):
         return max(SMALLEST_RANK, min(self.parameters.rank - self.parameters.reader_rank, allowed))
 
     def _start_over(self) -> None:
-        self._done, self._changes, self._where = 0, {}, {}
+        self._done, self._published, self._changes, self._where = 0, 0, {}, {}
 
     @property
     def _deepest(self) -> int:

@@ -84,8 +84,10 @@ class Sleeper:
                 pass_started = time.perf_counter()
                 report = self.rule.write([p.chunk for p in active])
                 self._note(active, report)
-                if active[0].passes % self.config.look_every == 0 and active[0].passes < self.config.passes:
-                    self._look(active, chunks)  # after the last pass all chunks are looked at together
+                if active[0].passes % self.config.look_every == 0:
+                    self.rule.publish()  # who listens may look, too
+                    if active[0].passes < self.config.passes:  # after the last pass all chunks are looked at together
+                        self._look(active, chunks)
                 leave(active, allocator.exits(active))
                 self._tell(index, progress, active, report, time.perf_counter() - pass_started)
                 if checkpoint:
@@ -155,7 +157,6 @@ class Sleeper:
 
     def _look(self, active: Sequence[Progress], chunks: Sequence[Chunk]) -> None:
         wanted = {p.chunk for p in active}
-        self.rule.publish()
         found = self.meter.measure([c for c in chunks if c.index in wanted])
         for p in active:
             p.recall.append(found[p.chunk].recalled)

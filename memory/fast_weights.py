@@ -96,6 +96,17 @@ class FastWeights:
     def num_parameters(self) -> int:
         return sum(f.A.numel() + f.B.numel() for f in self.factors.values())
 
+    @property
+    def kept_dtype(self) -> torch.dtype:
+        """In which files keep the values: bf16 where it holds all of them exactly."""
+        exact = all(torch.equal(t.bfloat16().float(), t) for t in self.tensors().values())
+        return torch.bfloat16 if exact else torch.float32
+
+    @property
+    def num_bytes(self) -> int:
+        """Size of the saved values."""
+        return self.num_parameters * self.kept_dtype.itemsize
+
     def tensors(self) -> dict[str, Tensor]:
         """Every factor under PEFT's key, in a fixed order; the tensors are the live ones, not copies."""
         out = {}
@@ -178,7 +189,7 @@ class FastWeights:
         return add
 
     def save(self, folder: Path, base_model: str, revision: str = "") -> None:
-        """Write PEFT's two files into an existing folder; values that bf16 holds exactly are written as such."""
+        """Write PEFT's two files into an existing folder."""
         kept = {name: f for name, f in self.factors.items() if len(f.A)} or {name: f.empty() for name, f in self.factors.items()}
         largest = max(len(f.A) for f in kept.values())
         smaller = {name: len(f.A) for name, f in sorted(kept.items()) if len(f.A) < largest}
@@ -199,9 +210,7 @@ class FastWeights:
         values = json.loads(path.read_text(encoding="utf-8"))
         values["target_modules"] = sorted(kept)  # PEFT keeps a set: sorted, equal memories are equal files
         path.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n", encoding="utf-8")
-        tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in FastWeights(kept).tensors().items()}
-        if all(torch.equal(t.bfloat16().float(), t) for t in tensors.values()):
-            tensors = {key: tensor.bfloat16() for key, tensor in tensors.items()}
+        tensors = {key: t.detach().cpu().contiguous().to(self.kept_dtype) for key, t in FastWeights(kept).tensors().items()}
         save_file(tensors, folder / ADAPTER_WEIGHTS, metadata={"format": "pt"})
 
     @classmethod

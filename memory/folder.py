@@ -189,4 +189,4 @@ class Memory:
     @property
     def num_bytes(self) -> int:
         """Size of the adapters' weights, bytes."""
-        return sum(t.numel() * t.element_size() for segment in self.segments for t in segment.weights.tensors().values())
+        return sum(segment.weights.num_bytes for segment in self.segments)
