@@ -9,7 +9,7 @@ import math
 import time
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from transformers import DynamicCache, GenerationConfig
@@ -27,6 +27,9 @@ SHORT_TEXT = 512
 
 @dataclass(frozen=True, kw_only=True)
 class AnswerConfig:
+    way: Literal["auto", "direct", "search"] = "auto"
+    """`direct`: the adapter alone; `search`: the adapter, with the chunk of the kept text in the prompt that is found for the question;
+    `auto`: `search` where the text was kept."""
     max_new_tokens: int = 24
     """Most tokens of an answer."""
     batch_size: int = 16
@@ -39,6 +42,8 @@ class AnswerConfig:
     """Chunks that a question may be slept on again."""
 
     def __post_init__(self) -> None:
+        if self.way not in ("auto", "direct", "search"):
+            raise UsageError(f"answer.way: got {self.way!r}, expected auto, direct or search")
         for name, low in (("max_new_tokens", 1), ("batch_size", 1), ("sleep_again", 0), ("sure", 0), ("again_chunks", 1)):
             if (value := getattr(self, name)) < low:
                 raise UsageError(f"answer.{name}: got {value}, expected {low} or more")
@@ -61,6 +66,10 @@ class Answer:
     often were the answers of that measurement right that had this `token_confidence`. Elsewhere `token_confidence` itself."""
     token_confidence: float = 0.0
     """Probability that greedy decoding gave to the answer, per token (geometric mean), 0 to 1. Not the probability that it is right."""
+    way: str = "direct"
+    """How it was found: from the adapter alone (`direct`), or with the chunk found for the question in the prompt (`search`)."""
+    leans_on: tuple[dict[str, Any], ...] = ()
+    """The chunks in the prompt: document, index, start and end offset."""
     passes: int = 0
     """Passes that were spent on this question alone, since the first answer was not sure enough; their FET and seconds are in its price."""
 

@@ -90,7 +90,7 @@ def ask(
     settings: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Answer questions from a memory, no document in the prompt; one answer a line."""
+    """Answer questions from a memory, one answer a line; where its text was kept, the chunk found for a question is in the prompt."""
     from nrem.runtime.wake import ask_each, open_session
 
     session = open_session(memory, [*model_setting(model), *(settings or [])])
@@ -121,14 +121,15 @@ def evaluate(
     model: ModelOption = None,
     as_json: JsonOption = False,
 ) -> None:
-    """Score a memory on questions beside no pass, a wrong memory, and the text in the prompt."""
+    """Score a memory's adapter on questions beside no pass, a wrong memory, and the text in the prompt; the arm `search` puts the chunk
+    there that is found for a question."""
     from nrem.memory.folder import Memory
-    from nrem.runtime.evaluate import ARMS, check_arms, evaluate_memory, read_questions
+    from nrem.runtime.evaluate import KNOWN, check_arms, evaluate_memory, read_questions
     from nrem.runtime.report import console, evaluation_report
     from nrem.runtime.wake import open_session
 
     wanted = [arm.strip() for arm in arms.split(",") if arm.strip()]
-    check_arms(wanted, ARMS)
+    check_arms(wanted, KNOWN)
     asked, other = read_questions(questions), Memory.load(wrong) if wrong else None
     session = open_session(memory, model_setting(model))
     found = evaluate_memory(session.base, session.memory, asked, arms=wanted, wrong=other).to_dict()

@@ -33,8 +33,11 @@ def consolidate(
 
 
 def extend(memory: Memory, *documents: Document | str | Path, base: Base | str | None = None, listener: Listener = ignore) -> Memory:
-    """Read more documents into a memory, which changes, and return it. With the ridge rule it ends where one sleep on everything would have:
-    earlier chunks of the open adapter are read again, and what does not fit into it stands in segments of its own."""
+    """Read more documents into a memory, which changes, and return it.
+
+    With the ridge rule it ends where one sleep on everything would have: earlier chunks of the open adapter are read again, and what does
+    not fit into it stands in segments of its own.
+    """
     return read_all(Session(memory, base=base, listener=listener), documents)
 
 

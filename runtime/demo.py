@@ -16,7 +16,7 @@ from nrem.memory.folder import Memory
 from nrem.memory.record_file import check_target, read_record
 from nrem.runtime.answer import Answer, Answerer
 from nrem.runtime.config import Config
-from nrem.runtime.evaluate import Evaluation, Question, evaluate_memory, read_questions
+from nrem.runtime.evaluate import ARMS, Evaluation, Question, evaluate_memory, read_questions
 from nrem.runtime.models import Base
 from nrem.runtime.parts import load_base, make_fast_weights, make_protocol
 from nrem.runtime.session import Session
@@ -82,10 +82,11 @@ def compare(night: Night, *, listener: Listener, tell: Callable[[str], None]) ->
     tell("sleeping on another document, for the wrong memory")
     wrong = Session(base=night.base, config=night.config, listener=listener).stream(_packaged("other_document.md"))
     questions = demo_questions()
-    tell(f"asking {len(questions)} questions in four ways")
+    arms = ARMS if night.memory.record.protocol["rule"] != "ridge" else (*ARMS[:-1], "search", ARMS[-1])
+    tell(f"asking {len(questions)} questions in {len(arms)} ways")
     text = demo_document().read_text(encoding="utf-8")
-    evaluation = evaluate_memory(night.base, night.memory, questions, wrong=wrong, context_text=text)
-    by_memory = Session(night.memory, base=night.base, config=night.config).answer(questions[0].question)
+    evaluation = evaluate_memory(night.base, night.memory, questions, arms=arms, wrong=wrong, context_text=text)
+    by_memory = Session(night.memory, base=night.base, config=night.config).answer(questions[0].question, "direct")
     protocol = make_protocol(night.base, night.config)
     with make_fast_weights(night.base, night.config, protocol).attached(night.base.model):
         by_context = Answerer(night.base, protocol, night.config.answer).ask(questions[0].question, text)

@@ -43,12 +43,11 @@ def show_comparison(out: Console, night: Night, comparison: Comparison) -> None:
     arms, memory = comparison.evaluation.arms, night.memory
     shown = range(0, len(arms["memory"]), EVERY)
     out.print(f"\n[bold]Answers[/]  every {EVERY}th question; right ones are marked +\n")
-    table = plain_table("question", "right answer", *(ARM_NAMES[arm] for arm in ("floor", "memory", "context")))
+    compared = [arm for arm in ("floor", "memory", "search", "context") if arm in arms]
+    table = plain_table("question", "right answer", *(ARM_NAMES[arm] for arm in compared))
     for i in shown:
         question = arms["memory"][i].question
-        table.add_row(
-            escape(question.question), escape(question.answers[0]), *(_said(arms[arm][i]) for arm in ("floor", "memory", "context"))
-        )
+        table.add_row(escape(question.question), escape(question.answers[0]), *(_said(arms[arm][i]) for arm in compared))
     out.print(table)
     out.print(f"\n[bold]Scores[/]  all {len(arms['memory'])} questions; no document in the prompt but in the last line\n")
     evaluation_report(out, comparison.evaluation.to_dict())

@@ -1,6 +1,7 @@
 """Evaluation: the same questions under several arms, scored; the engine of `nrem eval` and of `benchmarks.closed_book`.
 
-    floor: nothing was consolidated    wrong: another document's memory    memory: this one    context: the document in the prompt
+    floor: nothing was consolidated    wrong: another document's memory    memory: this one, its adapter alone
+    search: its adapter, with the chunk in the prompt that is found for the question    context: the document in the prompt
 
 The floor has what every other arm has but the text: with a trained protocol its reader is attached and no pass was made.
 """
@@ -21,10 +22,12 @@ from nrem.runtime.questions import Question, read_questions
 from nrem.runtime.readers import Document
 from nrem.runtime.scores import RULES, Score, score
 from nrem.runtime.session import Session
+from nrem.runtime.ways import found_chunk, resolve_way
 
 __all__ = ["ARMS", "Evaluation", "Outcome", "Question", "ask", "ask_memory", "evaluate_memory", "read_questions", "recovery", "summary"]
 
 ARMS = ("floor", "wrong", "memory", "context")
+KNOWN = (*ARMS, "search")
 
 
 @dataclass(frozen=True)
@@ -95,6 +98,17 @@ def ask_memory(base: Base, answerer: Answerer, memory: Memory, questions: Sequen
     return [found[n] for n in range(len(questions))]
 
 
+def ask_with_found(base: Base, answerer: Answerer, memory: Memory, questions: Sequence[Question]) -> list[Outcome]:
+    """Ask everything of a memory with the chunk in the prompt that is found for it. Raises `UsageError` where the text was not kept."""
+    resolve_way("search", memory)
+    out = []
+    for question in questions:
+        chunk = found_chunk(memory, question.question)
+        with memory.attached(base.model, memory.route(question.question)):
+            out += ask(answerer, [question], chunk.text if chunk else "")
+    return out
+
+
 def evaluate_memory(
     base: Base,
     memory: Memory,
@@ -109,7 +123,7 @@ def evaluate_memory(
     `wrong` is another document's memory; None sleeps on a document that comes with nrem, with the same configuration. `context_text` is
     what goes into the prompt; None takes the text kept in the memory. Raises `UsageError` where an arm is unknown or cannot be had.
     """
-    check_arms(arms, ARMS)
+    check_arms(arms, KNOWN)
     if not questions:
         raise UsageError("evaluate: got no questions; give at least one")
     config = config_from_dict(memory.record.config)
@@ -121,7 +135,9 @@ def evaluate_memory(
     memories = {"memory": memory, "wrong": wrong}
     out = {}
     for arm in arms:
-        if written := memories.get(arm):
+        if arm == "search":
+            out[arm] = ask_with_found(base, answerer, memory, questions)
+        elif written := memories.get(arm):
             out[arm] = ask_memory(base, answerer, written, questions)
         else:
             with make_fast_weights(base, config, protocol).attached(base.model):

@@ -164,7 +164,13 @@ def costs_table(record: MemoryRecord) -> Table:
     return table
 
 
-ARM_NAMES = {"floor": "no document", "wrong": "wrong memory", "memory": "memory", "context": "document in the prompt"}
+ARM_NAMES = {
+    "floor": "no document",
+    "wrong": "wrong memory",
+    "memory": "memory",
+    "search": "memory, found chunk",
+    "context": "document in the prompt",
+}
 
 
 def evaluation_report(out: Console, found: dict[str, Any]) -> None:

@@ -10,6 +10,7 @@ import hashlib
 import statistics
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,7 @@ from nrem.runtime.readers import Document, read_document
 from nrem.runtime.segments import SegmentWriter
 from nrem.runtime.sleep_again import sleep_again
 from nrem.runtime.unfinished import CutOff, Unfinished
+from nrem.runtime.ways import Way, found_chunk, resolve_way
 
 
 class Session:
@@ -234,22 +236,36 @@ class Session:
 
     # -- answer ---------------------------------------------------------------------------------------------------------------
 
-    def answer(self, question: str) -> Answer:
-        """Answer from the fast weights; in mid-stream the live window is in the prompt as well. With `answer.sleep_again` an answer that is
-        not sure enough gets extra passes on what a search for the question finds."""
+    def answer(self, question: str, way: Way | None = None) -> Answer:
+        """Answer from the fast weights, and in the `search` way from the chunk that is found for the question as well; in mid-stream the
+        live window is in the prompt instead. With `answer.sleep_again` a direct answer that is not sure enough gets extra passes on what a
+        search for the question finds. `way` goes over `answer.way`."""
         if not question.strip():
             raise UsageError("question: got an empty one; ask something")
+        if not self.window.text and resolve_way(way or self.config.answer.way, self.memory) == "search":
+            return self._with_found(question)
         with self.memory.attached(self.base.model, self.memory.route(question)):
             answer = self.answerer.ask(question, self.window.text)
         return answer if self.window.text else self._surer(answer)
 
     def answers(self, questions: Sequence[str]) -> list[Answer]:
-        """Answer several questions closed book, those that are answered from the same chunks together."""
+        """Answer several questions; direct ones that go to the same part of the memory together."""
+        if resolve_way(self.config.answer.way, self.memory) == "search":
+            return [self._with_found(question) for question in questions]
         found: dict[int, Answer] = {}
         for route, numbers in self.memory.by_route(questions).items():
             with self.memory.attached(self.base.model, route):
                 found |= dict(zip(numbers, self.answerer.ask_all([questions[n] for n in numbers]), strict=True))
         return [self._surer(found[number]) for number in range(len(questions))]
+
+    def _with_found(self, question: str) -> Answer:
+        chunk = found_chunk(self.memory, question)
+        with self.memory.attached(self.base.model, self.memory.route(question)):
+            answer = self.answerer.ask(question, chunk.text if chunk else "")
+        if chunk is None:
+            return answer
+        place = {"document": chunk.document, "chunk": chunk.index, "start": chunk.start, "end": chunk.end}
+        return replace(answer, way="search", leans_on=(place,))
 
     def _surer(self, answer: Answer) -> Answer:
         c = self.config.answer
@@ -285,5 +301,5 @@ class Session:
         for chunk in self.memory.text:
             if probes := self.writer.sleeper.meter.material.held_out_probes(chunk):
                 question = probes[0].question
-                self.memory.record.canary = {"question": question, "answer": self.answer(question).answer}
+                self.memory.record.canary = {"question": question, "answer": self.answer(question, "direct").answer}
                 return

@@ -12,9 +12,11 @@ from nrem.memory.errors import UsageError
 from nrem.memory.files import ADAPTER_WEIGHTS, STATISTICS
 from nrem.memory.folder import Memory
 from nrem.runtime.consolidate import consolidate, extend
+from nrem.runtime.evaluate import Question, evaluate_memory
 from nrem.runtime.models import Base
 from nrem.runtime.readers import Document
 from nrem.runtime.rewrite import forget, merge
+from nrem.runtime.session import Session
 from tests import tiny
 
 OTHER = "The mill of Sarn was built in 1790 by Ines Vow. It ground 40 sacks of rye a day. The wheel broke on 3 May 1802."
@@ -123,3 +125,33 @@ def test_what_follows_from_texts_needs_them(llama: Base, protocol: Path, tmp_pat
         forget(blind, [0], base=llama)
     with pytest.raises(UsageError, match=r"forget: this memory has the chunks 0 to \d+, got 99"):
         forget(sleep_on(llama, protocol, tiny.STORY), [99])
+
+
+def test_ask_puts_the_found_chunk_in_the_prompt_where_the_text_was_kept(llama: Base, protocol: Path, tmp_path: Path) -> None:
+    memory = sleep_on(llama, protocol, tiny.STORY, OTHER)
+    session, question = Session(memory, base=llama), "Who built the mill of Sarn?"
+    found = session.answer(question)
+    assert found.way == "search"
+    assert found.document_tokens > 0
+    (place,) = found.leans_on
+    assert memory.text is not None
+    assert "Ines Vow" in memory.text.get(place["chunk"]).text
+    assert (place["document"], place["start"]) == ("document 1", 0)
+    direct = session.answer(question, "direct")
+    assert (direct.way, direct.document_tokens, direct.leans_on) == ("direct", 0, ())
+    assert [a.answer for a in session.answers([question, "xyzzy"])] == [found.answer, session.answer("xyzzy", "direct").answer]
+    memory.save(tmp_path / "blind", forget_text=True)
+    blind = Session(Memory.load(tmp_path / "blind"), base=llama)
+    assert blind.answer(question).answer == direct.answer
+    with pytest.raises(UsageError, match="has forgotten its text, and there is nothing to search"):
+        blind.answer(question, "search")
+
+
+def test_eval_scores_the_adapter_with_the_found_chunk(llama: Base, protocol: Path) -> None:
+    memory = sleep_on(llama, protocol, tiny.STORY, OTHER)
+    asked = [Question(id="1", question="Who built the mill of Sarn?", answers=("Ines Vow",))]
+    arms = evaluate_memory(llama, memory, asked, arms=("memory", "search")).arms
+    session = Session(memory, base=llama)
+    assert arms["memory"][0].answer.answer == session.answer(asked[0].question, "direct").answer
+    assert arms["search"][0].answer.answer == session.answer(asked[0].question).answer
+    assert arms["search"][0].nll != arms["memory"][0].nll
