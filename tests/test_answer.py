@@ -1,5 +1,7 @@
 """Answers: batches, a reused text and left padding say what one question by itself says; every answer has its price."""
 
+from typing import Any
+
 import pytest
 import torch
 
@@ -14,7 +16,7 @@ from tests import tiny
 QUESTIONS = ["Who?", "When did the harbour of Wexley freeze over?", "How many men walked home?"]
 
 
-def make_answerer(base: Base, **values: int) -> Answerer:
+def make_answerer(base: Base, **values: Any) -> Answerer:
     return Answerer(base, Protocol(base.tokenizer), AnswerConfig(**{"max_new_tokens": 6, **values}))
 
 
