@@ -16,6 +16,8 @@ from nrem.runtime.models import Base
 ROWS = 8
 """Rows of one forward pass."""
 IGNORED = -100
+SMALLEST_RANK = 16
+"""Of the plain way where ours holds nothing before the first pass."""
 
 
 class Row(NamedTuple):
@@ -29,8 +31,9 @@ class PlainWay:
     """A PEFT model with adapters of the same rank on the same modules, on a copy of the base."""
 
     def __init__(self, base: Base, fast: FastWeights, step_size: float = 1e-4) -> None:
+        rank = max(SMALLEST_RANK, fast.rank)
         config = LoraConfig(
-            r=fast.rank, lora_alpha=fast.rank, target_modules=list(fast.factors), fan_in_fan_out=fast.transposed, task_type="CAUSAL_LM"
+            r=rank, lora_alpha=rank, target_modules=list(fast.factors), fan_in_fan_out=fast.transposed, task_type="CAUSAL_LM"
         )
         self.model = get_peft_model(copy.deepcopy(base.model), config)
         self.model.eval()  # no dropout, as ours; gradients flow all the same

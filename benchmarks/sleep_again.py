@@ -50,6 +50,7 @@ class Asked:
 
 def ask_both(base: Base, config: Config, documents: Sequence[QuestionedDocument], tell: Callable[[], object]) -> list[Asked]:
     """Sleep on each document, ask its questions of a session that never sleeps again and of one that does."""
+    config = replace(config, answer=replace(config.answer, way="direct"))  # of answers with the found chunk in the prompt there are none
     never, asked = replace(config, answer=replace(config.answer, sleep_again=0)), []
     for document in documents:
         first = Session(base=base, config=never)

@@ -99,11 +99,11 @@ def measure_questions(base: Base, config: Config, lengths: Sequence[int], repeat
     memory: dict[int, list[dict[str, float]]] = {length: [] for length in lengths}
     document: dict[int, list[dict[str, float]]] = {length: [] for length in lengths}
     for session in sessions.values():
-        session.answer(QUESTIONS[0])  # warms up
+        session.answer(QUESTIONS[0], "direct")  # warms up
     with common.stage("questions from memory"):
         for _ in range(repeats):
             for length, session in sessions.items():  # in turn, so that a busy minute hits all alike
-                memory[length] += [_timed_answer(lambda s=session, q=question: s.answer(q)) for question in QUESTIONS]
+                memory[length] += [_timed_answer(lambda s=session, q=question: s.answer(q, "direct")) for question in QUESTIONS]
     for length in lengths:
         context = text_of(base, length)
         with common.stage(f"questions with {length} tokens in the prompt"), make_fast_weights(base, config, protocol).attached(base.model):

@@ -40,9 +40,17 @@ class Confidence:
     """Mean squared distance of p from 1 where the answer was right and from 0 where it was wrong."""
     brier_after: float
     """The same of the fitted probability, over the answers that it was fitted to."""
+    way: str = "direct"
+    """How they were answered: by the adapter alone, or with the found chunk in the prompt (`search`); for others it says nothing."""
 
     @classmethod
-    def of(cls, pairs: Sequence[tuple[float, bool]], passes: int = 0, asked: Literal["probes", "questions"] = "probes") -> Self | None:
+    def of(
+        cls,
+        pairs: Sequence[tuple[float, bool]],
+        passes: int = 0,
+        asked: Literal["probes", "questions"] = "probes",
+        way: str = "direct",
+    ) -> Self | None:
         """From (probability of the answer, right or not); None for too few of them, and where all were right or all were wrong."""
         right = np.array([ok for _, ok in pairs], dtype=float)
         if len(pairs) < FEWEST or not 0 < right.sum() < len(right):
@@ -59,6 +67,7 @@ class Confidence:
             base_rate=float(right.mean()),
             brier_before=float(np.mean((raw - right) ** 2)),
             brier_after=float(np.mean((fitted - right) ** 2)),
+            way=way,
         )
 
     def right(self, probability: float) -> float:

@@ -62,8 +62,8 @@ class Answer:
     fet: float
     seconds: float
     confidence: float = 0.0
-    """Probability that the answer is right, where `nrem ceiling` has calibrated it for the protocol and there is no text in the prompt: so
-    often were the answers of that measurement right that had this `token_confidence`. Elsewhere `token_confidence` itself."""
+    """Probability that the answer is right, where `nrem ceiling` has calibrated it for the protocol and this way of answering: so often
+    were the answers of that measurement right that had this `token_confidence`. Elsewhere `token_confidence` itself."""
     token_confidence: float = 0.0
     """Probability that greedy decoding gave to the answer, per token (geometric mean), 0 to 1. Not the probability that it is right."""
     way: str = "direct"
@@ -194,7 +194,8 @@ class Answerer:
         fet = self.cost.forward(len(prompt), len(prompt) / 2, head_tokens=1)
         fet += self.cost.forward(steps, len(prompt) + steps / 2)
         probability = round(math.exp(sum(said) / max(1, len(said))), 4)
-        calibrated = None if document_tokens else self.protocol.confidence  # it was measured closed book
+        measured = self.protocol.confidence
+        calibrated = measured if measured and measured.way == "direct" and not document_tokens else None
         return Answer(
             question=question,
             answer=text,

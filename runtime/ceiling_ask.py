@@ -16,6 +16,7 @@ from nrem.runtime.questions import QuestionedDocument
 from nrem.runtime.readers import Document
 from nrem.runtime.scores import score
 from nrem.runtime.session import Session
+from nrem.runtime.ways import resolve_way
 
 
 class Asker:
@@ -56,14 +57,15 @@ def confidence_of_questions(
 ) -> Confidence | None:
     """Fitted to the answers to questions, each asked of a memory of its document as any question is."""
     config = replace(config, sleep=replace(config.sleep, passes=level), answer=replace(config.answer, sleep_again=0))
-    pairs = []
+    pairs, way = [], "direct"
     for document in documents:
         session = Session(base=base, config=config, listener=listener)
         session.stream(Document.from_text(document.text, document.id, document.title))
+        way = resolve_way(config.answer.way, session.memory)
         answers = session.answers([q.question for q in document.questions])
         scores = [score(q.question, a.answer, q.answers, q.dataset) for q, a in zip(document.questions, answers, strict=True)]
         pairs += [(answer.token_confidence, mark.accuracy == 1) for answer, mark in zip(answers, scores, strict=True)]
-    return Confidence.of(pairs, level, "questions")
+    return Confidence.of(pairs, level, "questions", way)
 
 
 def nearest_level(levels: Sequence[int], trained_passes: int, n_star: int | None = None) -> int:

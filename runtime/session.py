@@ -265,7 +265,9 @@ class Session:
         if chunk is None:
             return answer
         place = {"document": chunk.document, "chunk": chunk.index, "start": chunk.start, "end": chunk.end}
-        return replace(answer, way="search", leans_on=(place,))
+        measured = self.protocol.confidence
+        right = measured.right(answer.token_confidence) if measured and measured.way == "search" else answer.token_confidence
+        return replace(answer, way="search", leans_on=(place,), confidence=round(right, 4))
 
     def _surer(self, answer: Answer) -> Answer:
         c = self.config.answer

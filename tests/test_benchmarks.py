@@ -139,7 +139,7 @@ def test_the_plain_way_learns_the_same_tokens(llama: Base) -> None:
 def test_throughput_reports_every_rule(model_folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     arguments = ("--lengths", "64,256", "--repeats", "1", "--out", str(tmp_path / "raw.json"))
     result = run(throughput, capsys, *arguments, *flags(model_folder))
-    assert set(result["rules"]) == {"gradient", "keyed"}
+    assert set(result["rules"]) == {"gradient", "keyed", "ridge"}
     assert result["pass_speedup"] == result["rules"][result["default_rule"]]["pass_speedup"] > 0
     assert result["gemm_share"] > 0
     questions = result["question_seconds"]
