@@ -134,14 +134,19 @@ def entry(marks: Marks, floor: Marks, context: Marks) -> dict[str, Any]:
 
 def cells(figures: Mapping[str, Any]) -> list[str]:
     low, high = figures["interval"] or (0.0, 0.0)
-    return [f"{figures['f1']:.0f} / {figures['em']:.0f}", f"{figures['nll']:.2f}", f"{figures['recovery']:.2f} [{low:.2f}, {high:.2f}]"]
+    return [decoded(figures), f"{figures['nll']:.2f}", f"{figures['recovery']:.2f} [{low:.2f}, {high:.2f}]"]
+
+
+def decoded(figures: Mapping[str, Any]) -> str:
+    """F1 and EM, or a dash where nothing was decoded."""
+    return "-" if figures["f1"] is None else f"{figures['f1']:.0f} / {figures['em']:.0f}"
 
 
 def title(worlds: Sequence[Any], chunks: int, floor: Marks, context: Marks, protocol: str) -> str:
     f, c = floor.means(), context.means()
     return (
-        f"{len(worlds)} x {chunks} chunks, protocol {protocol}; floor NLL {f['nll']:.2f} F1 {f['f1']:.0f}, "
-        f"in the prompt NLL {c['nll']:.2f} F1 {c['f1']:.0f} EM {c['em']:.0f}"
+        f"{len(worlds)} x {chunks} chunks, protocol {protocol}; floor NLL {f['nll']:.2f}, F1 / EM {decoded(f)}; "
+        f"in the prompt NLL {c['nll']:.2f}, F1 / EM {decoded(c)}"
     )
 
 

@@ -78,9 +78,10 @@ class Marks:
     f1: list[float] = field(default_factory=list)
     em: list[float] = field(default_factory=list)
 
-    def means(self) -> dict[str, float]:
-        """F1 and EM in percent, NLL in nats per token."""
-        return {"f1": 100 * fmean(self.f1), "em": 100 * fmean(self.em), "nll": fmean(self.nll)}
+    def means(self) -> dict[str, Any]:
+        """F1 and EM in percent, None where nothing was decoded, and NLL in nats per token."""
+        f1, em = ([100 * x for x in marks] or None for marks in (self.f1, self.em))
+        return {"f1": fmean(f1) if f1 else None, "em": fmean(em) if em else None, "nll": fmean(self.nll)}
 
 
 @torch.no_grad()
@@ -97,9 +98,10 @@ def ask(bench: Bench, groups: Sequence[Sequence[Asked]], fast: Any, marks: Marks
         texts = answers(bench, asked, fast, contexts) if decode else [""] * len(asked)
         for (chunk, question, counts), nll, text in zip(part, nlls, texts, strict=True):
             if counts:
-                marked = score(question.question, text, [question.answer])
                 marks.documents.append(chunk.document)
                 marks.nll.append(nll)
+            if counts and decode:
+                marked = score(question.question, text, [question.answer])
                 marks.f1.append(marked.f1)
                 marks.em.append(marked.em)
 
