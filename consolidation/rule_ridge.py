@@ -32,7 +32,8 @@ SHORTEST = 2000
 """Tokens from which on that holds; a shorter text may take as much as this many."""
 BYTES = 2
 """Of a value, in adapter and cache."""
-SMALLEST_RANK = 16
+RANKS = (16, 32, 64, 128, 256, 320, 512)
+"""Of an adapter, reader included, that engines such as vLLM accept."""
 
 
 class RidgeRule(WriteRule):
@@ -123,8 +124,10 @@ class RidgeRule(WriteRule):
         tokens = max(self._material.tokens(list(self._material.ids)), SHORTEST)
         reader = sum(site.reader_A.numel() + site.reader_B.numel() for _, site in self.parameters.everywhere())
         column = sum(site.d_in + site.d_out for _, site in self.parameters.items())
-        allowed = int(CACHE_SHARE * tokens * cache_bytes(self.split.model) / BYTES - reader) // column
-        return max(SMALLEST_RANK, min(self.parameters.rank - self.parameters.reader_rank, allowed))
+        own = self.parameters.reader_rank
+        allowed = int(CACHE_SHARE * tokens * cache_bytes(self.split.model) / BYTES - reader) // column + own
+        whole = max((rank for rank in RANKS if rank <= allowed), default=RANKS[0])
+        return max(1, min(self.parameters.rank, whole) - own)
 
     def _start_over(self) -> None:
         self._done, self._published, self._changes, self._where = 0, 0, {}, {}
