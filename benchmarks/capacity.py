@@ -44,12 +44,14 @@ def cut_to(bench: Bench, worlds: Sequence[Sequence[Asked]], ranks: Sequence[int]
         reading = bench.reading([chunk.passage for chunk in world], 1)
         seen = reading.observe(None)
         written = bench.parameters.write(reading, passes)
+        where = {}
+        for name, site in bench.parameters.items():
+            x, strength = seen.inputs[name].float().flatten(0, 1), site.strength(seen.seen).flatten()
+            where[name] = (strength[:, None] * x).T @ x + site.prior()
         for rank in ranks:
             fast: dict[str, Any] = {}
-            for name, site in bench.parameters.items():
-                x, strength = seen.inputs[name].float().flatten(0, 1), site.strength(seen.seen).flatten()
-                where = (strength[:, None] * x).T @ x + site.log_mu.exp() * site.background.matrix()
-                factors = cut(dense(written[name])[0], where, rank)
+            for name, change in written.items():
+                factors = cut(dense(change)[0], where[name], rank)
                 fast[name] = (factors.B @ factors.A)[None]
             ask(bench, [world], fast, out[rank], decode=False)
     return out

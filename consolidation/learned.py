@@ -66,6 +66,11 @@ class LearnedWrite(Sites[AnySite], ABC):
         return self.sizes.reader_rank
 
     @property
+    def reader_weights(self) -> int:
+        """Parameters of the static reader at all modules."""
+        return sum(site.reader_A.numel() + site.reader_B.numel() for _, site in self.everywhere())
+
+    @property
     def error_vocabulary(self) -> int:
         return self.sizes.error_vocabulary
 

@@ -66,7 +66,7 @@ class Optimisers:
 
 
 def _groups(named: Mapping[str, nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:
-    """By pace; no empty group. What is not at full pace is small, and decays as matrices do."""
+    """By pace; no empty group."""
     by_pace: dict[float, list[nn.Parameter]] = {}
     for name, p in named.items():
         by_pace.setdefault(next((pace for part, pace in PACES.items() if part in name), 1.0), []).append(p)

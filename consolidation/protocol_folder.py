@@ -44,12 +44,8 @@ def shipped() -> list[Path]:
 
 
 def find_protocol(name: str, tokenizer: Any, base: BaseIdentity, device: torch.device) -> Protocol:
-    """`untrained`, a protocol's folder, or `auto`: the shipped one that was trained on exactly this base model."""
-    if name == "untrained":
-        return Protocol(tokenizer)
-    folder = shipped_for(base) if name == "auto" else Path(name)
-    assert folder is not None, "whoever asks for `auto` knows that there is one"
-    return load_protocol(folder, tokenizer, base, device)
+    """`untrained`, or a protocol's folder."""
+    return Protocol(tokenizer) if name == "untrained" else load_protocol(Path(name), tokenizer, base, device)
 
 
 def shipped_for(base: BaseIdentity) -> Path | None:

@@ -1,4 +1,4 @@
-"""The ridge rule: a pass reads every active chunk with what that chunk has left so far, and solves for the new fast weights. Forward only.
+"""The keyed rule: a pass reads every active chunk with what that chunk has left so far, and solves for the new fast weights. Forward only.
 
 Needs a trained protocol. A chunk's statistics of the new pass take the place of those of its last pass, which they correct. They depend on
 no other chunk: the fast weights of any set of chunks follow from the sum over the set, in any order, and a chunk can be taken out again
@@ -27,7 +27,7 @@ class KeyedRidgeRule(WriteRule):
     """Holds the statistics of every chunk of one memory; see the module's text."""
 
     def __init__(self, split: SplitModel, fast: FastWeights, protocol: Protocol, ledger: Ledger, cost: CostModel) -> None:
-        assert protocol.keyed is not None, "the ridge rule comes with a trained protocol"
+        assert protocol.keyed is not None, "the keyed rule comes with a trained protocol"
         self.split, self.fast, self.protocol, self.parameters = split, fast, protocol, protocol.keyed
         self.ledger, self.cost = ledger, cost
         self._written = self.parameters.nothing_written()

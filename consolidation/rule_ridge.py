@@ -17,7 +17,6 @@ from nrem.consolidation.protocol import Protocol
 from nrem.consolidation.ridge import Ridge
 from nrem.consolidation.ridge_sums import Gathered, pass_flops
 from nrem.consolidation.rule import PassReport, WriteRule
-from nrem.consolidation.site import Seen
 from nrem.consolidation.sleep_texts import SleepTexts
 from nrem.consolidation.split_model import SplitModel
 from nrem.memory.chunk import Chunk
@@ -73,8 +72,7 @@ class RidgeRule(WriteRule):
     @torch.no_grad()
     def write(self, active: Sequence[int]) -> PassReport:
         number = self._number(active)
-        for earlier in range(self._done, number):  # a sleep that was cut off: what its passes wrote follows from the texts
-            self._pass(earlier, self._read_in(earlier, ()), charged=False)
+        self._granted(number, charged=False)  # of a sleep that was cut off: what its passes wrote follows from the texts
         todo = self._read_in(number, active)
         loss = self._pass(number, todo, charged=True)
         self._passes |= dict.fromkeys(active, number + 1)
@@ -82,8 +80,8 @@ class RidgeRule(WriteRule):
 
     @torch.no_grad()
     def complete(self) -> None:
-        for number in range(self._done, self._deepest if self._done else 0):
-            self._pass(number, self._read_in(number, ()), charged=True)
+        if self._done:
+            self._granted(self._deepest, charged=True)
         self.publish()
 
     @torch.no_grad()
@@ -103,8 +101,7 @@ class RidgeRule(WriteRule):
         self.go_on(None, passes)
         self.begin([], chunks)
         try:
-            for number in range(self._deepest):
-                self._pass(number, self._read_in(number, ()), charged=True)
+            self._granted(self._deepest, charged=True)
             self.publish()
         finally:
             self.end()
@@ -122,10 +119,9 @@ class RidgeRule(WriteRule):
     def _affordable_rank(self) -> int:
         """The largest rank with which the adapter is the protocol's, and no more than a share of the attention cache of its texts."""
         tokens = max(self._material.tokens(list(self._material.ids)), SHORTEST)
-        reader = sum(site.reader_A.numel() + site.reader_B.numel() for _, site in self.parameters.everywhere())
         column = sum(site.d_in + site.d_out for _, site in self.parameters.items())
         own = self.parameters.reader_rank
-        allowed = int(CACHE_SHARE * tokens * cache_bytes(self.split.model) / BYTES - reader) // column + own
+        allowed = int(CACHE_SHARE * tokens * cache_bytes(self.split.model) / BYTES - self.parameters.reader_weights) // column + own
         whole = max((rank for rank in RANKS if rank <= allowed), default=RANKS[0])
         return max(1, min(self.parameters.rank, whole) - own)
 
@@ -146,6 +142,11 @@ class RidgeRule(WriteRule):
         wanted = {*active, *(i for i, passes in self._passes.items() if passes > number)}
         return [index for index in self._material.ids if index in wanted]
 
+    def _granted(self, depth: int, *, charged: bool) -> None:
+        """The passes up to this depth that are still to be made, over the chunks that were granted them before."""
+        for number in range(self._done, depth):
+            self._pass(number, self._read_in(number, ()), charged=charged)
+
     def _pass(self, number: int, todo: Sequence[int], *, charged: bool) -> dict[int, float]:
         """Read these chunks with what is written so far, and add what solves for what is still wrong."""
         gathered = {name: Gathered(site) for name, site in self.parameters.items()}
@@ -156,9 +157,8 @@ class RidgeRule(WriteRule):
                 with lent(self.split.model, self.parameters, {n: c[None] for n, c in self._changes.items()} or None):
                     seen = observe(self.split, texts, lower, self.parameters.names, self.parameters.error_vocabulary)
                 rows = seen.seen.valid.bool()
-                at = Seen(seen.seen.hidden, seen.seen.error, seen.seen.valid)
                 for name, site in self.parameters.items():
-                    gathered[name].add(seen.inputs[name][rows], site.values(at)[rows], site.strength(at)[rows])
+                    gathered[name].add(seen.inputs[name][rows], site.values(seen.seen)[rows], site.strength(seen.seen)[rows])
                 loss.update(zip(group, seen.loss.tolist(), strict=True))
         with self.ledger.debit("passes", self._solving_fet(todo) if charged else 0.0):
             for name, site in self.parameters.items():
@@ -175,8 +175,8 @@ class RidgeRule(WriteRule):
     def _reading_fet(self, number: int, group: Sequence[int]) -> float:
         """The upper layers, the head forward and once more for the expected embedding, what is attached, uncut, and the errors' spread."""
         tokens = self._material.width(group) * len(group)
-        attached = sum(site.d_in * site.d_out for _, site in self.parameters.items()) if number else 0
-        attached += sum(site.reader_A.numel() + site.reader_B.numel() for _, site in self.parameters.everywhere())
+        attached = self.parameters.reader_weights
+        attached += sum(site.d_in * site.d_out for _, site in self.parameters.items()) if number else 0
         bands = sum(2 * self._material.width(group) * tokens * site.W2.shape[1] for _, site in self.parameters.items())
         return self._material.upper_fet(group, heads=2) + self.cost.adapter(tokens, attached) + bands / self.cost.flops_per_fet
 

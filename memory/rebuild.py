@@ -70,8 +70,9 @@ def forget(memory: Memory, indices: Sequence[int], rewrite: Rewrite | None = Non
 
     Raises `UsageError` for an index that is not there, and where what is left follows from neither statistics nor texts.
     """
-    check_indices(memory, indices)
-    gone = set(indices)
+    gone, known = set(indices), {c.index for c in memory.record.chunks}
+    if wrong := sorted(gone - known):
+        raise UsageError(f"forget: {memory.name} has the chunks 0 to {len(known) - 1}, got {wrong[0]}; `nrem show` lists them")
     touched = {memory.record.chunks[i].segment for i in gone}
     if rewrite is not None and memory.text is None:
         raise UsageError(f"forget: {memory.name} has forgotten its text, which the others are written anew from; sleep again without them")
@@ -99,13 +100,6 @@ def forget(memory: Memory, indices: Sequence[int], rewrite: Rewrite | None = Non
         canary={},
     )
     return _memory(record, segments, texts)
-
-
-def check_indices(memory: Memory, indices: Sequence[int]) -> None:
-    """Raise `UsageError` for a chunk that is not there."""
-    known = {c.index for c in memory.record.chunks}
-    if wrong := sorted(set(indices) - known):
-        raise UsageError(f"forget: {memory.name} has the chunks 0 to {len(known) - 1}, got {wrong[0]}; `nrem show` lists them")
 
 
 def _rewritten(rewrite: Rewrite, texts: Sequence[Chunk], passes: Mapping[int, int]) -> Segment:

@@ -49,14 +49,15 @@ def load_base(config: Config, name: str = "") -> Base:
 
 def make_protocol(base: Base, config: Config, record: MemoryRecord | None = None) -> Protocol:
     """The configured protocol; a memory's own is required where there is one: its questions must be asked in the words that it learned."""
-    name = config.protocol.name
-    if name == "unlearned" or (name == "auto" and shipped_for(base.identity) is None):
+    wanted = config.protocol.name
+    name = str(shipped_for(base.identity) or "unlearned") if wanted == "auto" else wanted
+    if name == "unlearned":
         protocol = unlearned_protocol(base.model, base.tokenizer, unrelated_text())
     else:
         protocol = find_protocol(name, base.tokenizer, base.identity, base.model.device)
     protocol = with_calibration(protocol, calibration_folder(base, protocol))
     if record is not None and record.protocol["sha256"] != protocol.sha256:
-        if name == "auto" and (untrained := Protocol(base.tokenizer)).sha256 == record.protocol["sha256"]:
+        if wanted == "auto" and (untrained := Protocol(base.tokenizer)).sha256 == record.protocol["sha256"]:
             return untrained  # what `auto` came to before the ridge rule could write with nothing learned
         if (retired := retired_protocol(record.protocol["sha256"], base.tokenizer)) is not None:
             return retired

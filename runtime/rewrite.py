@@ -4,12 +4,13 @@ Where an adapter follows from its texts alone, the base model is loaded and they
 """
 
 from collections.abc import Mapping, Sequence
+from functools import cache
 
 from nrem.consolidation.budget import CostModel, Ledger
+from nrem.consolidation.protocol import Protocol
 from nrem.consolidation.rule_ridge import RidgeRule
 from nrem.memory import rebuild
 from nrem.memory.chunk import Chunk
-from nrem.memory.errors import UsageError
 from nrem.memory.fast_weights import FastWeights
 from nrem.memory.folder import Memory
 from nrem.runtime.config import config_from_dict
@@ -23,8 +24,7 @@ def merge(first: Memory, second: Memory, *, base: Base | str | None = None) -> M
 
     Raises `BaseMismatchError` for different base models and `UsageError` for different protocols.
     """
-    anew = first.record.segment_chunks == 0 and first.record.protocol == second.record.protocol
-    return rebuild.merge(first, second, rewriter(first, base) if anew and follows_from_texts(first) else None)
+    return rebuild.merge(first, second, rewriter(first, base) if follows_from_texts(first) else None)
 
 
 def forget(memory: Memory, indices: Sequence[int], *, base: Base | str | None = None) -> Memory:
@@ -33,12 +33,7 @@ def forget(memory: Memory, indices: Sequence[int], *, base: Base | str | None = 
 
     Raises `UsageError` for an index that is not there, and where the rule cannot take chunks out again.
     """
-    if not follows_from_texts(memory):
-        return rebuild.forget(memory, indices)
-    if memory.text is None:
-        raise UsageError(f"forget: {memory.name} has forgotten its text, which the others are written anew from; sleep again without them")
-    rebuild.check_indices(memory, indices)
-    return rebuild.forget(memory, indices, rewriter(memory, base))
+    return rebuild.forget(memory, indices, rewriter(memory, base) if follows_from_texts(memory) else None)
 
 
 def follows_from_texts(memory: Memory) -> bool:
@@ -47,13 +42,17 @@ def follows_from_texts(memory: Memory) -> bool:
 
 
 def rewriter(memory: Memory, base: Base | str | None) -> rebuild.Rewrite:
-    """Writes chunks with the model and the protocol of a memory."""
+    """Writes chunks with the model and the protocol of a memory, which are loaded when the first are to be written."""
     config = config_from_dict(memory.record.config)
-    loaded = base if isinstance(base, Base) else load_base(config, base or "")
-    memory.check_base(loaded.identity)
-    protocol = make_protocol(loaded, config, memory.record)
+
+    @cache
+    def parts() -> tuple[Base, Protocol]:
+        loaded = base if isinstance(base, Base) else load_base(config, base or "")
+        memory.check_base(loaded.identity)
+        return loaded, make_protocol(loaded, config, memory.record)
 
     def rewrite(chunks: Sequence[Chunk], passes: Mapping[int, int]) -> FastWeights:
+        loaded, protocol = parts()
         fast = make_fast_weights(loaded, config, protocol)
         rule = RidgeRule(make_split(loaded, protocol, fast), fast, protocol, Ledger(), CostModel.of(loaded.model))
         with fast.attached(loaded.model):
