@@ -4,8 +4,9 @@ A bench lends what was written uncut, so that many memories share a batch; what 
 """
 
 import random
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 from statistics import fmean
 from typing import Any, NamedTuple
 
@@ -49,24 +50,25 @@ def find_chunks(base: Base, documents: Sequence[QuestionedDocument], chunk_token
 
     Raises `UsageError` where there are fewer.
     """
-    rng, found = random.Random(0), list[Asked]()
-    for document in documents:
-        chunks = cut_chunks(
-            [document.text], count_tokens=base.count_tokens, max_tokens=chunk_tokens, document=document.id, title=document.title
-        )
-        texts = [chunk.text for chunk in chunks]
-        for text in texts:
-            mine = [
-                QuestionAnswer(q.question, q.answers[0])
-                for q in document.questions
-                if q.answers[0] in text and (len(texts) == 1 or sum(q.answers[0] in t for t in texts) == 1)
-            ]
-            if mine:
-                passage = Passage(document.title, text, tuple(mine))
-                found.append(Asked(document.id, passage, rng.sample(mine, min(QUESTIONS, len(mine)))))
-            if len(found) == count:
-                return found
+    rng = random.Random(0)
+    found = list(islice((asked for document in documents for asked in chunks_of(base, document, chunk_tokens, rng)), count))
+    if len(found) == count:
+        return found
     raise UsageError(f"--chunks: there are {len(found)} chunks with questions, got {count}; lower it, or give other documents")
+
+
+def chunks_of(base: Base, document: QuestionedDocument, chunk_tokens: int, rng: random.Random) -> Iterator[Asked]:
+    """The chunks of one document about which something is asked."""
+    cut = cut_chunks([document.text], count_tokens=base.count_tokens, max_tokens=chunk_tokens, document=document.id, title=document.title)
+    texts = [chunk.text for chunk in cut]
+    for text in texts:
+        mine = [
+            QuestionAnswer(q.question, q.answers[0])
+            for q in document.questions
+            if q.answers[0] in text and (len(texts) == 1 or sum(q.answers[0] in t for t in texts) == 1)
+        ]
+        if mine:
+            yield Asked(document.id, Passage(document.title, text, tuple(mine)), rng.sample(mine, min(QUESTIONS, len(mine))))
 
 
 @dataclass

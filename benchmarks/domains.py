@@ -7,7 +7,9 @@ passage, `context` has the passage in the prompt with the protocol's reader, `fl
 decoding. Intervals are resampled by document.
 """
 
+import random
 from collections.abc import Sequence
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -15,10 +17,9 @@ import torch
 from rich.table import Table
 
 from benchmarks import common
-from benchmarks.chunked import Asked, Marks, ask, find_chunks, make_bench
+from benchmarks.chunked import Asked, Marks, ask, chunks_of, make_bench
 from nrem.consolidation.episode import Bench
 from nrem.consolidation.resample import Resampler, interval
-from nrem.memory.errors import UsageError
 from nrem.runtime.cli_options import numbers
 from nrem.runtime.config import load_config
 from nrem.runtime.models import Base
@@ -34,12 +35,7 @@ def as_many_as(base: Base, path: str, chunk_tokens: int, count: int) -> list[Ask
     documents, found = read_documents(path), list[Asked]()
     share = max(1, count // len(documents))
     for document in documents:
-        for wanted in range(share, 0, -1):
-            try:
-                found += find_chunks(base, [document], chunk_tokens, wanted)
-            except UsageError:
-                continue
-            break
+        found += islice(chunks_of(base, document, chunk_tokens, random.Random(0)), share)
         if len(found) >= count:
             break
     return found[:count]

@@ -10,7 +10,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from nrem.consolidation.site import Site, Sites
+from nrem.consolidation.site import Sites
 
 
 @contextmanager
@@ -26,7 +26,7 @@ def lent(model: nn.Module, sites: Sites[Any], fast: Mapping[str, Any] | None) ->
             handle.remove()
 
 
-def _hook(site: Site, written: Any) -> Any:
+def _hook(site: Any, written: Any) -> Any:
     def add(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
         x = args[0]
         out = output + site.read(x) if len(site.reader_A) else output

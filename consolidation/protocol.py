@@ -56,6 +56,11 @@ class Protocol:
     weights_sha256: str = ""
     """Hash of the learned parameters' files."""
 
+    def right(self, probability: float, way: str) -> float:
+        """The probability that an answer is right which decoding gave this one, where that was measured for the way; else the same."""
+        measured = self.confidence
+        return round(measured.right(probability), 4) if measured and measured.way == way else probability
+
     @property
     def retired(self) -> bool:
         """Whether it was trained once, and what it has learned is no longer here: it asks, and cannot write."""

@@ -121,6 +121,7 @@ class RidgeSite(ValuedSite):
         return dense(before) + self.correction * dense(now)
 
     def change(self, x: Float[Tensor, "row token i"], written: Change) -> Float[Tensor, "row token o"]:
+        """What was written adds to the module's output: rows are group-major, as many for each memory of `written`."""
         if isinstance(written, LowRank):
             grouped = by_group(x, len(written)) @ written.A.to(x.dtype).mT
             return by_row(grouped @ written.Y.to(x.dtype), len(x))

@@ -19,7 +19,7 @@ import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import reduce
-from typing import Any, Generic, TypeVar, cast
+from typing import Generic, TypeVar, cast
 
 import torch
 from einops import einsum, rearrange
@@ -68,10 +68,6 @@ class Site(nn.Module):
         """What the static reader adds to the module's output, in x's dtype."""
         return (x @ self.reader_A.to(x.dtype).T) @ self.reader_B.to(x.dtype).T
 
-    def change(self, x: Float[Tensor, "row token i"], written: Any) -> Float[Tensor, "row token o"]:
-        """What was written adds to it: rows are group-major, as many for each memory of `written`."""
-        raise NotImplementedError(f"{type(self).__name__} writes nothing")
-
 
 class LowRankSite(Site):
     """A site whose fast weights are B A with a learned A, the same for all memories."""
@@ -92,6 +88,7 @@ class LowRankSite(Site):
         return Factors(A.detach().clone(), torch.cat([self.reader_B, empty], 1).detach().clone())
 
     def change(self, x: Float[Tensor, "row token i"], written: Float[Tensor, "group out rank"]) -> Float[Tensor, "row token o"]:
+        """What was written adds to the module's output: rows are group-major, as many for each memory of `written`."""
         keys = by_group(x @ self.A.to(x.dtype).T, len(written))
         return by_row(keys @ written.to(x.dtype).mT, len(x))
 

@@ -194,8 +194,6 @@ class Answerer:
         fet = self.cost.forward(len(prompt), len(prompt) / 2, head_tokens=1)
         fet += self.cost.forward(steps, len(prompt) + steps / 2)
         probability = round(math.exp(sum(said) / max(1, len(said))), 4)
-        measured = self.protocol.confidence
-        calibrated = measured if measured and measured.way == "direct" and not document_tokens else None
         return Answer(
             question=question,
             answer=text,
@@ -204,7 +202,7 @@ class Answerer:
             answer_tokens=length,
             fet=round(fet, 1),
             seconds=seconds,
-            confidence=round(calibrated.right(probability), 4) if calibrated else probability,
+            confidence=probability if document_tokens else self.protocol.right(probability, "direct"),
             token_confidence=probability,
         )
 

@@ -22,7 +22,7 @@ from nrem.runtime.questions import Question, read_questions
 from nrem.runtime.readers import Document
 from nrem.runtime.scores import RULES, Score, score
 from nrem.runtime.session import Session
-from nrem.runtime.ways import found_chunk, resolve_way
+from nrem.runtime.ways import resolve_way, searched
 
 __all__ = ["ARMS", "Evaluation", "Outcome", "Question", "ask", "ask_memory", "evaluate_memory", "read_questions", "recovery", "summary"]
 
@@ -103,8 +103,7 @@ def ask_with_found(base: Base, answerer: Answerer, memory: Memory, questions: Se
     resolve_way("search", memory)
     out = []
     for question in questions:
-        chunk = found_chunk(memory, question.question)
-        with memory.attached(base.model, memory.route(question.question)):
+        with searched(memory, base.model, question.question) as chunk:
             out += ask(answerer, [question], chunk.text if chunk else "")
     return out
 

@@ -39,7 +39,7 @@ from nrem.runtime.readers import Document, read_document
 from nrem.runtime.segments import SegmentWriter
 from nrem.runtime.sleep_again import sleep_again
 from nrem.runtime.unfinished import CutOff, Unfinished
-from nrem.runtime.ways import Way, found_chunk, resolve_way
+from nrem.runtime.ways import Way, resolve_way, searched
 
 
 class Session:
@@ -259,15 +259,12 @@ class Session:
         return [self._surer(found[number]) for number in range(len(questions))]
 
     def _with_found(self, question: str) -> Answer:
-        chunk = found_chunk(self.memory, question)
-        with self.memory.attached(self.base.model, self.memory.route(question)):
+        with searched(self.memory, self.base.model, question) as chunk:
             answer = self.answerer.ask(question, chunk.text if chunk else "")
         if chunk is None:
             return answer
         place = {"document": chunk.document, "chunk": chunk.index, "start": chunk.start, "end": chunk.end}
-        measured = self.protocol.confidence
-        right = measured.right(answer.token_confidence) if measured and measured.way == "search" else answer.token_confidence
-        return replace(answer, way="search", leans_on=(place,), confidence=round(right, 4))
+        return replace(answer, way="search", leans_on=(place,), confidence=self.protocol.right(answer.token_confidence, "search"))
 
     def _surer(self, answer: Answer) -> Answer:
         c = self.config.answer

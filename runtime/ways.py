@@ -6,7 +6,11 @@
 Knows nothing about decoding or scores.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import Literal
+
+from torch import nn
 
 from nrem.memory.chunk import Chunk
 from nrem.memory.errors import UsageError
@@ -26,8 +30,11 @@ def resolve_way(wanted: Literal["auto", "direct", "search"], memory: Memory) -> 
     return "search" if kept and memory.record.protocol.get("rule") == "ridge" else "direct"
 
 
-def found_chunk(memory: Memory, question: str) -> Chunk | None:
-    """The chunk that matches the question best; None where no word of it occurs."""
+@contextmanager
+def searched(memory: Memory, model: nn.Module, question: str) -> Iterator[Chunk | None]:
+    """The adapter that the question goes to is on while the block runs; gives the chunk that matches the question best, None where no word
+    of it occurs."""
     assert memory.text is not None, "the way was resolved"
     hits = memory.text.search(question, 1)
-    return hits[0].chunk if hits else None
+    with memory.attached(model, memory.route(question)):
+        yield hits[0].chunk if hits else None
