@@ -6,7 +6,6 @@ Groups are memories of their own that share a batch. With order 1 what a pass re
 through all passes. Knows nothing about optimisers, files or write rules.
 """
 
-import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -22,7 +21,7 @@ from nrem.consolidation.observe import Texts
 from nrem.consolidation.protocol import Protocol
 from nrem.consolidation.reading import Reading
 from nrem.consolidation.split_model import SplitModel
-from nrem.consolidation.training_data import NOT_STATED, Passage, QuestionAnswer
+from nrem.consolidation.training_data import Passage, QuestionAnswer
 
 
 @dataclass
@@ -62,11 +61,8 @@ class Bench:
         questions: Sequence[QuestionAnswer],
         fast: Mapping[str, Any] | None,
         contexts: Sequence[Passage] | None = None,
-        *,
-        whole: bool = False,
     ) -> Tensor:
-        """Mean NLL of each answer, nats per token; questions are group-major. `contexts` puts each question's passage in its prompt; with
-        `whole` gradients reach readers below the cut as well."""
+        """Mean NLL of each answer, nats per token; questions are group-major. `contexts` puts each question's passage in its prompt."""
         p = self.protocol
         items = []
         for number, (question, answer) in enumerate(questions):
@@ -74,13 +70,12 @@ class Bench:
             items.append(Item(number, (), p.question_ids(question, context_ids=context), p.answer_ids(answer)))
         halves = _halves(items, len(next(iter(fast.values()))) if fast else 1)
         order = torch.tensor([i for half in halves for i in half], device=self.device).argsort()
-        split = SplitModel(self.split.model, 0) if whole else self.split
-        return torch.cat([self._nll(split, [items[i] for i in half], fast) for half in halves])[order]
+        return torch.cat([self._nll([items[i] for i in half], fast) for half in halves])[order]
 
-    def _nll(self, split: SplitModel, items: Sequence[Item], fast: Mapping[str, Any] | None) -> Tensor:
+    def _nll(self, items: Sequence[Item], fast: Mapping[str, Any] | None) -> Tensor:
         batch = collate(items, self.protocol.stop_id, self.device)
-        with lent(split.model, self.parameters, fast):
-            logits = batch.logits(split).float()
+        with lent(self.split.model, self.parameters, fast):
+            logits = batch.logits(self.split).float()
         nll = F.cross_entropy(logits, batch.targets, reduction="none")
         count = torch.bincount(batch.owner, minlength=len(items))
         return torch.zeros(len(items), device=nll.device).index_add(0, batch.owner, nll) / count
@@ -108,13 +103,3 @@ def _halves(items: Sequence[Item], groups: int) -> list[list[int]]:
     ranked = [sorted(range(start, start + size), key=lambda i: len(items[i])) for start in range(0, len(items), size)]
     halves = [i for group in ranked for i in group[: size // 2]], [i for group in ranked for i in group[size // 2 :]]
     return [half for half in halves if half]
-
-
-def contrast(rng: random.Random, passages: Sequence[Passage], questions: Sequence[QuestionAnswer], share: float) -> list[QuestionAnswer]:
-    """Give some prompts a question about another passage, whose answer is that it is not stated."""
-    out = list(questions)
-    for i in range(len(out)):
-        j = rng.randrange(len(out))
-        if rng.random() < share and questions[j].answer.lower() not in passages[i].text.lower():
-            out[i] = QuestionAnswer(questions[j].question, NOT_STATED)
-    return out

@@ -30,6 +30,8 @@ CEILING, CURVES, CONFIDENCE = "ceiling.json", "curves.json", "confidence.json"
 """What `nrem ceiling` measured, where it was told to leave it with the protocol."""
 SCHEMA_VERSION = 2
 """2: the ridge rule writes in the whole input space of a module, and a reader may sit on further modules."""
+READER = ("reader_A", "reader_B")
+"""The factors of a static reader."""
 BY_RULE = ("log_mu",)
 """What means something else under another rule: tokens of ordinary text are counted against keys, or against inputs."""
 OLD_NAMES = {"ridge": "keyed"}
@@ -179,19 +181,20 @@ def load_parameters(folder: Path, parameters: LearnedWrite[Any]) -> None:
 
 def adopt_parameters(folder: Path, parameters: LearnedWrite[Any]) -> None:
     """Take of a folder's learned values what has a place here: by module and name, where shapes agree. Its rule, rank and layers may be
-    others. Raises `MemoryFolderError` where nothing fits."""
+    others; a reader of another rank is cut to this one. Raises `MemoryFolderError` where nothing fits."""
     values, theirs = _read(folder), _tensors(folder)
     places = {name: f"_sites.{i}" for i, name in enumerate(values["modules"])}
     places |= {name: f"_readers.{i}" for i, name in enumerate(values.get("readers", {}))}
     same_rule, taken = isinstance(parameters, LEARNED[_rule_of(values)]), 0
     with torch.no_grad():
         for name, site in parameters.everywhere():
-            for key, mine in site.named_parameters() if name in places else ():
-                if key in BY_RULE and not same_rule:
-                    continue
-                given = theirs.get(f"{places[name]}.{key}")
-                if given is not None and given.shape == mine.shape:
-                    mine.copy_(given)
+            given = {k: v for k in dict(site.named_parameters()) if name in places and (v := theirs.get(f"{places[name]}.{k}")) is not None}
+            if given and site.d_in == given[READER[0]].shape[1] and site.d_out == len(given[READER[1]]):
+                site.take_reader(*(given[key] for key in READER))
+                taken += 1
+            for key, mine in site.named_parameters():
+                if key in given and key not in READER and given[key].shape == mine.shape and (same_rule or key not in BY_RULE):
+                    mine.copy_(given[key])
                     taken += 1
     if not taken:
         raise MemoryFolderError(f"{folder}: none of its parameters fit; give the same model and reader rank")

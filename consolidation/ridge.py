@@ -74,9 +74,7 @@ class RidgeSite(ValuedSite):
         """Whether so many tokens are solved for in the dual form."""
         return tokens <= self.d_in or self.d_in > WIDEST
 
-    def solve_dual(
-        self, X: Float[Tensor, "m t i"], V: Float[Tensor, "m t o"], strength: Float[Tensor, "m t"]
-    ) -> LowRank:
+    def solve_dual(self, X: Float[Tensor, "m t i"], V: Float[Tensor, "m t o"], strength: Float[Tensor, "m t"]) -> LowRank:
         """The solution by its factors."""
         root = (strength.clamp_min(SMALLEST_STRENGTH).sqrt() * (strength > 0))[..., None]  # the root has no gradient at 0
         mu, X = self.log_mu.exp(), X.float()

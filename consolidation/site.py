@@ -64,6 +64,17 @@ class Site(nn.Module):
         """What is attached where nothing was written yet, in tensors of its own."""
         return Factors(self.reader_A.detach().clone(), self.reader_B.detach().clone())
 
+    @torch.no_grad()
+    def take_reader(self, A: Float[Tensor, "r i"], B: Float[Tensor, "o r"]) -> None:
+        """Read as these factors do, or, where they have a larger rank than this reader, as nearly as its own allows."""
+        rank = len(self.reader_A)
+        if len(A) > rank:
+            U, S, Vh = torch.linalg.svd(B @ A, full_matrices=False)
+            root = S[:rank].sqrt()
+            A, B = root[:, None] * Vh[:rank], U[:, :rank] * root
+        self.reader_B.zero_()
+        self.reader_A[: len(A)], self.reader_B[:, : len(A)] = A, B
+
     def read(self, x: Float[Tensor, "row token i"]) -> Float[Tensor, "row token o"]:
         """What the static reader adds to the module's output, in x's dtype."""
         return (x @ self.reader_A.to(x.dtype).T) @ self.reader_B.to(x.dtype).T

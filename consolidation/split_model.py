@@ -97,6 +97,18 @@ class SplitModel:
             handle.remove()
         return found[0]
 
+    def whole(
+        self,
+        ids: Int[Tensor, "batch token"],
+        mask: Float[Tensor, "batch 1 token token"],
+        positions: Int[Tensor, "batch token"],
+        select: Bool[Tensor, "batch token"],
+    ) -> Float[Tensor, "selected vocab"]:
+        """Logits at the selected positions of rows that are read in one go, cut or no cut; `mask` is added to the scores of attention."""
+        with self._head_at(select):
+            logits: Tensor = self.model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False).logits
+        return logits
+
     def _forward(self, ids: Tensor, mask: Tensor, lower: Tensor | None, select: Tensor, cache: DynamicCache) -> Tensor:
         with self._lower_replaced(lower), self._head_at(select):
             logits: Tensor = self.model(input_ids=ids, attention_mask=mask, use_cache=True, **{self._cache_name: cache}).logits

@@ -8,13 +8,14 @@ the same steps.
 
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
 import torch
 
-from nrem.consolidation.episode import Bench, contrast
+from nrem.consolidation.episode import Bench
+from nrem.consolidation.in_context import PackedQuestions, contrast
 from nrem.consolidation.observe import Texts, module_inputs
 from nrem.consolidation.optimisers import Optimisers
 from nrem.consolidation.training_data import Passage, QuestionAnswer, Sampler
@@ -57,10 +58,19 @@ class TrainConfig:
     """Longer passages are left out."""
     cloze_share: float = 0.2
     """Share of questions made by rules where a passage has given ones."""
-    context_every: int = 4
-    """Every so many steps the passage is put in the prompt as well."""
-    not_stated_share: float = 0.15
-    """Share of those prompts that get another passage's question."""
+    write_every: int = 1
+    """Every how many steps passages are written and asked about closed book; the steps between only read, at a fraction of the cost."""
+    context_every: int = 1
+    """Every how many steps passages are put in the prompt."""
+    read_in_context: int = 4
+    """Passages that are put in the prompt in a step that does."""
+    questions_in_context: int = 6
+    """Questions asked about each of them."""
+    memory_on_share: float = 0.5
+    """Share of the steps that write in which the memory is on while its passages are in the prompt."""
+    not_stated_share: float = 0.05
+    """Share of questions that are asked with another passage in the prompt: the answer is that it is not stated, or, with the memory on,
+    what the memory holds."""
     locality_every: int = 2
     """Every so many steps the divergence on ordinary text is descended as well."""
     locality_weight: float = 4.0
@@ -96,8 +106,6 @@ class Trained:
 CHECKPOINT_SECONDS = 120.0
 ROW_TOKENS = 64
 """Length of the pieces of ordinary text."""
-READ_IN_CONTEXT = 8
-"""Passages that are put in the prompt in a step that does."""
 LOCALITY_ROWS = 8
 LOCALITY_STRIDE = 4
 """Tokens from one at which the divergence is taken to the next: more rows say more than more tokens of a row."""
@@ -137,14 +145,14 @@ class ProtocolTrainer:
             figures = self.step(self.done.seconds / (60 * minutes))
             now = clock()
             self.done.seconds, mark = self.done.seconds + now - mark, now
-            recent.append(figures["loss"])
+            recent += [figures["loss"]] if "loss" in figures else []
             if self.done.steps % 50 == 0:
                 log(
                     {
                         "step": self.done.steps,
                         "minutes": self.done.seconds / 60,
                         **{key: float(value) for key, value in figures.items()},
-                        "loss": float(torch.stack(recent).mean()),
+                        **({"loss": float(torch.stack(recent).mean())} if recent else {}),
                         "kind": "train",
                     }
                 )
@@ -165,30 +173,53 @@ class ProtocolTrainer:
         """One step; `fraction` of the run is over. Losses are left on the device: reading them would make a GPU wait."""
         c, number = self.config, self.done.steps
         rng = random.Random(f"{c.seed} {number}")
+        figures: dict[str, Any] = {}
+        losses: list[torch.Tensor] = []
+        groups: list[list[Passage]] = []
+        fast: dict[str, Any] | None = None
+        if number % c.write_every == 0:
+            groups, passes = self._drawn(rng)
+            fast = self.bench.write(groups, passes)
+            losses.append(self._recall_loss(rng, groups, fast))
+            figures |= {"loss": losses[-1].detach(), "passes": float(passes), "together": float(len(groups[0]))}
+            self.done.passages += sum(len(group) for group in groups)
+        if number % c.context_every == 0:
+            losses.append(self._reading_loss(rng, groups, fast if rng.random() < c.memory_on_share else None))
+            figures["reading"] = losses[-1].detach()
+        if number % c.locality_every == 0:
+            count = max(1, len(groups))
+            rows = self._ordinary_rows(rng, max(count, LOCALITY_ROWS - LOCALITY_ROWS % count))
+            figures["drift"] = (drift := self.bench.divergence(rows, fast, LOCALITY_STRIDE)).detach()
+            losses.append(c.locality_weight * drift)
+        if losses:
+            self._descend(torch.stack(losses).sum(), fraction)
+        self.done.steps += 1
+        return figures
+
+    def _drawn(self, rng: random.Random) -> tuple[list[list[Passage]], int]:
+        """Groups of passages, each to be written into a memory of its own, and the number of passes."""
+        c = self.config
         together = rng.choice(c.chunks_together)
         groups = [self.sampler.group(rng, together) for _ in range(max(1, c.chunks_per_step // together))]
-        passes = rng.choices(range(c.max_passes + 1), [0.15, *(1 / k for k in range(1, c.max_passes + 1))])[0]
-        count = min(c.questions_per_chunk * together, c.questions_per_step // len(groups))
-        asked = [q for group in groups for q in self.sampler.questions(rng, group, count)]
-        fast = self.bench.write(groups, passes)
-        loss = answers = self.bench.answer_nll(asked, fast).mean()
-        figures: dict[str, Any] = {"passes": float(passes), "together": float(together)}
-        if number % c.context_every == 0:
-            loss = loss + (reading := self._reading_loss(rng, [p for group in groups for p in group]))
-            figures["reading"] = reading.detach()
-        if number % c.locality_every == 0:
-            rows = self._ordinary_rows(rng, max(len(groups), LOCALITY_ROWS - LOCALITY_ROWS % len(groups)))
-            loss = loss + c.locality_weight * (drift := self.bench.divergence(rows, fast, LOCALITY_STRIDE))
-            figures["drift"] = drift.detach()
-        self._descend(loss, fraction)
-        self.done.steps += 1
-        self.done.passages += len(groups) * together
-        return {"loss": answers.detach(), **figures}
+        return groups, rng.choices(range(c.max_passes + 1), [0.15, *(1 / k for k in range(1, c.max_passes + 1))])[0]
 
-    def _reading_loss(self, rng: random.Random, passages: Sequence[Passage]) -> torch.Tensor:
-        chosen = rng.sample(list(passages), min(READ_IN_CONTEXT, len(passages)))
-        asked = [self.sampler.question(rng, p) for p in chosen]
-        return self.bench.answer_nll(contrast(rng, chosen, asked, self.config.not_stated_share), None, chosen, whole=True).mean()
+    def _recall_loss(self, rng: random.Random, groups: Sequence[Sequence[Passage]], fast: Mapping[str, Any] | None) -> torch.Tensor:
+        """Answer NLL closed book."""
+        count = min(self.config.questions_per_chunk * len(groups[0]), self.config.questions_per_step // len(groups))
+        asked = [q for group in groups for q in self.sampler.questions(rng, group, count)]
+        return self.bench.answer_nll(asked, fast).mean()
+
+    def _reading_loss(self, rng: random.Random, groups: Sequence[Sequence[Passage]], fast: Mapping[str, Any] | None) -> torch.Tensor:
+        """Answer NLL with a passage in the prompt: of the groups whose memory is on, else of any."""
+        c = self.config
+        if fast is None:
+            groups = [[p for _ in range(c.read_in_context) for p in self.sampler.group(rng, 1)]]
+        chosen = [rng.sample(list(group), min(len(group), -(-c.read_in_context // len(groups)))) for group in groups]
+        prompts = [p for group in chosen for p in group]
+        asked = [[self.sampler.question(rng, p) for _ in range(c.questions_in_context)] for p in prompts]
+        asked = contrast(rng, prompts, asked, c.not_stated_share, among=len(chosen[0]), known=fast is not None)
+        packed = PackedQuestions.of(self.bench.protocol, prompts, asked, self.bench.device)
+        return packed.nll(self.bench.split, self.bench.parameters, fast).mean()
 
     def _ordinary_rows(self, rng: random.Random, count: int) -> list[list[int]]:
         starts = [rng.randrange(max(1, len(self.ordinary_text) - ROW_TOKENS)) for _ in range(count)]

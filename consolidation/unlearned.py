@@ -40,5 +40,3 @@ def unlearned_protocol(model: Any, tokenizer: Any, ordinary_text: str) -> Protoc
 
 def _rows(ids: Sequence[int]) -> list[Sequence[int]]:
     return [ids[start : start + ROW_TOKENS] for start in range(0, len(ids), ROW_TOKENS)]
-
-

@@ -7,12 +7,15 @@ from rich.table import Table
 
 from nrem.runtime.report import plain_table, plural
 
+KINDS = {"loss": "answer NLL", "reading": "with the passage in the prompt"}
+"""What a line of the log says of a stretch of training."""
+
 
 def log_line(figures: Mapping[str, Any]) -> str:
     """One entry of the log in a line."""
     start = f"step {figures['step']}, {figures['minutes']:.1f} min: "
     if figures["kind"] == "train":
-        return start + f"answer NLL {figures['loss']:.3f}"
+        return start + ", ".join(f"{KINDS[key]} {figures[key]:.3f}" for key in KINDS if key in figures)
     parts = [f"floor {figures['floor']:.3f}"]
     for kind in ("right", "wrong"):
         parts += [f"{kind} memory after {plural(level, 'pass', 'passes')} {value:.3f}" for level, value in figures[kind].items()]
