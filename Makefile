@@ -7,7 +7,7 @@ GROUND := pyproject.toml constraints.txt
 .PHONY: demo test lint clean
 
 demo: .venv/installed
-	$(BIN)/python -m nrem.runtime.models
+	$(BIN)/python -m nrem.runtime.models.load
 	HF_HUB_OFFLINE=1 $(BIN)/nrem demo
 
 test: lint

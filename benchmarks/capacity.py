@@ -15,17 +15,17 @@ from typing import Any
 import torch
 from rich.table import Table
 
-from benchmarks import common
-from benchmarks.chunked import Asked, Marks, ask, find_chunks, make_bench
-from nrem.consolidation.episode import Bench
+from benchmarks.harness import common
+from benchmarks.harness.chunked import Asked, Marks, ask, find_chunks, make_bench
 from nrem.consolidation.resample import Resampler, interval
-from nrem.consolidation.ridge import Ridge, dense
+from nrem.consolidation.train.bench import Bench
+from nrem.consolidation.write.ridge_site import Ridge, dense
 from nrem.memory.errors import UsageError
-from nrem.memory.low_rank import cut
-from nrem.runtime.cli_options import numbers
+from nrem.memory.weights.low_rank import cut
+from nrem.runtime.commands.options import numbers
 from nrem.runtime.config import load_config
+from nrem.runtime.measure.questions import read_documents
 from nrem.runtime.parts import load_base, make_protocol
-from nrem.runtime.questions import read_documents
 
 
 def together(bench: Bench, worlds: Sequence[Sequence[Asked]], size: int, passes: int, marks: Marks, *, decode: bool) -> None:
@@ -73,7 +73,7 @@ def main(arguments: Sequence[str]) -> None:
         raise UsageError(f"--sizes: got {args.sizes} for {args.chunks} chunks, expected divisors of --chunks")
     config = load_config(args.config, args.set)
     if not args.skip_tests:
-        common.require_green("tests/test_ridge.py", "tests/test_keyed.py")
+        common.require_green("tests/consolidation/write/test_ridge.py", "tests/consolidation/write/test_keyed.py")
     base = load_base(config)
     protocol = make_protocol(base, config)
     bench = make_bench(base, protocol)

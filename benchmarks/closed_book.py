@@ -12,16 +12,16 @@ from dataclasses import replace
 
 from tqdm import tqdm
 
-from benchmarks import common
-from benchmarks.arms import ARMS, measure
-from benchmarks.report import label_table, outcomes, report, table
+from benchmarks.harness import common
+from benchmarks.harness.arms import ARMS, measure
+from benchmarks.harness.report import label_table, outcomes, report, table
 from nrem.memory.errors import UsageError
-from nrem.runtime.cli_options import numbers
+from nrem.runtime.commands.options import numbers
 from nrem.runtime.config import Config, load_config, to_dict
-from nrem.runtime.evaluate import check_arms
-from nrem.runtime.models import Base
+from nrem.runtime.measure.evaluate import check_arms
+from nrem.runtime.measure.questions import QuestionedDocument, read_documents
+from nrem.runtime.models.load import Base
 from nrem.runtime.parts import load_base, make_protocol
-from nrem.runtime.questions import QuestionedDocument, read_documents
 
 LEVEL_KEYS = ("arms", "recovery", "recovery_of_best_floor", "intervals", "fet", "seconds", "passes", "kept")
 """What is reported for every level; the whole report is the last level's."""
@@ -57,7 +57,7 @@ def main(arguments: Sequence[str]) -> None:
     config = load_config(args.config, [*args.set, *([f"protocol.name={args.protocol}"] if args.protocol else [])])
     documents = read_documents(args.data)[: args.limit or None]
     if not args.skip_tests:
-        common.require_green("tests/test_scores.py", "tests/test_evaluate.py")
+        common.require_green("tests/runtime/measure/test_scores.py", "tests/runtime/measure/test_evaluate.py")
     base = load_base(config)
     config = with_room(config, base, documents)
     rounds = sum(arm in arms for arm in ("raw", "context")) + len(levels) * bool({"memory", "wrong"} & set(arms))

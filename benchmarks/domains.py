@@ -16,15 +16,15 @@ from typing import Any
 import torch
 from rich.table import Table
 
-from benchmarks import common
-from benchmarks.chunked import Asked, Marks, ask, chunks_of, make_bench
-from nrem.consolidation.episode import Bench
+from benchmarks.harness import common
+from benchmarks.harness.chunked import Asked, Marks, ask, chunks_of, make_bench
 from nrem.consolidation.resample import Resampler, interval
-from nrem.runtime.cli_options import numbers
+from nrem.consolidation.train.bench import Bench
+from nrem.runtime.commands.options import numbers
 from nrem.runtime.config import load_config
-from nrem.runtime.models import Base
+from nrem.runtime.measure.questions import read_documents
+from nrem.runtime.models.load import Base
 from nrem.runtime.parts import load_base, make_protocol
-from nrem.runtime.questions import read_documents
 
 TOGETHER = 8
 """Memories that share a batch."""
@@ -64,7 +64,7 @@ def main(arguments: Sequence[str]) -> None:
     args = parser.parse_args(arguments)
     levels, config = numbers(args.passes, "--passes"), load_config(args.config, args.set)
     if not args.skip_tests:
-        common.require_green("tests/test_ridge.py", "tests/test_scores.py")
+        common.require_green("tests/consolidation/write/test_ridge.py", "tests/runtime/measure/test_scores.py")
     base = load_base(config)
     protocol = make_protocol(base, config)
     bench = make_bench(base, protocol)

@@ -14,15 +14,15 @@ from typing import Any
 
 from rich.table import Table
 
-from benchmarks import common
-from benchmarks.arms import Arm, Run, at_level
+from benchmarks.harness import common
+from benchmarks.harness.arms import Arm, Run, at_level
 from nrem.consolidation.budget import CostModel
 from nrem.consolidation.resample import Resampler, interval
 from nrem.memory.errors import UsageError
 from nrem.runtime.config import Config, load_config
-from nrem.runtime.models import Base
+from nrem.runtime.measure.questions import QuestionedDocument, read_documents
+from nrem.runtime.models.load import Base
 from nrem.runtime.parts import load_base
-from nrem.runtime.questions import QuestionedDocument, read_documents
 
 KINDS = ("layers", "dtype", "model")
 LAYERS = {"all": 8, "upper-half": 12, "upper-quarter": 18}
@@ -75,7 +75,7 @@ def main(arguments: Sequence[str]) -> None:
     config = load_config(args.config, args.set)
     documents: Sequence[QuestionedDocument] = read_documents(args.data)[: args.limit]
     if not args.skip_tests:
-        common.require_green("tests/test_evaluate.py")
+        common.require_green("tests/runtime/measure/test_evaluate.py")
     found, table = [], Table("", "answer NLL", "F1", "GFLOP a document", "seconds a document", title=f"{len(documents)} documents")
     held: tuple[Any, Base] | None = None
     for kind, name, row in rows(config, kinds, args.model):

@@ -12,15 +12,15 @@ from statistics import fmean
 
 from rich.table import Table
 
-from benchmarks import common
+from benchmarks.harness import common
 from nrem.memory.errors import UsageError
-from nrem.runtime.answer import Answerer
 from nrem.runtime.config import load_config
-from nrem.runtime.evaluate import ask, ask_memory
+from nrem.runtime.measure.evaluate import ask, ask_memory
+from nrem.runtime.measure.questions import read_documents
 from nrem.runtime.parts import load_base, make_fast_weights, make_protocol
-from nrem.runtime.questions import read_documents
-from nrem.runtime.readers import Document
-from nrem.runtime.session import Session
+from nrem.runtime.readers.text import Document
+from nrem.runtime.session.session import Session
+from nrem.runtime.wake.decode import Answerer
 
 
 def main(arguments: Sequence[str]) -> None:
@@ -33,7 +33,7 @@ def main(arguments: Sequence[str]) -> None:
         raise UsageError(f"--passages: got {len(documents)} of {args.data}, expected 2 or more")
     config = load_config(args.config, args.set)
     if not args.skip_tests:
-        common.require_green("tests/test_evaluate.py")
+        common.require_green("tests/runtime/measure/test_evaluate.py")
     base = load_base(config)
     protocol = make_protocol(base, config)
     answerer = Answerer(base, protocol, config.answer)

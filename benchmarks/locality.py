@@ -17,14 +17,14 @@ import torch
 from rich.table import Table
 from torch import Tensor
 
-from benchmarks import common
+from benchmarks.harness import common
 from nrem.memory.errors import MissingFileError, UsageError
 from nrem.runtime.config import load_config
-from nrem.runtime.models import Base
+from nrem.runtime.measure.questions import read_documents
+from nrem.runtime.models.load import Base
 from nrem.runtime.parts import load_base, make_fast_weights, make_protocol
-from nrem.runtime.questions import read_documents
-from nrem.runtime.readers import Document
-from nrem.runtime.session import Session
+from nrem.runtime.readers.text import Document
+from nrem.runtime.session.session import Session
 
 WINDOW = 256
 """Tokens that are read at once."""
@@ -79,7 +79,7 @@ def main(arguments: Sequence[str]) -> None:
         raise MissingFileError(f"--text {args.text}: no such file; give plain text")
     config, documents = load_config(args.config, args.set), read_documents(args.data)[: args.limit]
     if not args.skip_tests:
-        common.require_green("tests/test_guard.py")
+        common.require_green("tests/consolidation/test_guard.py")
     base = load_base(config)
     other = OtherText(base, args.text.read_text(encoding="utf-8"), args.tokens)
     reader = other.drift(make_fast_weights(base, config, make_protocol(base, config)).attached(base.model))

@@ -18,15 +18,15 @@ from typing import Any
 import torch
 from rich.table import Table
 
-from benchmarks import common
-from nrem.consolidation.train_protocol import TrainConfig
-from nrem.memory.atomic import write_text
+from benchmarks.harness import common
+from nrem.consolidation.train.trainer import TrainConfig
 from nrem.memory.errors import UsageError
+from nrem.memory.saved.atomic import write_text
 from nrem.runtime.config import load_config
-from nrem.runtime.evaluate import recovery
-from nrem.runtime.models import Base
+from nrem.runtime.measure.evaluate import recovery
+from nrem.runtime.measure.train import TrainJob, train_protocol
+from nrem.runtime.models.load import Base
 from nrem.runtime.parts import load_base
-from nrem.runtime.train import TrainJob, train_protocol
 
 BASELINE = TrainConfig(layers="upper-third", rank=256, reader_rank=16, max_passes=2, chunks_together=(1, 4), warm_up=5)
 KEYED: dict[str, Any] = {"rule": "keyed", "rank": 112, "layers": "upper-half"}
@@ -101,7 +101,7 @@ def main(arguments: Sequence[str]) -> None:
     if unknown := [name for name in names if name not in VARIANTS]:
         raise UsageError(f"--variants: no variant {unknown[0]!r}; there are {', '.join(VARIANTS)}")
     if not args.skip_tests:
-        common.require_green("tests/test_train_protocol.py")
+        common.require_green("tests/consolidation/train/test_trainer.py")
     base = load_base(load_config(args.config, args.set))
     with tempfile.TemporaryDirectory(prefix="nrem-protocols-") as scratch:
         folder = args.folder or Path(scratch)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from statistics import fmean
 from typing import Any
 
-from nrem.consolidation.confidence import Confidence
+from nrem.consolidation.protocol.confidence import Confidence
 
 BINS = 5
 

@@ -16,19 +16,19 @@ from typing import Any
 from rich.table import Table
 from tqdm import tqdm
 
-from benchmarks import common
 from benchmarks.closed_book import with_room
+from benchmarks.harness import common
 from benchmarks.reliability import from_others, reliability
 from nrem.consolidation.resample import Resampler, interval
 from nrem.memory.errors import UsageError
-from nrem.runtime.answer import Answer
 from nrem.runtime.config import Config, load_config, to_dict
-from nrem.runtime.models import Base
+from nrem.runtime.measure.questions import Question, QuestionedDocument, read_documents
+from nrem.runtime.measure.scores import Score, score
+from nrem.runtime.models.load import Base
 from nrem.runtime.parts import load_base, make_protocol
-from nrem.runtime.questions import Question, QuestionedDocument, read_documents
-from nrem.runtime.readers import Document
-from nrem.runtime.scores import Score, score
-from nrem.runtime.session import Session
+from nrem.runtime.readers.text import Document
+from nrem.runtime.session.session import Session
+from nrem.runtime.wake.decode import Answer
 
 ARMS = ("at_once", "again")
 
@@ -149,7 +149,7 @@ def main(arguments: Sequence[str]) -> None:
     config = load_config(args.config, [*args.set, f"answer.sleep_again={args.passes}", f"answer.sure={args.sure}"])
     documents = read_documents(args.data)[: args.limit or None]
     if not args.skip_tests:
-        common.require_green("tests/test_scores.py", "tests/test_sleep_again.py")
+        common.require_green("tests/runtime/measure/test_scores.py", "tests/runtime/wake/test_sleep_again.py")
     base = load_base(config)
     config = with_room(config, base, documents)
     with tqdm(total=len(documents), unit="document", file=sys.stderr, smoothing=0.05) as bar:

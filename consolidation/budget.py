@@ -14,7 +14,7 @@ from typing import Any, NamedTuple, Self
 from transformers import PreTrainedModel
 
 from nrem.memory.errors import BudgetError
-from nrem.memory.layers import decoder_layers
+from nrem.memory.weights.layers import decoder_layers
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -3,8 +3,8 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from nrem.memory.chunk import Chunk
-from nrem.memory.record import ChunkRecord, SleepRecord
+from nrem.memory.saved.record import ChunkRecord, SleepRecord
+from nrem.memory.stream.chunk import Chunk
 
 
 @dataclass(frozen=True, kw_only=True)

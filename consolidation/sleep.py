@@ -12,17 +12,18 @@ from typing import Any
 
 from torch import Tensor
 
-from nrem.consolidation.allocate import Allocator, Progress, leave
+from nrem.consolidation.allocate.allocator import Allocator, Progress, leave
+from nrem.consolidation.allocate.config import SleepConfig
 from nrem.consolidation.budget import Ledger
 from nrem.consolidation.events import Listener, PassDone, SleepStarted
 from nrem.consolidation.guard import Guard
-from nrem.consolidation.recall import Recall, RecallMeter
-from nrem.consolidation.rule import PassReport, WriteRule
-from nrem.consolidation.sleep_config import SleepConfig
-from nrem.consolidation.split_model import SplitModel
-from nrem.memory.chunk import Chunk
-from nrem.memory.fast_weights import FastWeights
-from nrem.memory.record import SleepRecord
+from nrem.consolidation.probe.probes import Probe
+from nrem.consolidation.probe.recall import Recall, RecallMeter
+from nrem.consolidation.read.split_model import SplitModel
+from nrem.consolidation.write.rule import PassReport, WriteRule
+from nrem.memory.saved.record import SleepRecord
+from nrem.memory.stream.chunk import Chunk
+from nrem.memory.weights.fast_weights import FastWeights
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -50,6 +51,10 @@ class Sleeper:
     config: SleepConfig
     allocator: Allocator
     listener: Listener
+
+    def questions_of(self, chunk: Chunk) -> list[Probe]:
+        """The held-out questions of a chunk; none where it states nothing that can be asked for."""
+        return self.meter.material.held_out_probes(chunk)
 
     def sleep(
         self,

@@ -10,12 +10,12 @@ be put side by side as segments, but not taken apart.
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
-from nrem.memory.chunk import Chunk
 from nrem.memory.errors import BaseMismatchError, UsageError
-from nrem.memory.fast_weights import FastWeights
-from nrem.memory.folder import Memory
-from nrem.memory.record import ChunkRecord, DocumentRecord, MemoryRecord, SleepRecord
-from nrem.memory.segment import Segment
+from nrem.memory.memory import Memory
+from nrem.memory.saved.record import ChunkRecord, DocumentRecord, MemoryRecord, SleepRecord
+from nrem.memory.stream.chunk import Chunk
+from nrem.memory.weights.fast_weights import FastWeights
+from nrem.memory.weights.segment import Segment
 
 Rewrite = Callable[[Sequence[Chunk], Mapping[int, int]], FastWeights]
 """Writes chunks into fast weights of their own, with so many passes of each, by index."""

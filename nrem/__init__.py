@@ -12,30 +12,30 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from nrem.memory.errors import NremError
-    from nrem.memory.folder import Memory
+    from nrem.memory.memory import Memory
     from nrem.runtime.config import Config, load_config
-    from nrem.runtime.consolidate import consolidate, extend
-    from nrem.runtime.models import load as load_model
-    from nrem.runtime.readers import Document
-    from nrem.runtime.rewrite import forget, merge
-    from nrem.runtime.session import Session
-    from nrem.runtime.tune import tune
+    from nrem.runtime.models.load import load as load_model
+    from nrem.runtime.readers.text import Document
+    from nrem.runtime.session.consolidate import consolidate, extend
+    from nrem.runtime.session.rewrite import forget, merge
+    from nrem.runtime.session.session import Session
+    from nrem.runtime.tune.tune import tune
 
 __version__ = "0.1.0"
 
 _HOME = {
     "Config": "nrem.runtime.config",
-    "Document": "nrem.runtime.readers",
-    "Memory": "nrem.memory.folder",
+    "Document": "nrem.runtime.readers.text",
+    "Memory": "nrem.memory.memory",
     "NremError": "nrem.memory.errors",
-    "Session": "nrem.runtime.session",
-    "consolidate": "nrem.runtime.consolidate",
-    "extend": "nrem.runtime.consolidate",
-    "merge": "nrem.runtime.rewrite",
-    "forget": "nrem.runtime.rewrite",
+    "Session": "nrem.runtime.session.session",
+    "consolidate": "nrem.runtime.session.consolidate",
+    "extend": "nrem.runtime.session.consolidate",
+    "merge": "nrem.runtime.session.rewrite",
+    "forget": "nrem.runtime.session.rewrite",
     "load_config": "nrem.runtime.config",
-    "load_model": "nrem.runtime.models",
-    "tune": "nrem.runtime.tune",
+    "load_model": "nrem.runtime.models.load",
+    "tune": "nrem.runtime.tune.tune",
 }
 __all__ = [
     "Config",

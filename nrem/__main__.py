@@ -1,5 +1,5 @@
 """`python -m nrem` is the command line."""
 
-from nrem.runtime.cli import main
+from nrem.runtime.commands.main import main
 
 main()

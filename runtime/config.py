@@ -13,16 +13,18 @@ from typing import Any, Literal, TypeVar
 
 from pydantic import TypeAdapter, ValidationError
 
+from nrem.consolidation.allocate.config import SleepConfig
 from nrem.consolidation.guard import GuardConfig
-from nrem.consolidation.probes import ProbeConfig
-from nrem.consolidation.rule_gradient import GradientConfig
-from nrem.consolidation.sleep_config import SleepConfig
+from nrem.consolidation.probe.probes import ProbeConfig
+from nrem.consolidation.write.config import StudyConfig
 from nrem.memory.errors import ConfigError, NremError
-from nrem.memory.fast_weights import FastWeightsConfig
-from nrem.memory.window import StreamConfig
-from nrem.runtime.answer import AnswerConfig
+from nrem.memory.stream.window import StreamConfig
+from nrem.memory.weights.fast_weights import FastWeightsConfig
+from nrem.runtime.wake.config import AnswerConfig
 
 T = TypeVar("T")
+RENAMED = {"rule": "study"}
+"""Sections under the names that they had in memories that are still around."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +53,7 @@ class Config:
     stream: StreamConfig = field(default_factory=StreamConfig)
     fast_weights: FastWeightsConfig = field(default_factory=FastWeightsConfig)
     probes: ProbeConfig = field(default_factory=ProbeConfig)
-    rule: GradientConfig = field(default_factory=GradientConfig)
+    study: StudyConfig = field(default_factory=StudyConfig)
     sleep: SleepConfig = field(default_factory=SleepConfig)
     guard: GuardConfig = field(default_factory=GuardConfig)
     answer: AnswerConfig = field(default_factory=AnswerConfig)
@@ -74,6 +76,7 @@ def load_config(source: str | Path | None = None, settings: Sequence[str] = ()) 
 
 def config_from_dict(values: Mapping[str, Any], settings: Sequence[str] = ()) -> Config:
     """The configuration of a saved memory, with `a.b=c` strings over it."""
+    values = {RENAMED.get(key, key): value for key, value in values.items()}
     return resolve(Config, [("saved configuration", values), *setting_layers(settings)])
 
 
@@ -119,6 +122,8 @@ def _refuse_unknown(kind: type, values: Mapping[str, Any], where: str, prefix: s
     known = {f.name: f.type for f in fields(kind)}
     for key, value in values.items():
         if key not in known:
+            if not prefix and key in RENAMED:
+                raise ConfigError(f"{where}: the section {key} is called {RENAMED[key]} now; write {RENAMED[key]}.KEY")
             close = difflib.get_close_matches(key, known, n=1)
             hint = f"did you mean {prefix}{close[0]}?" if close else f"known are {', '.join(prefix + name for name in known)}"
             raise ConfigError(f"{where}: unknown key {prefix}{key}; {hint}")

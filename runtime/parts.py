@@ -1,7 +1,6 @@
 """The parts of a session, made from a base model and a configuration: protocol, fast weights, write rule, sleeper, record."""
 
 import time
-from collections.abc import Callable
 from importlib import metadata, resources
 from pathlib import Path
 
@@ -10,34 +9,23 @@ import torch
 from nrem.consolidation.budget import CostModel, Ledger
 from nrem.consolidation.events import Listener
 from nrem.consolidation.guard import Guard
-from nrem.consolidation.protocol import Protocol
-from nrem.consolidation.protocol_folder import find_protocol, read_curves, retired_protocol, shipped_for, with_calibration
-from nrem.consolidation.recall import RecallMeter
-from nrem.consolidation.rule import WriteRule
-from nrem.consolidation.rule_delta import DeltaRule
-from nrem.consolidation.rule_descent import DescentRule
-from nrem.consolidation.rule_gradient import GradientRule
-from nrem.consolidation.rule_keyed import KeyedRidgeRule
-from nrem.consolidation.rule_ridge import RidgeRule
+from nrem.consolidation.probe.material import StudyMaterial
+from nrem.consolidation.probe.recall import RecallMeter
+from nrem.consolidation.protocol.folder import find_protocol, read_curves, retired_protocol, shipped_for, with_calibration
+from nrem.consolidation.protocol.protocol import Protocol
+from nrem.consolidation.protocol.unlearned import unlearned_protocol
+from nrem.consolidation.read.split_model import SplitModel
 from nrem.consolidation.sleep import Sleeper
-from nrem.consolidation.split_model import SplitModel
-from nrem.consolidation.study import StudyMaterial
-from nrem.consolidation.unlearned import unlearned_protocol
+from nrem.consolidation.write.rule import RuleParts, WriteRule
+from nrem.consolidation.write.rules import RULES
 from nrem.memory.errors import BaseMismatchError
-from nrem.memory.fast_weights import FastWeights
-from nrem.memory.layers import cache_bytes, find_targets, lowest_layer
-from nrem.memory.record import MemoryRecord
+from nrem.memory.saved.record import MemoryRecord
+from nrem.memory.weights.fast_weights import FastWeights
+from nrem.memory.weights.layers import cache_bytes, find_targets, lowest_layer
 from nrem.runtime.config import Config, to_dict
-from nrem.runtime.default_model import cache_folder
-from nrem.runtime.models import Base, load
+from nrem.runtime.models.default import cache_folder
+from nrem.runtime.models.load import Base, load
 
-LEARNED_RULES: dict[str, Callable[[SplitModel, FastWeights, Protocol, Ledger, CostModel], WriteRule]] = {
-    "ridge": RidgeRule,
-    "keyed": KeyedRidgeRule,
-    "delta": DeltaRule,
-    "gradient": DescentRule,
-}
-"""The rules that come with a trained protocol, by its rule's name."""
 LIBRARIES = ("nrem", "torch", "transformers", "peft", "safetensors")
 
 
@@ -87,20 +75,21 @@ def make_fast_weights(base: Base, config: Config, protocol: Protocol) -> FastWei
     return FastWeights.create(base.model, config.fast_weights, generator)
 
 
-def make_sleeper(base: Base, config: Config, protocol: Protocol, fast: FastWeights, ledger: Ledger, listener: Listener) -> Sleeper:
-    """Everything that a sleep needs, around the fast weights that it writes."""
-    cost = CostModel.of(base.model)
-    split = make_split(base, protocol, fast)
-    material = StudyMaterial(protocol, config.probes, config.seed, longest_prefix=split.longest_prefix)
-    rule = make_rule(split, config, protocol, material, fast, ledger)
+def make_sleeper(
+    base: Base, config: Config, protocol: Protocol, fast: FastWeights, ledger: Ledger, listener: Listener, guard: Guard | None = None
+) -> Sleeper:
+    """Everything that a sleep needs, around the fast weights that it writes; a `guard` that has read its text already is taken over."""
     sleep = config.sleep.resolved(protocol.trained_passes, protocol.ceiling.n_star if protocol.ceiling else None)
     curves = read_curves(Path(config.sleep.curves)) if config.sleep.curves else protocol.curves
+    parts = make_rule_parts(base, config, protocol, fast, ledger)
+    rule = RULES[protocol.rule].rule(parts)
+    alone = rule.alone if question_chunks(config, protocol) else None  # probes are asked of what a question will be asked of
     return Sleeper(
-        split=split,
+        split=parts.split,
         fast=fast,
         rule=rule,
-        meter=make_meter(config, protocol, material, rule, fast, split, ledger),
-        guard=Guard(base.model, protocol.plain_ids(unrelated_text(), start=True), config.guard, ledger, cost),
+        meter=RecallMeter(parts.split, parts.material, ledger, parts.cost, fast.num_parameters, alone=alone),
+        guard=guard or Guard(base.model, protocol.plain_ids(unrelated_text(), start=True), config.guard, ledger, parts.cost),
         ledger=ledger,
         config=sleep,
         allocator=sleep.make_allocator(curves),
@@ -108,34 +97,33 @@ def make_sleeper(base: Base, config: Config, protocol: Protocol, fast: FastWeigh
     )
 
 
-def make_split(base: Base, protocol: Protocol, fast: FastWeights) -> SplitModel:
-    """The model cut below the lowest module that is written to; what a static reader changes further down is the same at every pass."""
-    written = protocol.learned.names if protocol.learned is not None else list(fast.factors)
-    return SplitModel(base.model, lowest_layer(base.model, written))
-
-
-def make_rule(
-    split: SplitModel, config: Config, protocol: Protocol, material: StudyMaterial, fast: FastWeights, ledger: Ledger
-) -> WriteRule:
+def make_rule(base: Base, config: Config, protocol: Protocol, fast: FastWeights, ledger: Ledger) -> WriteRule:
     """The protocol's write rule on these fast weights."""
-    cost = CostModel.of(split.model)
-    if protocol.learned is not None:
-        return LEARNED_RULES[protocol.rule](split, fast, protocol, ledger, cost)
-    return GradientRule(split, fast, material, config.rule, ledger, cost)
+    return RULES[protocol.rule].rule(make_rule_parts(base, config, protocol, fast, ledger))
 
 
-def make_meter(
-    config: Config, protocol: Protocol, material: StudyMaterial, rule: WriteRule, fast: FastWeights, split: SplitModel, ledger: Ledger
-) -> RecallMeter:
-    """Probes are asked of what a question will be asked of: a chunk alone, or everything."""
-    alone = rule.alone if question_chunks(config, protocol) else None
-    return RecallMeter(split, material, ledger, CostModel.of(split.model), fast.num_parameters, alone=alone)
+def make_rule_parts(base: Base, config: Config, protocol: Protocol, fast: FastWeights, ledger: Ledger) -> RuleParts:
+    """What every write rule is made from. The model is cut below the lowest module that is written to: what a static reader changes further
+    down is the same at every pass."""
+    split = SplitModel(base.model, lowest_layer(base.model, protocol.learned.names if protocol.learned else list(fast.factors)))
+    return RuleParts(
+        split=split,
+        fast=fast,
+        material=StudyMaterial(protocol, config.probes, config.seed, longest_prefix=split.longest_prefix),
+        ledger=ledger,
+        cost=CostModel.of(base.model),
+        study=config.study,
+        learned=protocol.learned,
+        kept_energy=protocol.kept_energy,
+    )
 
 
 def question_chunks(config: Config, protocol: Protocol) -> int:
     """Most chunks that a question is answered from, "auto" resolved; 0 for all."""
     wanted = config.fast_weights.question_chunks
-    return protocol.question_chunks if wanted == "auto" else wanted if protocol.keyed is not None else 0
+    if protocol.learned is None or not protocol.learned.separable:
+        return 0
+    return protocol.question_chunks if wanted == "auto" else wanted
 
 
 def make_record(base: Base, config: Config, protocol: Protocol) -> MemoryRecord:

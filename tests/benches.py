@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from nrem.consolidation.training_data import Passage, QuestionAnswer
+from nrem.consolidation.train.data import Passage, QuestionAnswer
 
 ROOMS = ("hallway", "garden", "kitchen", "office")
 PLACES = ("Wexley", "Hallow", "Orrin", "Tarn", "Ilmen", "Sedge", "Marrow", "Quill")

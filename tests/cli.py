@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from nrem.runtime.cli import main
+from nrem.runtime.commands.main import main
 from nrem.runtime.config import to_toml
 from tests import tiny
 

@@ -17,7 +17,7 @@ shapes.install()
 
 import torch  # noqa: E402
 
-from nrem.runtime.models import Base, load  # noqa: E402
+from nrem.runtime.models.load import Base, load  # noqa: E402
 from tests import benches, cli, tiny  # noqa: E402
 
 torch.set_num_threads(1)  # tiny matrices gain nothing from more, and lose much where other programs run

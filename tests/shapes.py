@@ -8,16 +8,16 @@ from beartype.roar import BeartypeDecorHintPep673Exception
 from jaxtyping import install_import_hook
 
 MODULES = (
-    "nrem.consolidation.delta",
+    "nrem.consolidation.write.delta",
     "nrem.consolidation.guard",
-    "nrem.consolidation.items",
-    "nrem.consolidation.observe",
-    "nrem.consolidation.reading",
-    "nrem.consolidation.keyed",
-    "nrem.consolidation.site",
-    "nrem.consolidation.split_model",
-    "nrem.memory.fast_weights",
-    "nrem.memory.statistics",
+    "nrem.consolidation.probe.items",
+    "nrem.consolidation.read.observe",
+    "nrem.consolidation.write.reading",
+    "nrem.consolidation.write.keyed",
+    "nrem.consolidation.write.site",
+    "nrem.consolidation.read.split_model",
+    "nrem.memory.weights.fast_weights",
+    "nrem.memory.weights.statistics",
 )
 
 

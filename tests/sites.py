@@ -4,7 +4,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from nrem.consolidation.site import REACH, KeyedSite, Seen
+from nrem.consolidation.read.observe import Seen
+from nrem.consolidation.write.site import REACH, KeyedSite
 
 D_IN, D_OUT, D, RANK = 7, 8, 8, 5
 LENGTHS = pytest.mark.parametrize("lengths", [(1,), (2,), (97,), (1, 97, 40)], ids=str)

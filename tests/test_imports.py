@@ -39,12 +39,12 @@ def test_imports_go_one_way(path: Path) -> None:
 @pytest.mark.parametrize(
     ("source", "wrong"),
     [
-        ("from nrem.runtime.session import Session", {"nrem.runtime.session", "nrem.runtime.session.Session"}),
+        ("from nrem.runtime.session.session import Session", {"nrem.runtime.session.session", "nrem.runtime.session.session.Session"}),
         ("def f():\n    import nrem.consolidation.sleep", {"nrem.consolidation.sleep"}),
         ("from nrem import Session", {"nrem"}),
         ("from memory.chunk import Chunk", {"memory.chunk", "memory.chunk.Chunk"}),
         ("from .chunk import Chunk", {".chunk"}),
-        ("from nrem.memory.chunk import Chunk\nimport torch", set()),
+        ("from nrem.memory.stream.chunk import Chunk\nimport torch", set()),
     ],
 )
 def test_a_wrong_direction_is_noticed(source: str, wrong: set[str]) -> None:
@@ -64,7 +64,7 @@ def test_importing_nrem_is_light() -> None:
 
 @pytest.mark.parametrize("arguments", [["--help"], ["ls", "tests"]])
 def test_help_and_a_listing_are_light(arguments: list[str]) -> None:
-    call = "try:\n    from nrem.runtime.cli import main; main()\nexcept SystemExit:\n    pass"
+    call = "try:\n    from nrem.runtime.commands.main import main; main()\nexcept SystemExit:\n    pass"
     run = f"import sys; sys.argv = ['nrem', *{arguments!r}]\n{call}"
     assert heavy_after(run) == []
 

@@ -6,9 +6,9 @@ import pytest
 import torch
 from jaxtyping import TypeCheckError
 
-from nrem.consolidation.keyed import KeyedRidgeSite
-from nrem.consolidation.site import Seen
-from nrem.memory.fast_weights import Factors
+from nrem.consolidation.read.observe import Seen
+from nrem.consolidation.write.keyed import KeyedRidgeSite
+from nrem.memory.weights.fast_weights import Factors
 from tests import shapes
 
 

@@ -20,13 +20,14 @@ from transformers import (
     Qwen3ForCausalLM,
 )
 
-from nrem.consolidation.learned import Sizes
-from nrem.consolidation.protocol import LEARNED, Protocol
-from nrem.memory.chunk import Chunk, cut_chunks
-from nrem.memory.fast_weights import FastWeights, FastWeightsConfig, first_layer
-from nrem.memory.layers import find_targets
+from nrem.consolidation.protocol.protocol import Protocol
+from nrem.consolidation.write.learned import Sizes
+from nrem.consolidation.write.rules import trainable
+from nrem.memory.stream.chunk import Chunk, cut_chunks
+from nrem.memory.weights.fast_weights import FastWeights, FastWeightsConfig, first_layer
+from nrem.memory.weights.layers import find_targets
 from nrem.runtime.config import Config, load_config
-from nrem.runtime.models import Base, wrap
+from nrem.runtime.models.load import Base, wrap
 
 VOCABULARY = 258
 STORY = (
@@ -81,7 +82,7 @@ def make_protocol(base: Base, rule: str, rank: int = 6, reader_rank: int = 2, se
     generator = torch.Generator().manual_seed(seed)
     d_model = base.model.get_output_embeddings().weight.shape[1]
     sizes = Sizes(modules=shapes, d_model=d_model, rank=rank, reader_rank=reader_rank, max_passes=2)
-    learned = LEARNED[rule].create(sizes, generator)
+    learned = trainable()[rule].create(sizes, generator)
     with torch.no_grad():
         for parameter in learned.parameters():
             parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))

@@ -1,0 +1,84 @@
+"""Prompts: the words in which a base model reads chunks and is asked about them, as token ids.
+
+Both the study items of a sleep and every later question go through `question_ids`, so the fast weights are asked in the words in which they
+were written. Knows nothing about what was learned.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+INSTRUCTION = "Answer in a few words."
+
+
+@dataclass(frozen=True, eq=False)
+class Prompts:
+    """Prompts in the model's own chat template, or plain text where it has none."""
+
+    tokenizer: Any
+    instruction: str = INSTRUCTION
+    template: Literal["chat", "plain"] = "chat"
+    """`chat`: the model's own template under the instruction; `plain`: bare question and answer, for protocols that learn what to do."""
+
+    def question_prefix(self, context_ids: Sequence[int] = ()) -> list[int]:
+        """The prompt up to the end of a text that is put in it; `question_ids` starts with exactly these tokens."""
+        return [*self._encode(self._around[0]), *context_ids]
+
+    def question_ids(self, question: str, context_ids: Sequence[int] = ()) -> list[int]:
+        """The whole prompt; what the model generates next is the answer, starting with a space."""
+        return self.question_prefix(context_ids) + self._encode(f"Question: {question.strip()}{self._around[1]}")
+
+    def answer_ids(self, answer: str) -> list[int]:
+        """The answer as it must be generated: a space, the answer, the end of the turn."""
+        return [*self._encode(" " + answer.strip()), self.stop_id]
+
+    def plain_ids(self, text: str, *, start: bool = False) -> list[int]:
+        """Running text without a template; `start` puts the beginning-of-sequence token (or the stop token, as GPT-2 does) in front."""
+        return ([self._start_id] if start else []) + self._encode(text)
+
+    @property
+    def _start_id(self) -> int:
+        first = self.tokenizer.bos_token_id
+        return self.stop_id if first is None else int(first)
+
+    def chunk_ids(self, title: str, text: str) -> list[int]:
+        """A chunk as a pass reads it: title, blank line, text, end of turn."""
+        return [*self.plain_ids(f"{title}\n\n" if title else "", start=True), *self._encode(text), self.stop_id]
+
+    @cached_property
+    def stop_id(self) -> int:
+        """The token that ends an answer."""
+        stop = self.tokenizer.eos_token_id
+        assert stop is not None, "loaders give every tokenizer an end-of-sequence token"
+        return int(stop)
+
+    @cached_property
+    def stop_ids(self) -> list[int]:
+        """Tokens at which greedy decoding stops: the end of the turn and the line break."""
+        newline = self._encode("\n")
+        return [self.stop_id, *newline[:1]] if len(newline) == 1 else [self.stop_id]
+
+    @cached_property
+    def _around(self) -> tuple[str, str]:
+        """The text before the context and after the question."""
+        mark = "\x1e"
+        if self.template == "plain":
+            return self.tokenizer.decode([self._start_id]), "\nAnswer:"
+        if getattr(self.tokenizer, "chat_template", None):
+            text = self._chat([{"role": "system", "content": self.instruction}, {"role": "user", "content": mark}])
+            if text is None:  # Gemma's template, for one, refuses a system turn
+                text = self._chat([{"role": "user", "content": f"{self.instruction}\n{mark}"}])
+            if text is not None and text.count(mark) == 1:
+                before, after = text.split(mark)
+                return before, after + "Answer:"
+        return (self.tokenizer.bos_token or "") + self.instruction + "\n", "\nAnswer:"
+
+    def _chat(self, messages: list[dict[str, str]]) -> str | None:
+        try:
+            return str(self.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True))
+        except Exception:  # templates raise their own jinja errors; the caller has another form to try
+            return None
+
+    def _encode(self, text: str) -> list[int]:
+        return list(self.tokenizer(text, add_special_tokens=False).input_ids)

@@ -1,0 +1,105 @@
+"""The ceiling: how many passes still pay on this model with this protocol, from measured curves.
+
+Passes pay only where a protocol was trained so that they pay; beyond some depth they stop, or do harm. What a level gave a chunk is how
+far the answer NLL of its own probes fell, less what the same fast weights gave another document's probes: that much is the manner of
+answering, and nothing of the text. Knows nothing about models.
+"""
+
+import json
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any, Literal, Self
+
+import numpy as np
+
+from nrem.consolidation.allocate.curves import Curve, CurveTable
+from nrem.consolidation.resample import Resampler, interval
+from nrem.memory.errors import MemoryFolderError
+
+Verdict = Literal["productive", "saturated", "harmful"]
+FEW_DOCUMENTS = 8
+"""Below this many documents the chunks are resampled instead: an interval over two or three documents says nothing."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Gain:
+    """What a level gave beyond the level before it, nats per answer token, with the 95 % interval of a bootstrap."""
+
+    mean: float
+    low: float
+    high: float
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ceiling:
+    """What was measured, and what follows from it."""
+
+    levels: tuple[int, ...]
+    nll: tuple[float, ...]
+    """Mean answer NLL of the probes at each level."""
+    control: tuple[float, ...]
+    """The same of another document's probes."""
+    recall: tuple[float, ...]
+    gains: tuple[Gain, ...]
+    """Of every level but the first."""
+    n_star: int
+    """The deepest level up to which every step still gained; allocation stops there unless it is told to go on."""
+    verdict: Verdict
+    chunks: int
+    resampled: str
+    """What the intervals are over: documents or chunks."""
+
+    @classmethod
+    def of(cls, table: CurveTable, seed: int = 0) -> Self:
+        """`productive` where the first step's interval lies above 0, `harmful` where it lies below, else `saturated`."""
+        gains = np.array([[_specific(c, i) - _specific(c, i - 1) for i in range(1, len(table.levels))] for c in table.curves])
+        names = sorted({c.document for c in table.curves})
+        over = "documents" if len(names) >= FEW_DOCUMENTS else "chunks"
+        groups = [c.document if over == "documents" else f"{number:09d}" for number, c in enumerate(table.curves)]
+        resampler = Resampler(groups, seed)
+        found = tuple(_gain(step.tolist(), groups, resampler) for step in gains.T)
+        paid = next((i for i, gain in enumerate(found) if gain.low <= 0), len(found))
+        verdict: Verdict = "productive" if paid else "harmful" if found[0].high < 0 else "saturated"
+        return cls(
+            levels=table.levels,
+            nll=_means([c.nll for c in table.curves]),
+            control=_means([c.control for c in table.curves]),
+            recall=_means([c.recall for c in table.curves]),
+            gains=found,
+            n_star=table.levels[paid],
+            verdict=verdict,
+            chunks=len(table.curves),
+            resampled=over,
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        return asdict(self)
+
+    def to_json(self) -> str:
+        return json.dumps(self.to_dict())
+
+    @classmethod
+    def from_json(cls, text: str, where: str) -> Self:
+        """Raises `MemoryFolderError`, naming `where`, for what is not a ceiling."""
+        try:
+            values = json.loads(text)
+            lists = {key: tuple(values[key]) for key in ("levels", "nll", "control", "recall")}
+            return cls(**values | lists | {"gains": tuple(Gain(**gain) for gain in values["gains"])})
+        except (ValueError, KeyError, TypeError) as error:
+            raise MemoryFolderError(f"{where}: not a ceiling ({error}); measure it again with nrem ceiling") from None
+
+
+def _gain(values: Sequence[float], groups: Sequence[str], resampler: Resampler) -> Gain:
+    ends = interval(resampler.means(values, groups))
+    assert ends is not None, "every draw has a group"
+    return Gain(mean=float(np.mean(values)), low=ends[0], high=ends[1])
+
+
+def _specific(curve: Curve, index: int) -> float:
+    """What a level gave beyond the manner of answering, which a memory of another document teaches as well."""
+    manner = max(0.0, curve.control[0] - curve.control[index]) if curve.control else 0.0
+    return curve.gain(index) - manner
+
+
+def _means(rows: Sequence[Sequence[float]]) -> tuple[float, ...]:
+    return tuple(float(x) for x in np.mean(np.array(rows), axis=0))

@@ -1,0 +1,229 @@
+"""A trained protocol as a folder: `protocol.json`, its tensors in safetensors files of at most 16 MB, and a card.
+
+The protocol of the default model comes with nrem and is found by the hash of the base model's weights; any other is named by its folder.
+"""
+
+import json
+import tempfile
+from collections.abc import Mapping
+from dataclasses import replace
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from nrem.consolidation.allocate.curves import CurveTable
+from nrem.consolidation.protocol.card import protocol_card
+from nrem.consolidation.protocol.ceiling import Ceiling
+from nrem.consolidation.protocol.confidence import Confidence
+from nrem.consolidation.protocol.protocol import Protocol
+from nrem.consolidation.write.learned import LearnedWrite, Sizes
+from nrem.consolidation.write.rules import trainable
+from nrem.memory.errors import BaseMismatchError, MemoryFolderError, MissingFileError
+from nrem.memory.saved.atomic import replace_folder, sha256_file
+from nrem.memory.saved.identity import BaseIdentity
+
+PROTOCOL = "protocol.json"
+CEILING, CURVES, CONFIDENCE = "ceiling.json", "curves.json", "confidence.json"
+"""What `nrem ceiling` measured, where it was told to leave it with the protocol."""
+SCHEMA_VERSION = 2
+"""2: the ridge rule writes in the whole input space of a module, and a reader may sit on further modules."""
+READER = ("reader_A", "reader_B")
+"""The factors of a static reader."""
+BY_RULE = ("log_mu",)
+"""What means something else under another rule: tokens of ordinary text are counted against keys, or against inputs."""
+OLD_NAMES = {"ridge": "keyed"}
+"""What rules were called in schema 1."""
+FILE_BYTES = 15_000_000
+
+
+def shipped() -> list[Path]:
+    """Folders of the protocols that come with nrem."""
+    root = Path(str(resources.files("nrem.configs"))) / "protocols"
+    return sorted(path.parent for path in root.glob(f"*/{PROTOCOL}"))
+
+
+def find_protocol(name: str, tokenizer: Any, base: BaseIdentity, device: torch.device) -> Protocol:
+    """`untrained`, or a protocol's folder."""
+    return Protocol(tokenizer) if name == "untrained" else load_protocol(Path(name), tokenizer, base, device)
+
+
+def shipped_for(base: BaseIdentity) -> Path | None:
+    """The folder of the protocol that comes with nrem for exactly this base model."""
+    return next((f for f in shipped() if _read(f)["base"]["weights_sha256"] == base.weights_sha256), None)
+
+
+def retired_folder() -> Path:
+    """Where what is left of protocols lies that came with earlier versions."""
+    return Path(str(resources.files("nrem.configs"))) / "protocols" / "retired"
+
+
+def retired_protocol(sha256: str, tokenizer: Any) -> Protocol | None:
+    """The words and the calibration of a protocol that nrem no longer ships, for memories that were made with it: they hold all else that
+    answers need. None where it is not one of these."""
+    for path in sorted(retired_folder().glob("*.json")):
+        values = json.loads(path.read_text(encoding="utf-8"))
+        if values["sha256"] == sha256:
+            confidence = Confidence.from_json(json.dumps(values["confidence"]), str(path))
+            kept = ("id", "rule", "template", "trained_passes", "question_chunks", "segment_chunks", "weights_sha256")
+            return Protocol(tokenizer, **{key: values[key] for key in kept}, confidence=confidence)
+    return None
+
+
+def save_protocol(folder: Path, protocol: Protocol, base: BaseIdentity, about: Mapping[str, Any]) -> Path:
+    """Write the folder, whole or not at all; `about` is kept as it is (data, minutes, figures)."""
+    assert protocol.learned is not None
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    made = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
+    made.chmod(0o755)
+    learned = {name: p.detach().to(torch.bfloat16) for name, p in protocol.learned.named_parameters()}
+    measured = {name: b.detach() for name, b in protocol.learned.named_buffers()}  # rounded, C_0 might have negative eigenvalues
+    tensors = {name: t.to("cpu").contiguous() for name, t in {**learned, **measured}.items()}
+    parts: list[dict[str, Tensor]] = [{}]
+    for name, tensor in tensors.items():
+        if parts[-1] and sum(t.nbytes for t in parts[-1].values()) + tensor.nbytes > FILE_BYTES:
+            parts.append({})
+        parts[-1][name] = tensor
+    for number, part in enumerate(parts, 1):
+        save_file(part, made / f"protocol-{number:05d}-of-{len(parts):05d}.safetensors", metadata={"format": "pt"})
+    sizes = protocol.learned.sizes
+    values = {
+        "schema_version": SCHEMA_VERSION,
+        "id": protocol.id,
+        "rule": protocol.rule,
+        "template": protocol.template,
+        "trained_passes": protocol.trained_passes,
+        "segment_chunks": protocol.segment_chunks,
+        "question_chunks": protocol.question_chunks,
+        "kept_energy": protocol.kept_energy,
+        "base": base.to_dict(),
+        "rank": sizes.rank,
+        "reader_rank": sizes.reader_rank,
+        "error_vocabulary": sizes.error_vocabulary,
+        "modules": {name: list(shape) for name, shape in sizes.modules.items()},
+        "readers": {name: list(shape) for name, shape in sizes.readers.items()},
+        "d_model": sizes.d_model,
+        "files": {path.name: sha256_file(path) for path in sorted(made.glob("*.safetensors"))},
+        "about": dict(about),
+    }
+    (made / PROTOCOL).write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    (made / "README.md").write_text(protocol_card(values), encoding="utf-8")
+    replace_folder(made, folder)
+    return folder
+
+
+def load_protocol(folder: Path, tokenizer: Any, base: BaseIdentity, device: torch.device) -> Protocol:
+    """Read a folder; refuses another base model's, a changed file and a newer schema."""
+    values = _read(folder)
+    theirs = BaseIdentity.from_dict(values["base"])
+    if problem := theirs.mismatch(base):
+        raise BaseMismatchError(
+            f"{folder}: this protocol was trained on {theirs.short()}, got {base.short()} ({problem}): load that model, or train a new one"
+        )
+    rule = _rule_of(values)
+    if rule not in trainable():
+        raise MemoryFolderError(f"{folder / PROTOCOL}: rule {rule!r}, this nrem knows {', '.join(trainable())}: upgrade nrem")
+    sizes = Sizes(
+        modules={name: (int(i), int(o)) for name, (i, o) in values["modules"].items()},
+        readers={name: (int(i), int(o)) for name, (i, o) in values.get("readers", {}).items()},
+        d_model=values["d_model"],
+        rank=values["rank"],
+        reader_rank=values["reader_rank"],
+        error_vocabulary=values["error_vocabulary"],
+        max_passes=values["trained_passes"],
+    )
+    learned = trainable()[rule].create(sizes)
+    load_parameters(folder, learned)
+    protocol = Protocol(
+        tokenizer,
+        id=values["id"],
+        rule=rule,
+        template=values["template"],
+        trained_passes=values["trained_passes"],
+        segment_chunks=values["segment_chunks"],
+        question_chunks=values.get("question_chunks", 0),
+        kept_energy=values.get("kept_energy", 1.0),
+        learned=learned.to(device).requires_grad_(False),
+        weights_sha256="".join(values["files"].values()),
+    )
+    return with_calibration(protocol, folder)
+
+
+def with_calibration(protocol: Protocol, folder: Path) -> Protocol:
+    """The protocol with what `nrem ceiling` left in a folder; unchanged where there is nothing."""
+    if (path := folder / CEILING).exists():
+        protocol = replace(protocol, ceiling=Ceiling.from_json(path.read_text(encoding="utf-8"), str(path)))
+    if (path := folder / CURVES).exists():
+        protocol = replace(protocol, curves=read_curves(path))
+    if (path := folder / CONFIDENCE).exists():
+        protocol = replace(protocol, confidence=Confidence.from_json(path.read_text(encoding="utf-8"), str(path)))
+    return protocol
+
+
+def read_curves(path: Path) -> CurveTable:
+    """A table of curves as `nrem ceiling` writes it."""
+    if not path.is_file():
+        raise MissingFileError(f"{path}: no such file; measure curves with nrem ceiling, and name the file that it writes")
+    return CurveTable.from_json(path.read_text(encoding="utf-8"), str(path))
+
+
+def load_parameters(folder: Path, parameters: LearnedWrite[Any]) -> None:
+    """Take the learned values of a folder; raises `MemoryFolderError` where a file is damaged or a shape differs."""
+    try:
+        parameters.load_state_dict(_tensors(folder))
+    except RuntimeError as error:
+        raise MemoryFolderError(
+            f"{folder}: its parameters do not fit ({str(error).splitlines()[-1].strip()}); give the same rank and layers"
+        ) from None
+
+
+def adopt_parameters(folder: Path, parameters: LearnedWrite[Any]) -> None:
+    """Take of a folder's learned values what has a place here: by module and name, where shapes agree. Its rule, rank and layers may be
+    others; a reader of another rank is cut to this one. Raises `MemoryFolderError` where nothing fits."""
+    values, theirs = _read(folder), _tensors(folder)
+    places = {name: f"_sites.{i}" for i, name in enumerate(values["modules"])}
+    places |= {name: f"_readers.{i}" for i, name in enumerate(values.get("readers", {}))}
+    same_rule, taken = isinstance(parameters, trainable()[_rule_of(values)]), 0
+    with torch.no_grad():
+        for name, site in parameters.everywhere():
+            given = {k: v for k in dict(site.named_parameters()) if name in places and (v := theirs.get(f"{places[name]}.{k}")) is not None}
+            if given and site.d_in == given[READER[0]].shape[1] and site.d_out == len(given[READER[1]]):
+                site.take_reader(*(given[key] for key in READER))
+                taken += 1
+            for key, mine in site.named_parameters():
+                if key in given and key not in READER and given[key].shape == mine.shape and (same_rule or key not in BY_RULE):
+                    mine.copy_(given[key])
+                    taken += 1
+    if not taken:
+        raise MemoryFolderError(f"{folder}: none of its parameters fit; give the same model and reader rank")
+
+
+def _rule_of(values: Mapping[str, Any]) -> str:
+    return str(OLD_NAMES.get(values["rule"], values["rule"]) if values["schema_version"] == 1 else values["rule"])
+
+
+def _tensors(folder: Path) -> dict[str, Tensor]:
+    """All tensors of a folder in float32; raises `MemoryFolderError` where a file is missing or damaged."""
+    tensors: dict[str, Tensor] = {}
+    for name, digest in _read(folder)["files"].items():
+        if not (folder / name).exists() or sha256_file(folder / name) != digest:
+            raise MemoryFolderError(f"{folder}: {name} is missing or damaged; install nrem again, or restore the file")
+        tensors |= load_file(folder / name)
+    return {name: tensor.float() for name, tensor in tensors.items()}
+
+
+def _read(folder: Path) -> dict[str, Any]:
+    path = folder / PROTOCOL
+    if not path.exists():
+        raise MissingFileError(f"{folder}: no protocol there ({PROTOCOL} is missing); name a protocol's folder, `auto` or `untrained`")
+    try:
+        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        version = values["schema_version"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise MemoryFolderError(f"{path}: damaged ({error!r}); restore the file") from None
+    if version > SCHEMA_VERSION:
+        raise MemoryFolderError(f"{path}: schema version {version}, this nrem reads up to {SCHEMA_VERSION}: upgrade nrem")
+    return values

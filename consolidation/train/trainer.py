@@ -1,0 +1,266 @@
+"""Protocol training: learn once per base model how to write, so that passes pay on text never seen.
+
+Every step draws groups of passages and a number of passes K, writes each group into fast weights of its own, and descends the closed-book
+answer NLL through the write; now and then also the NLL with the passage in the prompt (the reader), and the divergence from the base on
+ordinary text (locality). The draw of a step depends on seed and step number only, so a run that was killed goes on from its checkpoint with
+the same steps.
+"""
+
+import random
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import torch
+
+from nrem.consolidation.read.observe import Texts, module_inputs
+from nrem.consolidation.train.bench import Bench
+from nrem.consolidation.train.data import Passage, Sampler
+from nrem.consolidation.train.in_context import PackedQuestions, contrast
+from nrem.consolidation.train.optimisers import Optimisers
+from nrem.consolidation.write.rules import trainable
+from nrem.memory.errors import SleepError, UsageError
+from nrem.memory.saved.journal import Journal
+from nrem.memory.weights.fast_weights import Layers
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainConfig:
+    rule: str = "ridge"
+    """The write rule, as in `write.rules.RULES`."""
+    rank: int = 48
+    """Rank of the written part."""
+    reader_rank: int = 16
+    """Rank of the static reader; rank + reader_rank should be one that engines accept: 16, 32, 64, 128."""
+    error_vocabulary: int = 8192
+    """Most frequent tokens over which expectations run when a pass takes the prediction error; 0 for all."""
+    target: str = "auto"
+    """Suffix of the adapted modules; "auto" is the MLP's output projection."""
+    reader_target: str = ""
+    """Suffixes, joined by commas, of further modules that carry a static reader only; "all-linear" is all of them."""
+    reader_layers: Layers = "all"
+    """Which layers these are in; readers below the adapted layers learn from the steps with the passage in the prompt."""
+    layers: Layers = "upper-half"
+    """Which decoder layers are adapted."""
+    order: int = 1
+    """1: what a pass reads is taken as given; 2: gradients run through all passes."""
+    max_passes: int = 4
+    """K is drawn from 0 to this, small ones more often; becomes `trained_passes`."""
+    chunks_per_step: int = 8
+    """Passages read in a step."""
+    chunks_together: tuple[int, ...] = (1, 1, 2, 4, 8, 16)
+    """How many of them are written into one memory; drawn anew at every step."""
+    questions_per_chunk: int = 4
+    """Questions asked for every passage, on average."""
+    questions_per_step: int = 32
+    """At most so many in a step: of a large memory not every text is asked about."""
+    max_chunk_tokens: int = 288
+    """Longer passages are left out."""
+    cloze_share: float = 0.2
+    """Share of questions made by rules where a passage has given ones."""
+    write_every: int = 1
+    """Every how many steps passages are written and asked about closed book; the steps between only read, at a fraction of the cost."""
+    context_every: int = 1
+    """Every how many steps passages are put in the prompt."""
+    read_in_context: int = 4
+    """Passages that are put in the prompt in a step that does."""
+    questions_in_context: int = 6
+    """Questions asked about each of them."""
+    memory_on_share: float = 0.5
+    """Share of the steps that write in which the memory is on while its passages are in the prompt."""
+    not_stated_share: float = 0.05
+    """Share of questions that are asked with another passage in the prompt: the answer is that it is not stated, or, with the memory on,
+    what the memory holds."""
+    locality_every: int = 2
+    """Every so many steps the divergence on ordinary text is descended as well."""
+    locality_weight: float = 4.0
+    """Its weight."""
+    values_decay: float = 1.0
+    """Decay of the values' matrices towards the identity, relative to the step size: what has little to learn must not walk away."""
+    ordinary_tokens: int = 8192
+    """How much ordinary text the background is taken from."""
+    step_size: float = 1e-2
+    """Step size of Muon and AdamW, after the warm-up and before the decay; far smaller from a trained protocol."""
+    warm_up: int = 20
+    """Steps of the linear warm-up."""
+    decay_share: float = 0.9
+    """The last share of the minutes, over which the step size falls linearly to a twentieth."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        if self.rule not in trainable():
+            raise UsageError(f"rule: got {self.rule!r}, expected {', '.join(trainable())}")
+        if self.order not in (1, 2):
+            raise UsageError(f"order: got {self.order}, expected 1 or 2")
+        if wrong := [n for n in self.chunks_together if n < 1 or (n < self.chunks_per_step and self.chunks_per_step % n)]:
+            raise UsageError(f"chunks_together: {wrong[0]} does not divide chunks_per_step {self.chunks_per_step}")
+
+
+@dataclass
+class Trained:
+    """Where a training run stands."""
+
+    steps: int = 0
+    seconds: float = 0.0
+    passages: int = 0
+
+
+CHECKPOINT_SECONDS = 120.0
+ROW_TOKENS = 64
+"""Length of the pieces of ordinary text."""
+LOCALITY_ROWS = 8
+LOCALITY_STRIDE = 4
+"""Tokens from one at which the divergence is taken to the next: more rows say more than more tokens of a row."""
+Log = Callable[[dict[str, Any]], None]
+
+
+class ProtocolTrainer:
+    """Trains the parameters of a bench; `run` may be called again to go on."""
+
+    def __init__(self, bench: Bench, sampler: Sampler, ordinary_text: Sequence[int], config: TrainConfig, journal: Journal) -> None:
+        self.bench, self.sampler, self.ordinary_text, self.config, self.journal = bench, sampler, list(ordinary_text), config, journal
+        bench.order = config.order
+        rows = self._ordinary_rows(random.Random(config.seed), -(-config.ordinary_tokens // ROW_TOKENS))
+        texts = Texts.pad(rows, bench.protocol.stop_id, bench.device)
+        bench.ordinary = module_inputs(bench.split, texts, bench.parameters.names)
+        self._named = dict(bench.parameters.named_parameters())
+        self.optimisers = Optimisers(self._named, config.step_size, config.values_decay)
+        self.done = Trained()
+        self._take_up()
+
+    def run(
+        self,
+        minutes: float,
+        evaluate: Callable[[], dict[str, Any]],
+        every_minutes: float,
+        log: Log,
+        keep: Callable[[Trained, dict[str, Any]], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> Trained:
+        """Train until so many minutes of `clock` are spent, earlier runs included; now and then it checkpoints, evaluates and calls `keep`.
+
+        At the end it checkpoints only: the caller evaluates what it became.
+        """
+        recent: list[torch.Tensor] = []
+        mark, due, save_at = clock(), self.done.seconds + 60 * every_minutes, self.done.seconds + CHECKPOINT_SECONDS
+        while self.done.seconds < 60 * minutes:
+            figures = self.step(self.done.seconds / (60 * minutes))
+            now = clock()
+            self.done.seconds, mark = self.done.seconds + now - mark, now
+            recent += [figures["loss"]] if "loss" in figures else []
+            if self.done.steps % 50 == 0:
+                log(
+                    {
+                        "step": self.done.steps,
+                        "minutes": self.done.seconds / 60,
+                        **{key: float(value) for key, value in figures.items()},
+                        **({"loss": float(torch.stack(recent).mean())} if recent else {}),
+                        "kind": "train",
+                    }
+                )
+                recent = []
+            over = self.done.seconds >= 60 * minutes
+            if self.done.seconds >= save_at or over:
+                self.checkpoint()
+                save_at = self.done.seconds + CHECKPOINT_SECONDS
+            if self.done.seconds >= due and not over:
+                self.checkpoint()
+                held_out = evaluate()
+                log({"step": self.done.steps, "minutes": self.done.seconds / 60, **held_out, "kind": "evaluation"})
+                keep(self.done, held_out)
+                mark, due, save_at = clock(), self.done.seconds + 60 * every_minutes, self.done.seconds + CHECKPOINT_SECONDS
+        return self.done
+
+    def step(self, fraction: float) -> dict[str, Any]:
+        """One step; `fraction` of the run is over. Losses are left on the device: reading them would make a GPU wait."""
+        c, number = self.config, self.done.steps
+        rng = random.Random(f"{c.seed} {number}")
+        figures: dict[str, Any] = {}
+        losses: list[torch.Tensor] = []
+        groups: list[list[Passage]] = []
+        fast: dict[str, Any] | None = None
+        if number % c.write_every == 0:
+            groups, passes = self._drawn(rng)
+            fast = self.bench.write(groups, passes)
+            losses.append(self._recall_loss(rng, groups, fast))
+            figures |= {"loss": losses[-1].detach(), "passes": float(passes), "together": float(len(groups[0]))}
+            self.done.passages += sum(len(group) for group in groups)
+        if number % c.context_every == 0:
+            losses.append(self._reading_loss(rng, groups, fast if rng.random() < c.memory_on_share else None))
+            figures["reading"] = losses[-1].detach()
+        if number % c.locality_every == 0:
+            count = max(1, len(groups))
+            rows = self._ordinary_rows(rng, max(count, LOCALITY_ROWS - LOCALITY_ROWS % count))
+            figures["drift"] = (drift := self.bench.divergence(rows, fast, LOCALITY_STRIDE)).detach()
+            losses.append(c.locality_weight * drift)
+        if losses:
+            self._descend(torch.stack(losses).sum(), fraction)
+        self.done.steps += 1
+        return figures
+
+    def _drawn(self, rng: random.Random) -> tuple[list[list[Passage]], int]:
+        """Groups of passages, each to be written into a memory of its own, and the number of passes."""
+        c = self.config
+        together = rng.choice(c.chunks_together)
+        groups = [self.sampler.group(rng, together) for _ in range(max(1, c.chunks_per_step // together))]
+        return groups, rng.choices(range(c.max_passes + 1), [0.15, *(1 / k for k in range(1, c.max_passes + 1))])[0]
+
+    def _recall_loss(self, rng: random.Random, groups: Sequence[Sequence[Passage]], fast: Mapping[str, Any] | None) -> torch.Tensor:
+        """Answer NLL closed book."""
+        count = min(self.config.questions_per_chunk * len(groups[0]), self.config.questions_per_step // len(groups))
+        asked = [q for group in groups for q in self.sampler.questions(rng, group, count)]
+        return self.bench.answer_nll(asked, fast).mean()
+
+    def _reading_loss(self, rng: random.Random, groups: Sequence[Sequence[Passage]], fast: Mapping[str, Any] | None) -> torch.Tensor:
+        """Answer NLL with a passage in the prompt: of the groups whose memory is on, else of any."""
+        c = self.config
+        if fast is None:
+            groups = [_alike(rng, [p for _ in range(3 * c.read_in_context) for p in self.sampler.group(rng, 1)], c.read_in_context)]
+        chosen = [rng.sample(list(group), min(len(group), -(-c.read_in_context // len(groups)))) for group in groups]
+        prompts = [p for group in chosen for p in group]
+        asked = [[self.sampler.question(rng, p) for _ in range(c.questions_in_context)] for p in prompts]
+        asked = contrast(rng, prompts, asked, c.not_stated_share, among=len(chosen[0]), known=fast is not None)
+        packed = PackedQuestions.of(self.bench.protocol, prompts, asked, self.bench.device)
+        return packed.nll(self.bench.split, self.bench.parameters, fast).mean()
+
+    def _ordinary_rows(self, rng: random.Random, count: int) -> list[list[int]]:
+        starts = [rng.randrange(max(1, len(self.ordinary_text) - ROW_TOKENS)) for _ in range(count)]
+        return [self.ordinary_text[s : s + ROW_TOKENS] for s in starts]
+
+    def _descend(self, loss: torch.Tensor, fraction: float) -> None:
+        c = self.config
+        decay = min(1.0, max(0.05, (1 - fraction) / c.decay_share)) if c.decay_share else 1.0
+        self.optimisers.descend(loss, min(1.0, (self.done.steps + 1) / max(1, c.warm_up)) * decay)
+
+    # -- checkpoint -----------------------------------------------------------------------------------------------------------
+
+    def checkpoint(self) -> None:
+        """Parameters, the optimisers' moments and where the run stands, in one file."""
+        tensors = {f"parameter/{name}": p.detach() for name, p in self._named.items()} | self.optimisers.tensors()
+        self.journal.checkpoint({"config": asdict(self.config), "done": asdict(self.done)}, tensors)
+
+    def _take_up(self) -> None:
+        if (latest := self.journal.latest()) is None:
+            return
+        state, tensors = latest
+        mine = asdict(self.config)
+        theirs = state["config"]
+        fixed = ["rule", "rank", "reader_rank", "error_vocabulary", "target", "layers", "reader_target", "reader_layers"]
+        fixed += ["max_passes"] if self.bench.parameters.steps_by_pass else []
+        if changed := [key for key in fixed if theirs[key] != mine[key]]:
+            raise SleepError(
+                f"{self.journal.folder}: this training began with {changed[0]} {theirs[changed[0]]}, got {mine[changed[0]]}; "
+                "give the same, or another --out"
+            )
+        self.done = Trained(**state["done"])
+        with torch.no_grad():
+            for name, p in self._named.items():
+                p.copy_(tensors[f"parameter/{name}"])
+        self.optimisers.take_up(tensors)
+
+
+def _alike(rng: random.Random, passages: Sequence[Passage], count: int) -> list[Passage]:
+    """So many of the passages, of about equal length: padding is read like text."""
+    start = rng.randrange(len(passages) - count + 1)
+    return sorted(passages, key=lambda p: len(p.text))[start : start + count]

@@ -1,0 +1,91 @@
+"""What a protocol has learned for its write rule: the interface through which protocols are trained, measured, saved and slept with.
+
+One implementation for each rule: `ridge`, `keyed`, `delta`, `descent`. Knows nothing about optimisers, files or sleeps.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, ClassVar
+
+import torch
+from torch import Tensor
+
+from nrem.consolidation.write.reading import Reading
+from nrem.consolidation.write.site import AnySite, Site, Sites
+from nrem.memory.weights.fast_weights import FastWeights
+
+READER_SEED = 0
+"""Of the readers' A, which training starts from."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Sizes:
+    """All that the shapes of learned parameters follow from."""
+
+    modules: Mapping[str, tuple[int, int]]
+    """(d_in, d_out) of every adapted module, by its full name."""
+    d_model: int
+    rank: int
+    reader_rank: int
+    error_vocabulary: int = 0
+    """Tokens over which expectations run when errors and losses are taken; 0 for all."""
+    max_passes: int = 1
+    """Passes that get a step size of their own, in the gradient rule."""
+    readers: Mapping[str, tuple[int, int]] = field(default_factory=dict)
+    """(d_in, d_out) of the modules that carry only a static reader."""
+
+
+class LearnedWrite(Sites[AnySite], ABC):
+    """A learned way to write texts into fast weights."""
+
+    separable: ClassVar[bool] = False
+    """Whether what each chunk has written is kept apart, so that a question can be answered from some of them."""
+    segment_chunks: ClassVar[int] = 0
+    """Chunks of an adapter before `benchmarks.capacity` has measured a protocol; 0: as many as were written together in training."""
+    question_chunks: ClassVar[int] = 0
+    """Most chunks that a question is answered from, where they are kept apart; 0 for all of an adapter."""
+    steps_by_pass: ClassVar[bool] = False
+    """Whether every pass up to the trained depth has parameters of its own."""
+
+    def __init__(self, sizes: Sizes, sites: list[AnySite]) -> None:
+        generator = torch.Generator().manual_seed(READER_SEED)
+        readers = {name: Site(i, o, sizes.reader_rank, generator) for name, (i, o) in sizes.readers.items()}
+        super().__init__(list(sizes.modules), sites, readers)
+        self.sizes = sizes
+
+    @classmethod
+    @abstractmethod
+    def create(cls, sizes: Sizes, generator: torch.Generator | None = None) -> "LearnedWrite[AnySite]":
+        """Parameters that have learned nothing yet."""
+
+    @abstractmethod
+    def write(self, reading: Reading, passes: int) -> dict[str, Any]:
+        """What every memory has written at every site after so many passes, at least one, in the form that the site's `change` takes;
+        differentiable as `reading.order` says."""
+
+    @property
+    def rank(self) -> int:
+        """Columns of B that are written."""
+        return self.sizes.rank
+
+    @property
+    def reader_rank(self) -> int:
+        """Columns of B in front of them that belong to the static reader."""
+        return self.sizes.reader_rank
+
+    @property
+    def reader_weights(self) -> int:
+        """Parameters of the static reader at all modules."""
+        return sum(site.reader_A.numel() + site.reader_B.numel() for _, site in self.everywhere())
+
+    @property
+    def error_vocabulary(self) -> int:
+        return self.sizes.error_vocabulary
+
+    def settle(self, inputs: Mapping[str, Tensor]) -> None:
+        """Measure what enters the modules when ordinary text is read, (token d_in) each, where the rule goes by it; differentiable."""
+
+    def fast_weights(self, transposed: bool = False) -> FastWeights:
+        """A plain LoRA that holds the reader, and nothing written yet."""
+        return FastWeights({name: site.factors() for name, site in self.everywhere()}, transposed)

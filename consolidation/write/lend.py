@@ -1,0 +1,35 @@
+"""Lending fast weights to a model for a batch in which several memories are asked at once: every group of rows has its own.
+
+`FastWeights.attached` is the way of one memory; this one is differentiable, in the model's own dtype, and used where protocols are trained
+and measured. Rows are group-major: as many for each group. Knows nothing about the form in which a rule writes.
+"""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+from torch import Tensor, nn
+
+from nrem.consolidation.write.site import Sites
+
+
+@contextmanager
+def lent(model: nn.Module, sites: Sites[Any], fast: Mapping[str, Any] | None) -> Iterator[None]:
+    """Attach the static reader and, where given, what each group's memory has written; the hooks go, whatever happens inside."""
+    handles = []
+    try:
+        for name, site in sites.everywhere():
+            handles.append(model.get_submodule(name).register_forward_hook(_hook(site, fast.get(name) if fast is not None else None)))
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+def _hook(site: Any, written: Any) -> Any:
+    def add(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
+        x = args[0]
+        out = output + site.read(x) if len(site.reader_A) else output
+        return out + site.change(x, written) if written is not None else out
+
+    return add

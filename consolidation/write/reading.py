@@ -1,0 +1,54 @@
+"""Texts of several memories that are read together, again and again, with whatever each memory holds by then. Used to train and measure.
+
+Memories share a batch: texts are memory-major, as many for each. Knows nothing about how a pass writes.
+"""
+
+from collections.abc import Mapping
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import torch
+from jaxtyping import Float
+from torch import Tensor
+
+from nrem.consolidation.read.observe import Observation, Texts, next_token_loss, observe
+from nrem.consolidation.read.split_model import SplitModel
+from nrem.consolidation.write.lend import lent
+from nrem.consolidation.write.site import Sites
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What a pass can do with the texts."""
+
+    split: SplitModel
+    sites: Sites[Any]
+    """What is attached, beside the fast weights of the memories: the static reader."""
+    texts: Texts
+    lower: Tensor | None
+    """Activations below the cut."""
+    memories: int
+    vocabulary: int = 0
+    """Tokens over which expectations run; 0 for all."""
+    order: int = 1
+    """1: what a pass reads is taken as given; 2: gradients run through all passes."""
+
+    def observe(self, fast: Mapping[str, Any] | None) -> Observation:
+        """Read once; `fast` is what every memory or every text has written, by module, or None where nothing was written yet."""
+        with lent(self.split.model, self.sites, fast):
+            return observe(self.split, self.texts, self.lower, self.sites.names, self.vocabulary)
+
+    def loss(self, fast: Mapping[str, Tensor]) -> Float[Tensor, " memory"]:
+        """Mean next-token loss over all tokens of each memory's texts, nats; differentiable in `fast`."""
+        with lent(self.split.model, self.sites, fast):
+            loss, valid = next_token_loss(self.split, self.texts, self.lower, self.vocabulary)
+        return loss.reshape(self.memories, -1).sum(1) / valid.reshape(self.memories, -1).sum(1).clamp_min(1)
+
+    def reads(self, number: int) -> AbstractContextManager[Any]:
+        """Whether what pass `number` reads is differentiated: the first one reads with nothing written."""
+        return nullcontext() if self.order == 2 and number else torch.no_grad()
+
+    def writes(self, number: int, passes: int) -> AbstractContextManager[Any]:
+        """Whether the write of pass `number` is differentiated; the last one always is."""
+        return nullcontext() if self.order == 2 or number == passes - 1 else torch.no_grad()

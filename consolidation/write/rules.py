@@ -1,0 +1,38 @@
+"""The write rules that there are: what each one learns, and how it writes. A rule is one file and one row here."""
+
+from typing import Any, NamedTuple
+
+from nrem.consolidation.write.delta import DeltaParameters, DeltaRule
+from nrem.consolidation.write.descent import DescentParameters, DescentRule
+from nrem.consolidation.write.keyed import KeyedRidge, KeyedRule
+from nrem.consolidation.write.learned import LearnedWrite
+from nrem.consolidation.write.ridge import Ridge, RidgeRule
+from nrem.consolidation.write.rule import WriteRule
+from nrem.consolidation.write.study import StudyRule
+
+
+class Row(NamedTuple):
+    """A write rule."""
+
+    rule: type[WriteRule]
+    learned: type[LearnedWrite[Any]] | None
+    """What a protocol is trained for; None for a rule that learns nothing beforehand."""
+
+    @property
+    def rereads(self) -> bool:
+        """Whether what is written follows from the texts alone."""
+        return self.rule.rereads
+
+
+RULES: dict[str, Row] = {
+    "ridge": Row(RidgeRule, Ridge),
+    "keyed": Row(KeyedRule, KeyedRidge),
+    "delta": Row(DeltaRule, DeltaParameters),
+    "gradient": Row(DescentRule, DescentParameters),
+    "study": Row(StudyRule, None),
+}
+
+
+def trainable() -> dict[str, type[LearnedWrite[Any]]]:
+    """What the rules learn that a protocol can be trained for, by the rule's name."""
+    return {name: row.learned for name, row in RULES.items() if row.learned is not None}

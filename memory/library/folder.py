@@ -1,0 +1,97 @@
+"""The library: the memories in a folder, whole, damaged or unfinished, and the way to delete one. Knows nothing about models."""
+
+import os
+import shutil
+from dataclasses import dataclass
+from pathlib import Path
+
+from nrem.memory.errors import MemoryFolderError, MissingFileError, NremError, UsageError
+from nrem.memory.saved.files import (
+    ADAPTER_CONFIG,
+    ADAPTER_WEIGHTS,
+    CARD,
+    EVENTS,
+    MEMORY,
+    RESUME,
+    SEALED,
+    SEGMENT,
+    STATISTICS,
+    TEXT,
+    UNFINISHED,
+)
+from nrem.memory.saved.record import MemoryRecord
+from nrem.memory.saved.record_file import read_record
+
+OWN = (CARD, MEMORY, ADAPTER_CONFIG, ADAPTER_WEIGHTS, STATISTICS, TEXT)
+JOURNAL = (EVENTS, RESUME, f".{RESUME}.tmp", TEXT, SEALED)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One memory of a library."""
+
+    folder: Path
+    record: MemoryRecord | None
+    """What it knows about itself; None where that cannot be read."""
+    num_bytes: int
+    problem: str = ""
+    """Why it cannot be used; empty where it can, as far as its record tells."""
+
+
+def list_memories(folder: Path) -> list[Entry]:
+    """The memories directly in a folder, by name; a folder that is a memory itself is the only one.
+
+    Raises `MissingFileError` for a folder that is not there. Files are not opened, except each `memory.json`.
+    """
+    if not folder.is_dir():
+        raise MissingFileError(f"{folder}: no such folder; name one that holds memories, `nrem sleep DOC -o {folder}/NAME` makes the first")
+    if (folder / MEMORY).exists():
+        return [_entry(folder)]
+    found = (path for path in sorted(folder.iterdir()) if path.is_dir() and not path.name.startswith("."))
+    return [_entry(path) for path in found if (path / MEMORY).exists() or is_unfinished(path)]
+
+
+def delete_memory(folder: Path) -> None:
+    """Delete a memory, damaged or whole, or what an unfinished sleep left; raises before it touches anything else."""
+    check_deletable(folder)
+    aside = folder.with_name(f".{folder.name}.{os.getpid()}.deleted")
+    os.rename(folder, aside)  # a kill from here on leaves no half memory under its name
+    shutil.rmtree(aside)
+
+
+def check_deletable(folder: Path) -> None:
+    """Raise unless the folder is a memory, or an unfinished one, with nothing of anybody else in it."""
+    if is_unfinished(folder):
+        return
+    if not folder.is_dir() or folder.is_symlink():
+        raise MissingFileError(f"{folder}: no such memory; `nrem ls` lists them")
+    if not (folder / MEMORY).exists():
+        raise MemoryFolderError(f"{folder}: not a memory, {MEMORY} is missing; nrem deletes memories only")
+    foreign = sorted(path.name for path in folder.iterdir() if path.name not in OWN and not path.name.startswith(SEGMENT))
+    if foreign:
+        raise MemoryFolderError(f"{folder}: holds {foreign[0]}, which is not part of a memory; move it away, then delete again")
+
+
+def is_unfinished(folder: Path) -> bool:
+    """Whether the folder is the journal of a sleep that was cut off."""
+    if not folder.name.endswith(UNFINISHED) or not folder.is_dir() or folder.is_symlink():
+        return False
+    return all(path.name in JOURNAL for path in folder.iterdir())
+
+
+def check_is_unfinished(folder: Path) -> None:
+    """Raise where the name of a journal is taken by something else."""
+    if not is_unfinished(folder):
+        raise UsageError(f"{folder}: is not an unfinished sleep, and its name is needed for one; move it away, or choose another name")
+
+
+def _entry(folder: Path) -> Entry:
+    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+    if not (folder / MEMORY).exists():
+        return Entry(folder, None, size, "unfinished")
+    try:
+        record = read_record(folder)
+    except NremError as error:
+        return Entry(folder, None, size, str(error).removeprefix(f"{folder}: "))
+    missing = [name for name in record.files if name.startswith("adapter") and not (folder / name).exists()]
+    return Entry(folder, record, size, f"{missing[0]} is missing" if missing else "")

@@ -1,0 +1,192 @@
+"""A memory: fast weights with their provenance, in memory or in a folder that PEFT opens by itself."""
+
+import json
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, NamedTuple, Self
+from weakref import WeakSet
+
+from torch import nn
+
+from nrem.memory.errors import BaseMismatchError, MemoryFolderError, SleepError, UsageError
+from nrem.memory.saved.atomic import replace_folder, sha256_file
+from nrem.memory.saved.card import model_card
+from nrem.memory.saved.files import CARD, MEMORY, TEXT, segment_folder
+from nrem.memory.saved.fingerprint import weights_sha256
+from nrem.memory.saved.identity import BaseIdentity
+from nrem.memory.saved.record import MemoryRecord
+from nrem.memory.saved.record_file import check_target, read_record
+from nrem.memory.stream.chunk import Chunk
+from nrem.memory.text.evicted import CHUNKS, EvictedText
+from nrem.memory.weights.fast_weights import FastWeights
+from nrem.memory.weights.segment import FILES, Segment
+
+
+class Route(NamedTuple):
+    """Which part of a memory answers a question."""
+
+    segment: int
+    shares: tuple[tuple[int, float], ...] = ()
+    """(chunk, how far what it left counts, 0 to 1), of any segment; none for all of this segment, as its adapter holds it."""
+
+
+EVERYTHING = Route(0)
+"""The first segment, as a rule the only one."""
+
+_in_use: WeakSet[nn.Module] = WeakSet()
+
+
+class Memory:
+    """A consolidation: `record` (what happened), `segments` (what was written), `text` (what was read, if kept)."""
+
+    def __init__(self, *, record: MemoryRecord, segments: Sequence[Segment], text: EvictedText | None, folder: Path | None = None) -> None:
+        self.record, self.segments, self.text, self.folder = record, list(segments), text, folder
+        self.scratch: Any = None
+        """Whatever must live as long as `text` does."""
+
+    def with_scratch_text(self, chunks: Iterable[Chunk] = ()) -> Self:
+        """Keep these chunks as the evicted text, in a folder that lives as long as the memory."""
+        self.scratch = tempfile.TemporaryDirectory(prefix="nrem-")
+        self.text = EvictedText(Path(self.scratch.name))
+        for chunk in chunks:
+            self.text.append(chunk)
+        return self
+
+    @property
+    def weights(self) -> FastWeights:
+        """The fast weights of the first segment, as a rule the only one."""
+        return self.segments[0].weights
+
+    @property
+    def name(self) -> str:
+        """For messages: where it lies, or that it was not saved yet."""
+        return str(self.folder) if self.folder else "this memory"
+
+    def save(self, path: str | Path, *, force: bool = False, forget_text: bool = False) -> Path:
+        """Write the folder, whole or not at all; `force` replaces an older memory, and never anything else."""
+        target = Path(path)
+        check_target(target, force=force)
+        if forget_text and len(self.segments) > 1:
+            raise UsageError(
+                f"{target}: a memory of {len(self.segments)} segments needs its text to find the one that a question is about; "
+                "keep the text, or sleep with --set fast_weights.segment_chunks=0 to write all into one adapter"
+            )
+        target.parent.mkdir(parents=True, exist_ok=True)
+        made = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
+        try:
+            made.chmod(0o755)
+            for index, segment in enumerate(self.segments):
+                segment_folder(made, index).mkdir(exist_ok=True)
+                segment.save(segment_folder(made, index), self.record.base.name, self.record.base.revision)
+            if self.text is not None and len(self.text) and not forget_text:
+                (made / TEXT).mkdir()
+                shutil.copyfile(self.text.path, made / TEXT / CHUNKS)
+                EvictedText(made / TEXT).save_index()
+            folders = [segment_folder(made, index) for index in range(len(self.segments))]
+            kept = [path for path in (*(f / name for f in folders for name in FILES), made / TEXT / CHUNKS) if path.exists()]
+            self.record.files = {str(path.relative_to(made)): sha256_file(path) for path in kept}
+            (made / MEMORY).write_text(json.dumps(self.record.to_dict(), indent=2, sort_keys=True, ensure_ascii=False) + "\n")
+            (made / CARD).write_text(model_card(self.record, target.name), encoding="utf-8")
+            replace_folder(made, target)
+        except BaseException:
+            shutil.rmtree(made, ignore_errors=True)
+            raise
+        self.folder = target
+        return target
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Read a folder; refuses, in one sentence, what is missing, damaged, changed or of a newer schema."""
+        folder = Path(path)
+        record = read_record(folder)
+        for name, digest in record.files.items():
+            if not (folder / name).exists():
+                if name == f"{TEXT}/{CHUNKS}":
+                    continue  # forgotten on purpose
+                raise MemoryFolderError(f"{folder}: {name} is missing; restore the file or sleep again")
+            if sha256_file(folder / name) != digest:
+                raise MemoryFolderError(
+                    f"{folder}: {name} was changed or damaged after saving (its hash differs); restore it or sleep again"
+                )
+        segments = [Segment.load(segment_folder(folder, index)) for index in range(record.num_segments)]
+        text = EvictedText(folder / TEXT) if (folder / TEXT / CHUNKS).exists() else None
+        return cls(record=record, segments=segments, text=text, folder=folder)
+
+    def save_pretrained(self, path: str | Path, **options: Any) -> Path:
+        """`save` under the name that PEFT and transformers use."""
+        return self.save(path, **options)
+
+    @classmethod
+    def from_pretrained(cls, path: str | Path) -> Self:
+        """`load` under the name that PEFT and transformers use."""
+        return cls.load(path)
+
+    def check_base(self, base: BaseIdentity) -> None:
+        """Raise `BaseMismatchError` when the memory was made for another model or tokenizer."""
+        if problem := self.record.base.mismatch(base):
+            raise BaseMismatchError(
+                f"{self.name} was made for {self.record.base.short()}, got {base.short()} ({problem}): load the first model, "
+                "or sleep again with this one"
+            )
+
+    def route(self, question: str) -> Route:
+        """Where a question is answered from: the chunks that a search for it finds, by how well they match, or the first one's segment.
+
+        Where nothing is found, or the text was not kept, that is all of the first segment. What had no pass is answered with nothing
+        written: other chunks would only mislead.
+        """
+        wanted = self.record.question_chunks
+        if self.text is None or (len(self.segments) == 1 and not wanted):
+            return EVERYTHING
+        shares = self.text.shares(question, max(1, wanted))
+        if not shares:
+            return EVERYTHING
+        best = next(iter(shares))
+        segment = self.record.chunks[best].segment
+        written = self.segments[segment].written
+        if not wanted or not written:
+            return Route(segment)
+        return Route(segment, tuple(sorted(shares.items())) if best in written.chunks else ((best, 1.0),))
+
+    def by_route(self, questions: Sequence[str]) -> dict[Route, list[int]]:
+        """The numbers of the questions that are answered from the same chunks, in the order of the chunks."""
+        routed = [self.route(question) for question in questions]
+        return {route: [n for n, r in enumerate(routed) if r == route] for route in sorted(set(routed))}
+
+    @contextmanager
+    def attached(self, model: nn.Module, route: Route = EVERYTHING) -> Iterator[nn.Module]:
+        """Lend fast weights to the model, a segment's or those of a few of its chunks; afterwards, also after an exception, it is the base
+        again, bit for bit."""
+        digest = weights_sha256(model)
+        if digest != self.record.base.weights_sha256:
+            raise BaseMismatchError(
+                f"{self.name} was made for {self.record.base.short()}, got a model with weights {digest[:6]}: load the first model, "
+                "or sleep again with this one"
+            )
+        if model in _in_use:
+            raise SleepError("a memory is already attached to this model, and two would add up: leave the first `with` block")
+        _in_use.add(model)
+        try:
+            device = next(model.parameters()).device
+            with self._weights(route).to(device).attached(model):
+                yield model
+        finally:
+            _in_use.discard(model)
+
+    def _weights(self, route: Route) -> FastWeights:
+        segment = self.segments[route.segment]
+        if not route.shares:
+            return segment.weights
+        assert segment.written is not None, "only what has statistics can be told apart"
+        homes = {index: self.segments[self.record.chunks[index].segment].written for index, _ in route.shares}
+        held = {index: written.chunks[index] for index, written in homes.items() if written and index in written.chunks}
+        return Segment(segment.weights, replace(segment.written, chunks=held)).of_chunks(dict(route.shares))
+
+    @property
+    def num_bytes(self) -> int:
+        """Size of the adapters' weights, bytes."""
+        return sum(segment.weights.num_bytes for segment in self.segments)

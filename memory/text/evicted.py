@@ -1,0 +1,186 @@
+"""Evicted text: every chunk that left the window, on disk as it leaves, and searchable by BM25. Knows nothing about models."""
+
+import hashlib
+import json
+import re
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import bm25s
+import numpy as np
+from bm25s.stopwords import STOPWORDS_EN
+
+from nrem.memory.errors import MemoryFolderError, UsageError
+from nrem.memory.saved.atomic import replace_folder
+from nrem.memory.stream.chunk import Chunk
+
+CHUNKS = "chunks.jsonl"
+INDEX = "bm25"
+STAMP = "chunks.sha256"
+
+PIECE = 4
+"""Letters of the pieces of words that are searched for: "bridges" finds "bridge". Pieces find the right chunk of long articles for 0.81 of
+the questions, whole words for 0.775, stems for 0.78 (benchmarks/LOG.md)."""
+
+SHARPNESS = 4
+"""A chunk with half of the best one's score counts by 1/2 ** 4 (benchmarks/LOG.md)."""
+
+_WORD = re.compile(r"\w\w+")
+_STOP_WORDS = frozenset(STOPWORDS_EN)
+
+
+class Hit(NamedTuple):
+    """A chunk that a search found, and its BM25 score, greater than 0."""
+
+    chunk: Chunk
+    score: float
+
+
+class EvictedText:
+    """The chunks of one memory, one JSON object a line. The texts stay on disk; memory holds the offsets of the lines and the index.
+
+    Opening changes nothing on disk; a last line that a kill has torn is left out, and goes when the next chunk is written.
+    """
+
+    def __init__(self, folder: str | Path) -> None:
+        """Raises `MemoryFolderError`, naming file and line, when a whole line is not a chunk."""
+        self.folder = Path(folder)
+        self.path = self.folder / CHUNKS
+        self._index: tuple[str, bm25s.BM25 | None] = ("", None)
+        self._scan()
+
+    def append(self, chunk: Chunk) -> None:
+        """Write a chunk through to the operating system, behind the last whole line."""
+        line = json.dumps(chunk.to_dict(), ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
+        self.folder.mkdir(parents=True, exist_ok=True)
+        with self.path.open("r+b" if self.path.exists() else "w+b") as file:
+            file.seek(self._size)
+            file.truncate()
+            file.write(line)
+        self._add(line)
+
+    def truncate(self, length: int) -> None:
+        """Keep the first `length` chunks only; a resumed run goes on from there."""
+        if not 0 <= length <= len(self):
+            raise MemoryFolderError(f"{self.path}: holds {len(self)} chunks, cannot go back to {length}: start the run again")
+        if self.path.exists():
+            with self.path.open("r+b") as file:
+                file.truncate([*self._offsets, self._size][length])
+            self._scan()
+
+    def get(self, index: int) -> Chunk:
+        """The chunk at a position, from 0."""
+        if not 0 <= index < len(self):
+            raise UsageError(f"{self.path}: holds {len(self)} chunks, got index {index}, expected 0 or more and less than that")
+        with self.path.open("rb") as file:
+            file.seek(self._offsets[index])
+            return self._parse(file.readline(), index + 1)
+
+    def search(self, query: str, k: int = 3) -> list[Hit]:
+        """The `k` best chunks by BM25, best first, the earlier one on ties; only chunks in which a piece of a word of the query occurs."""
+        return [Hit(self.get(index), score) for index, score in self._best(query, k)]
+
+    def shares(self, query: str, k: int) -> dict[int, float]:
+        """How far each of the `k` best chunks should count for a query: 1 for the best, less for the others, none that hardly match."""
+        best = self._best(query, k)
+        shares = {index: round((score / best[0][1]) ** SHARPNESS, 2) for index, score in best}
+        return {index: share for index, share in shares.items() if share}
+
+    def save_index(self) -> Path | None:
+        """Save the search index beside the chunks, so that the next search need not read them all; None where there is no word.
+
+        An index that does not belong to these very chunks is never used: it is made anew.
+        """
+        index = self._fresh_index()
+        target = self.folder / INDEX
+        if index is None:
+            shutil.rmtree(target, ignore_errors=True)
+            return None
+        made = self.folder / f".{INDEX}.tmp"
+        shutil.rmtree(made, ignore_errors=True)
+        index.save(made, show_progress=False)
+        (made / STAMP).write_text(self._stamp + "\n")
+        replace_folder(made, target)
+        return target
+
+    def __len__(self) -> int:
+        return len(self._offsets)
+
+    def __iter__(self) -> Iterator[Chunk]:
+        """The chunks in order, read from disk one at a time."""
+        if len(self):
+            with self.path.open("rb") as file:
+                for number in range(1, len(self) + 1):
+                    yield self._parse(file.readline(), number)
+
+    def _best(self, query: str, k: int) -> list[tuple[int, float]]:
+        """Index and score of what `search` finds; reads no chunk."""
+        if k < 1:
+            raise UsageError(f"k: got {k}, expected 1 or more chunks to search for")
+        pieces, index = _pieces(query), self._fresh_index()
+        if index is None or not index.get_tokens_ids(pieces):
+            return []
+        scores = index.get_scores(pieces)
+        best = np.argsort(-scores, kind="stable")[:k]
+        return [(int(i), float(scores[i])) for i in best if scores[i] > 0]
+
+    def _scan(self) -> None:
+        """Find the whole lines and check each of them."""
+        self._offsets: list[int] = []
+        self._size = 0
+        self._digest = hashlib.sha256()
+        if self.path.exists():
+            with self.path.open("rb") as file:
+                for number, line in enumerate(file, 1):
+                    if not line.endswith(b"\n"):  # torn; there is no line after it
+                        break
+                    self._parse(line, number)
+                    self._add(line)
+
+    def _add(self, line: bytes) -> None:
+        self._offsets.append(self._size)
+        self._size += len(line)
+        self._digest.update(line)
+
+    def _parse(self, line: bytes, number: int) -> Chunk:
+        try:
+            return Chunk.from_dict(json.loads(line))
+        except ValueError as error:
+            raise MemoryFolderError(f"{self.path}: line {number} is damaged ({error}); restore the file or sleep again") from None
+
+    def _fresh_index(self) -> Any:
+        """The index of exactly these chunks: the one at hand, else the saved one, else a new one; None where they have no words."""
+        stamp = self._stamp
+        if self._index[0] != stamp:
+            self._index = (stamp, self._saved_index(stamp) or self._new_index())
+        return self._index[1]
+
+    @property
+    def _stamp(self) -> str:
+        return f"{self._digest.hexdigest()} {PIECE}-grams"
+
+    def _saved_index(self, stamp: str) -> Any:
+        folder = self.folder / INDEX
+        try:
+            if (folder / STAMP).read_text().strip() == stamp:
+                return bm25s.BM25.load(folder, show_progress=False)
+        except Exception:  # missing or damaged, in any way: nothing is lost, it can be made again
+            pass
+        return None
+
+    def _new_index(self) -> Any:
+        vocabulary: dict[str, int] = {}
+        ids = [[vocabulary.setdefault(piece, len(vocabulary)) for piece in _pieces(chunk.text)] for chunk in self]
+        if not vocabulary:
+            return None
+        index = bm25s.BM25()
+        index.index((ids, vocabulary), show_progress=False)
+        return index
+
+
+def _pieces(text: str) -> list[str]:
+    """What is searched for: all runs of `PIECE` letters in words of two and more, with their ends marked, without English stop words."""
+    words = (f"<{word}>" for word in _WORD.findall(text.lower()) if word not in _STOP_WORDS)
+    return [word[i : i + PIECE] for word in words for i in range(max(1, len(word) - PIECE + 1))]

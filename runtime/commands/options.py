@@ -1,0 +1,79 @@
+"""Flags that several commands share, and how a command prints and fails."""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Optional
+
+import typer
+
+from nrem.runtime.commands.quiet import debugging
+
+if TYPE_CHECKING:
+    from nrem.memory.saved.record import MemoryRecord
+
+MemoryArgument = Annotated[Path, typer.Argument(metavar="MEMORY", help="A memory's folder.", show_default=False)]
+ModelOption = Annotated[
+    Optional[str],  # noqa: UP045 - read by typer
+    typer.Option("--model", metavar="M", help="smollm2-135m, a Hugging Face id, a folder or a .gguf file.", show_default=False),
+]
+ConfigOption = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--config", metavar="F", help="A preset (default, fast, thorough, gpu-4bit) or a TOML file.", show_default=False),
+]
+SetOption = Annotated[
+    Optional[list[str]],  # noqa: UP045
+    typer.Option("--set", metavar="A.B=C", help="Set one key of the configuration; may be given often.", show_default=False),
+]
+PassesOption = Annotated[
+    Optional[int],  # noqa: UP045
+    typer.Option("--passes", metavar="N", min=0, help="The same number of passes for every chunk.", show_default=False),
+]
+OutOption = Annotated[
+    Optional[Path],  # noqa: UP045
+    typer.Option("--out", "-o", metavar="MEMORY", help="Default: the same folder.", show_default=False),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+QuietOption = Annotated[bool, typer.Option("--quiet", "-q", help="No progress on stderr.")]
+
+
+def fail(sentence: str, code: int = 1) -> NoReturn:
+    """One sentence on stderr, and exit."""
+    if debugging() and sys.exc_info()[0] is not None:
+        raise  # the error at hand, with its traceback
+    print(f"nrem: {sentence}", file=sys.stderr)
+    sys.exit(code)
+
+
+def print_json(values: Any) -> None:
+    print(json.dumps(values, ensure_ascii=False), flush=True)
+
+
+def print_memory(record: "MemoryRecord", folder: Path, *, as_json: bool) -> None:
+    """What a command that makes or changes a memory ends with."""
+    from nrem.runtime.show.hypnogram_text import hypnogram_text
+    from nrem.runtime.show.memory import console, sleep_report, summary
+
+    if as_json:
+        print_json(summary(record, folder))
+    else:
+        screen = console()
+        screen.print(hypnogram_text(record, screen.width))
+        print(sleep_report(record, folder))
+
+
+def numbers(text: str, flag: str) -> list[int]:
+    """`0,1,2` as whole numbers; raises `UsageError`, naming the flag."""
+    from nrem.memory.errors import UsageError
+
+    try:
+        found = [int(part) for part in text.split(",")]
+    except ValueError:
+        found = [-1]
+    if min(found) < 0:
+        raise UsageError(f"{flag}: got {text!r}, expected whole numbers from 0, such as 0,1,2,4,8")
+    return found
+
+
+def model_setting(name: str | None) -> list[str]:
+    return [] if name is None else [f"model.name={json.dumps(name)}"]

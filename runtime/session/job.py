@@ -1,0 +1,111 @@
+"""The job of `nrem sleep`: documents in, a saved memory out, and nothing lost when it is killed on the way.
+
+The journal lies beside the target, in `MEMORY.unfinished`, from the first token until the memory is saved. Knows nothing about terminals.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+from nrem.consolidation.events import Listener
+from nrem.memory.errors import UsageError
+from nrem.memory.library.folder import check_is_unfinished
+from nrem.memory.memory import Memory
+from nrem.memory.saved.files import MEMORY, RESUME, UNFINISHED
+from nrem.memory.saved.journal import Journal
+from nrem.memory.saved.record_file import check_target, read_record
+from nrem.runtime.config import Config
+from nrem.runtime.models.load import Base
+from nrem.runtime.parts import load_base
+from nrem.runtime.readers.text import Document, read_document
+from nrem.runtime.session.consolidate import read_all
+from nrem.runtime.session.session import Session
+
+
+@dataclass(frozen=True, kw_only=True)
+class SleepJob:
+    """What to read, where to put it, and what to do with what is there."""
+
+    documents: tuple[str, ...]
+    """File names; `-` is standard input."""
+    out: Path
+    resume: bool = False
+    """Go on with an unfinished run of the same documents."""
+    force: bool = False
+    """Replace an older memory; without `resume` also throw away an unfinished run."""
+    forget_text: bool = False
+    """Do not keep the evicted text in the memory."""
+
+    @property
+    def unfinished(self) -> Path:
+        """The journal's folder."""
+        return self.out.with_name(f"{self.out.name}{UNFINISHED}")
+
+
+def run_sleep(job: SleepJob, config: Config, *, base: Base | None = None, listener: Listener, tell: Callable[[str], None]) -> Memory:
+    """Read, sleep, save. Everything that can be refused is refused before the model is loaded, if it was not given."""
+    if job.resume and (done := _finished(job)):
+        tell(f"{job.out}: nothing is unfinished, the memory is there already")
+        return done
+    check_target(job.out, force=job.force)
+    if job.unfinished.exists():
+        check_is_unfinished(job.unfinished)
+        if not (job.resume or job.force):
+            raise UsageError(f"{job.unfinished}: an unfinished sleep is there; go on with --resume, or start again with --force")
+    documents = [_open(name) for name in _each_once(job.documents)]
+    if base is None:
+        tell(f"loading {config.model.name}")
+        base = load_base(config)
+    journal = Journal.open(job.unfinished, anew=not job.resume)
+    try:
+        session = Session(base=base, config=config, listener=listener, journal=journal)
+        if note := about_depth(session):
+            tell(note)
+        read_all(session, documents).save(job.out, force=job.force, forget_text=job.forget_text)
+    except BaseException:
+        if not (journal.folder / RESUME).exists():  # nothing to go on with
+            journal.remove()
+        raise
+    journal.remove()
+    return Memory.load(job.out)  # its text lies in its own folder, no longer in the journal's
+
+
+def about_depth(session: Session) -> str:
+    """What a person should know of the number of passes: it goes deeper than they were measured to pay, or nothing will be written."""
+    ceiling, passes = session.protocol.ceiling, session.writer.sleeper.config.passes
+    if ceiling is None:
+        return ""
+    if passes == 0 and session.config.sleep.passes == "auto":
+        return f"the measured ceiling is {ceiling.verdict}: passes do not pay here, so nothing is written; --passes N writes anyway"
+    if isinstance(passes, int) and passes > ceiling.n_star:
+        return f"{passes} passes are asked for; they were measured to pay up to {ceiling.n_star} (nrem ceiling)"
+    return ""
+
+
+def _finished(job: SleepJob) -> Memory | None:
+    """The memory of a run that has nothing left to do but, perhaps, to remove its journal."""
+    if not (job.out / MEMORY).exists():
+        return None
+    if job.unfinished.exists():
+        journal = Journal(job.unfinished)
+        latest = journal.latest()
+        if latest is None or latest[0]["record"]["created"] != read_record(job.out).created:
+            return None  # an older memory, which the unfinished run was to replace
+        journal.remove()
+    return Memory.load(job.out)
+
+
+def _each_once(names: tuple[str, ...]) -> tuple[str, ...]:
+    if names.count("-") > 1:
+        raise UsageError("-: standard input can be read once only; name it once")
+    return names
+
+
+def _open(name: str) -> Document:
+    """A document whose beginning is known to be text, so that an empty or binary file is refused at once."""
+    document = read_document(name)
+    if name != "-":
+        for piece in document.pieces():
+            if piece.strip():
+                break
+    return document

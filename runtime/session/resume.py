@@ -1,0 +1,105 @@
+"""A session that can be cut off at any moment: its checkpoints, and how the next one takes them up.
+
+The journal's folder holds the evicted text as it grows and the last checkpoint; when the same documents are streamed again, everything up
+to the checkpoint is recognised rather than done again.
+"""
+
+import shutil
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from torch import Tensor
+
+from nrem.consolidation.budget import Ledger
+from nrem.memory.errors import SleepError
+from nrem.memory.memory import Memory
+from nrem.memory.saved.atomic import replace_folder
+from nrem.memory.saved.files import SEALED
+from nrem.memory.saved.journal import Journal
+from nrem.memory.saved.record import MemoryRecord
+from nrem.memory.weights.segment import Segment
+from nrem.runtime.models.load import Base
+from nrem.runtime.session.segments import SegmentWriter
+
+CHECKPOINT_SECONDS = 2.0
+
+
+@dataclass(frozen=True)
+class CutOff:
+    """Where a killed run stood."""
+
+    sleep: tuple[dict[str, Any], dict[str, Tensor]] | None = None
+    """The sleep that was cut off, as its checkpoint has it."""
+    at: int = 0
+    """The sleep on what waits begins when so many chunks have been evicted, as it did then; 0 where none was cut off."""
+
+
+@dataclass
+class Unfinished:
+    """Keeps a session's checkpoints in a journal; does nothing where there is none."""
+
+    journal: Journal | None
+    _checked_at: float = 0.0
+
+    def during_sleep(self, memory: Memory, ledger: Ledger, state: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+        """After a pass; at most every two seconds."""
+        if time.monotonic() - self._checked_at >= CHECKPOINT_SECONDS:
+            self._save(memory, ledger, {"sleep": state, "more": True}, tensors)
+
+    def after_sleep(self, memory: Memory, ledger: Ledger, writer: SegmentWriter, *, more: bool) -> None:
+        """A sleep is over and in the record; `more`: the next one follows at once, on chunks that wait already."""
+        tensors = {f"fast/{k}": v for k, v in writer.sleeper.fast.tensors().items()}
+        tensors |= {f"rule/{k}": v for k, v in writer.sleeper.rule.state().items()}
+        self._save(memory, ledger, {"sleep": None, "more": more}, tensors)
+
+    def _save(self, memory: Memory, ledger: Ledger, sleep: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+        if self.journal is None:
+            return
+        assert memory.text is not None
+        self._keep_sealed(self.journal.folder, memory)
+        evicted = len(memory.text)
+        record = replace(memory.record, documents=[], chunks=memory.record.chunks[:evicted])  # what was only in the window is read again
+        state = {"record": record.to_dict(), "evicted": evicted, "ledger": ledger.state(), "sealed": len(memory.segments) - 1, **sleep}
+        self.journal.checkpoint(state, tensors)
+        self._checked_at = time.monotonic()
+
+    @staticmethod
+    def _keep_sealed(folder: Path, memory: Memory) -> None:
+        """Segments that will not change any more are written once."""
+        for index, segment in enumerate(memory.segments[:-1]):
+            if not (target := _sealed_folder(folder, index)).exists():
+                made = target.with_name(f".{target.name}.tmp")
+                shutil.rmtree(made, ignore_errors=True)
+                made.mkdir(parents=True)
+                segment.save(made, memory.record.base.name, memory.record.base.revision)
+                replace_folder(made, target)
+
+    def take_up(self, base: Base, config: Mapping[str, Any], ledger: Ledger, writer: SegmentWriter) -> CutOff:
+        """Bring everything back to the last checkpoint; returns what was cut off there."""
+        if self.journal is None:
+            return CutOff()
+        memory = writer.memory
+        assert memory.text is not None
+        if (latest := self.journal.latest()) is None:
+            memory.text.truncate(0)
+            return CutOff()
+        state, tensors = latest
+        where = self.journal.folder
+        memory.record = MemoryRecord.from_dict(state["record"], str(where))
+        if problem := base.identity.mismatch(memory.record.base):
+            raise SleepError(f"{where}: the unfinished sleep was on another base model ({problem}); start again with --force")
+        if memory.record.config != config:
+            raise SleepError(f"{where}: the unfinished sleep had another configuration; give the same one, or start again with --force")
+        ledger.restore(state["ledger"])
+        memory.text.truncate(state["evicted"])
+        fast, rule = ({k.removeprefix(p): v for k, v in tensors.items() if k.startswith(p)} for p in ("fast/", "rule/"))
+        writer.reopen([Segment.load(_sealed_folder(where, i)) for i in range(state["sealed"])], fast, rule)
+        sleep = (state["sleep"], tensors) if state["sleep"] is not None else None
+        return CutOff(sleep, state["evicted"] if state["more"] else 0)
+
+
+def _sealed_folder(journal: Path, index: int) -> Path:
+    return journal / SEALED / f"{index:04d}"

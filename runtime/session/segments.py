@@ -1,0 +1,97 @@
+"""The segments of a memory as they are written, one after the other: what one adapter holds is limited, so a long document gets several.
+
+Only the last segment is open. Chunks are dealt out in reading order, as many to a segment as the protocol was measured to hold, and a
+segment holds chunks of one document only. Knows nothing about windows, buffers or questions.
+"""
+
+from collections.abc import Iterator, Sequence
+from itertools import takewhile
+
+from torch import Tensor
+
+from nrem.consolidation.budget import Ledger
+from nrem.consolidation.events import Listener
+from nrem.consolidation.guard import Guard
+from nrem.consolidation.protocol.protocol import Protocol
+from nrem.consolidation.sleep import Sleeper
+from nrem.memory.memory import Memory
+from nrem.memory.stream.chunk import Chunk
+from nrem.memory.weights.segment import Segment
+from nrem.runtime.config import Config
+from nrem.runtime.models.load import Base
+from nrem.runtime.parts import make_fast_weights, make_sleeper
+
+
+class SegmentWriter:
+    """Holds the sleeper of the open segment, and opens the next one when it is full."""
+
+    def __init__(self, base: Base, config: Config, protocol: Protocol, memory: Memory, ledger: Ledger, listener: Listener) -> None:
+        self.base, self.config, self.protocol, self.memory, self.ledger = base, config, protocol, memory, ledger
+        self.listener, self.capacity = listener, memory.record.segment_chunks
+        self.sleeper = self._sleeper()
+        held = {c.index: c.passes for c in memory.record.chunks if c.segment == self.open and c.passes}
+        self.sleeper.rule.go_on(memory.segments[-1].written, held)
+
+    @property
+    def open(self) -> int:
+        """Index of the open segment."""
+        return len(self.memory.segments) - 1
+
+    def deal(self, chunks: Sequence[Chunk]) -> Iterator[list[Chunk]]:
+        """Runs of the chunks, each to be slept on in the segment that is open when the run is handed out."""
+        rest = list(chunks)
+        while rest:
+            if not self._room(rest[0]):
+                self._open_next()
+            run = self._of_one_document(rest) if self.capacity else rest
+            run = run[: self._room(rest[0])]
+            yield run
+            rest = rest[len(run) :]
+
+    def replay(self, run: Sequence[Chunk]) -> list[Chunk]:
+        """Chunks that the open segment holds from earlier sleeps, from the evicted text: as many as the configuration says, spread evenly
+        over them, or all that were written where the rule needs them."""
+        assert self.memory.text is not None
+        held = [c.index for c in self.memory.record.chunks if c.sleep >= 0 and c.segment == self.open]
+        if self.sleeper.rule.rereads:
+            return [self.memory.text.get(index) for index in held if self.memory.record.chunks[index].passes]
+        count = min(len(held), round(self.config.sleep.replay * len(run)))
+        shift = len(self.memory.record.sleeps)  # other chunks in every sleep
+        return [self.memory.text.get(held[(i * len(held) // count + shift) % len(held)]) for i in range(count)]
+
+    def reopen(self, sealed: Sequence[Segment], fast: dict[str, Tensor], rule: dict[str, Tensor]) -> None:
+        """Go back to where the open segment stood behind these sealed ones."""
+        self.memory.segments[:] = sealed
+        self._begin()
+        if fast:
+            self.sleeper.fast.restore(fast)
+            self.sleeper.rule.restore(rule)
+
+    def seal(self) -> Segment:
+        """Give the open segment what it must keep to be changed later."""
+        segment = self.memory.segments[-1]
+        segment.written = self.sleeper.rule.written
+        return segment
+
+    @staticmethod
+    def _of_one_document(chunks: Sequence[Chunk]) -> list[Chunk]:
+        return list(takewhile(lambda chunk: chunk.document == chunks[0].document, chunks))
+
+    def _room(self, chunk: Chunk) -> int:
+        """How many more chunks the open segment takes, of this chunk's document."""
+        if not self.capacity:
+            return len(self.memory.record.chunks)
+        held = [c for c in self.memory.record.chunks if c.sleep >= 0 and c.segment == self.open]
+        return 0 if held and held[-1].document != chunk.document else max(0, self.capacity - len(held))
+
+    def _open_next(self) -> None:
+        self.seal()
+        self._begin()
+
+    def _begin(self) -> None:
+        self.memory.segments.append(Segment(make_fast_weights(self.base, self.config, self.protocol)))
+        self.sleeper = self._sleeper(self.sleeper.guard)
+
+    def _sleeper(self, guard: Guard | None = None) -> Sleeper:
+        weights = self.memory.segments[-1].weights
+        return make_sleeper(self.base, self.config, self.protocol, weights, self.ledger, self.listener, guard)

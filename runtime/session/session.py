@@ -1,0 +1,304 @@
+"""A session: a model with its window, its buffer and its fast weights. Three verbs: stream, sleep, answer.
+
+    document -> chunks -> window (live context) --evict--> buffer --sleep--> fast weights -> memory
+
+The nouns live in `nrem.memory`, the night in `nrem.consolidation.sleep`, what a session is made of in `parts`; this file connects them and
+keeps the record.
+"""
+
+import hashlib
+import statistics
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache
+
+from nrem.consolidation.budget import CostModel, Ledger
+from nrem.consolidation.events import ChunkRead, ChunksEvicted, Listener, SleepEnded, ignore
+from nrem.consolidation.read.split_model import cache_argument
+from nrem.consolidation.sleep import SleepResult
+from nrem.memory.errors import SleepError, UsageError
+from nrem.memory.memory import Memory
+from nrem.memory.saved.journal import Journal
+from nrem.memory.saved.record import ChunkRecord, DocumentRecord, SleepRecord
+from nrem.memory.stream.buffer import EvictionBuffer
+from nrem.memory.stream.chunk import Chunk, cut_chunks
+from nrem.memory.stream.window import Window
+from nrem.memory.text.evicted import EvictedText
+from nrem.memory.weights.segment import Segment
+from nrem.runtime.config import Config, config_from_dict, load_config, to_dict
+from nrem.runtime.models.load import Base
+from nrem.runtime.parts import load_base, make_fast_weights, make_protocol, make_record
+from nrem.runtime.readers.text import Document, read_document
+from nrem.runtime.session.resume import CutOff, Unfinished
+from nrem.runtime.session.segments import SegmentWriter
+from nrem.runtime.wake.decode import Answer, Answerer
+from nrem.runtime.wake.sleep_again import sleep_again
+from nrem.runtime.wake.ways import Way, resolve_way, searched
+
+
+class Session:
+    """Reads documents, sleeps on them, answers questions.
+
+    >>> session = Session()                                   # doctest: +SKIP
+    >>> session.stream("report.md")                           # doctest: +SKIP
+    >>> print(session.answer("When was it signed?").answer)   # doctest: +SKIP
+
+    Given a `Memory`, the session answers from it and can read on. With a `journal`, a killed session goes on from its last checkpoint when
+    the same documents are streamed again.
+    """
+
+    def __init__(
+        self,
+        memory: Memory | None = None,
+        *,
+        base: Base | str | None = None,
+        config: Config | None = None,
+        listener: Listener = ignore,
+        journal: Journal | None = None,
+    ) -> None:
+        self.config = config or (config_from_dict(memory.record.config) if memory else load_config())
+        self.base = base if isinstance(base, Base) else load_base(self.config, base or "")
+        if memory is not None:
+            memory.check_base(self.base.identity)
+        self.listener = listener
+        self.protocol = make_protocol(self.base, self.config, memory.record if memory else None)
+        self.answerer = Answerer(self.base, self.protocol, self.config.answer)
+        self.ledger = Ledger(self.config.sleep.budget_fet or None, self.config.sleep.budget_seconds or None)
+        self.cost = CostModel.of(self.base.model)
+        self.window = Window(self.config.stream, self.base.count_tokens)
+        self.buffer = EvictionBuffer(self.config.stream.buffer_tokens)
+        self._cache_name = cache_argument(self.base.model)
+        self._cache: DynamicCache | None = None
+        self._last_logits: Tensor | None = None
+        self.memory = memory or self._new_memory(journal)
+        self.ledger.restore({"fet": self.memory.record.fet, "seconds": self.memory.record.seconds})
+        self.writer = SegmentWriter(self.base, self.config, self.protocol, self.memory, self.ledger, listener)
+        self._unfinished = Unfinished(journal)
+        self._cut_off = self._unfinished.take_up(self.base, to_dict(self.config), self.ledger, self.writer)
+        self._known = len(self.memory.record.chunks)
+        """Chunks that an earlier session has read."""
+
+    # -- stream ---------------------------------------------------------------------------------------------------------------
+
+    def stream(self, document: Document | str | Path, *, finish: bool = True) -> Memory:
+        """Read a document to its end, sleeping whenever the buffer is full; `finish` also sleeps on what is left in window and buffer.
+
+        A `str` or `Path` is a file name; `Document.from_text` takes text itself. Raises `DocumentError` for a document that
+        cannot be read and `SleepError` where a resumed document has changed.
+        """
+        document = document if isinstance(document, Document) else read_document(document)
+        self._own_text()
+        digest, characters = hashlib.sha256(), 0
+
+        def watched() -> Iterator[str]:
+            nonlocal characters
+            for piece in document.pieces():
+                digest.update(piece.encode())
+                characters += len(piece)
+                yield piece
+
+        tokens: list[int] = []
+        for chunk in cut_chunks(
+            watched(),
+            count_tokens=self.base.count_tokens,
+            max_tokens=self.config.stream.chunk_tokens,
+            document=document.name,
+            title=document.title,
+            first_index=self.memory.record.num_chunks,
+        ):
+            tokens.append(chunk.num_tokens)
+            self._take_in(chunk)
+        self.memory.record.documents.append(
+            DocumentRecord(
+                name=document.name,
+                title=document.title,
+                sha256=digest.hexdigest(),
+                num_characters=characters,
+                num_tokens=sum(tokens),
+                num_chunks=len(tokens),
+            )
+        )
+        if finish:
+            self._evict(self.window.flush())
+            if len(self.buffer):
+                self.sleep()
+            self._finish()
+        return self.memory
+
+    def _take_in(self, chunk: Chunk) -> None:
+        """One new chunk: evict what does not fit, sleep if it is time, then read."""
+        known = chunk.index < self._known
+        if evicted := self.window.push(chunk):
+            self._evict(evicted)
+            if self.buffer.full or evicted[-1].index + 1 == self._cut_off.at:
+                self.sleep()
+            if self.window.overlap and not known:
+                self._read(self.protocol.plain_ids(self.window.overlap))
+        if known:
+            return
+        started = time.perf_counter()
+        surprisals = self._read(self.protocol.plain_ids(chunk.text))
+        record = ChunkRecord(
+            document=chunk.document,
+            index=chunk.index,
+            start=chunk.start,
+            end=chunk.end,
+            num_tokens=chunk.num_tokens,
+            surprisal=statistics.fmean(surprisals) if surprisals else 0.0,
+            surprisal_median=statistics.median(surprisals) if surprisals else 0.0,
+        )
+        self.memory.record.chunks.append(record)
+        speed = len(surprisals) / max(time.perf_counter() - started, 1e-9)
+        self.listener(ChunkRead(chunk=chunk, surprisal=record.surprisal, tokens_per_second=speed))
+
+    @torch.no_grad()
+    def _read(self, ids: Sequence[int]) -> list[float]:
+        """Read tokens into the window's cache with the bare base model; surprisals in nats, one a token (none for a window's first)."""
+        if not ids:
+            return []
+        if self._cache is None:
+            self._cache, self._last_logits = DynamicCache(config=self.base.model.config), None
+        seen = self._cache.get_seq_length()
+        tokens = torch.tensor([list(ids)], device=self.base.model.device)
+        fet = self.cost.forward(len(ids), seen + len(ids) / 2)
+        if self.memory.record.sleeps and not self.ledger.affords(fet):  # sleeps have spent the budget: the rest is kept as text only
+            self._cache = None
+            return []
+        with self.ledger.debit("reading", fet):
+            logits = self.base.model(input_ids=tokens, use_cache=True, **{self._cache_name: self._cache}).logits[0].float()
+        known = logits[:-1] if self._last_logits is None else torch.cat([self._last_logits, logits[:-1]])
+        self._last_logits = logits[-1:]
+        targets = tokens[0, -len(known) :] if len(known) else tokens[0, :0]
+        return list((torch.logsumexp(known, -1) - known.gather(1, targets[:, None])[:, 0]).tolist())
+
+    def _evict(self, chunks: Sequence[Chunk]) -> None:
+        """From the window to disk and buffer; what an earlier session evicted is recognised, and waits only if it was not slept on."""
+        text, records = self.memory.text, self.memory.record.chunks
+        assert text is not None
+        self._cache = self._last_logits = None
+        for chunk in chunks:
+            if chunk.index >= len(text):
+                text.append(chunk)
+            elif text.get(chunk.index) != chunk:
+                raise SleepError(
+                    f"{chunk.document}: chunk {chunk.index} differs from the one that the unfinished sleep read; give the same document, "
+                    "or start again with --force"
+                )
+            if records[chunk.index].sleep < 0:
+                self.buffer.add(chunk)
+        if chunks:
+            self.listener(ChunksEvicted(chunks=tuple(chunks), buffer_tokens=self.buffer.num_tokens))
+
+    # -- sleep ----------------------------------------------------------------------------------------------------------------
+
+    def sleep(self) -> list[SleepRecord]:
+        """Consolidate everything in the buffer into the fast weights, and empty it: one sleep for each segment that it goes to."""
+        if not len(self.buffer):
+            raise SleepError("sleep: the buffer is empty, nothing was evicted yet; stream a document first")
+        chunks, records = self.buffer.drain(), []
+        for run in self.writer.deal(chunks):
+            resume, self._cut_off = self._cut_off.sleep, CutOff()
+            result = self.writer.sleeper.sleep(
+                len(self.memory.record.sleeps),
+                run,
+                self.writer.replay(run),
+                signals={c.index: self.memory.record.chunks[c.index].signals for c in run},
+                price=self.memory.record.sleeps[-1].price if self.memory.record.sleeps else None,
+                checkpoint=self._checkpoint,
+                resume=resume,
+            )
+            self._note_sleep(result)
+            self._unfinished.after_sleep(self.memory, self.ledger, self.writer, more=run[-1] is not chunks[-1])
+            records.append(result.record)
+            self.listener(SleepEnded(record=result.record, chunks=tuple(self.memory.record.chunks[c.index] for c in run)))
+        return records
+
+    def _checkpoint(self, state: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+        self._unfinished.during_sleep(self.memory, self.ledger, state, tensors)
+
+    def _note_sleep(self, result: SleepResult) -> None:
+        self.memory.record.sleeps.append(result.record)
+        for p in result.progress:
+            record = self.memory.record.chunks[p.chunk]
+            record.sleep, record.segment = result.record.index, self.writer.open
+            record.passes, record.exit, record.pass_fet = p.passes, p.exit or "", p.signals.get("pass_fet", 0.0)
+            record.num_probes, record.recall_before, record.recall_after = p.num_probes, p.recall[0], p.recall[-1]
+            record.nll_before, record.nll_after = p.nll[0], p.nll[-1]
+            record.looked_at, record.recall, record.nll = list(p.looked_at), list(p.recall), list(p.nll)
+        spent = self.ledger.state()
+        self.memory.record.fet, self.memory.record.seconds = spent["fet"], spent["seconds"]
+
+    # -- answer ---------------------------------------------------------------------------------------------------------------
+
+    def answer(self, question: str, way: Way | None = None) -> Answer:
+        """Answer from the fast weights, and in the `search` way from the chunk that is found for the question as well; in mid-stream the
+        live window is in the prompt instead. With `answer.sleep_again` a direct answer that is not sure enough gets extra passes on what a
+        search for the question finds. `way` goes over `answer.way`."""
+        if not question.strip():
+            raise UsageError("question: got an empty one; ask something")
+        if not self.window.text and resolve_way(way or self.config.answer.way, self.memory) == "search":
+            return self._with_found(question)
+        with self.memory.attached(self.base.model, self.memory.route(question)):
+            answer = self.answerer.ask(question, self.window.text)
+        return answer if self.window.text else self._surer(answer)
+
+    def answers(self, questions: Sequence[str]) -> list[Answer]:
+        """Answer several questions; direct ones that go to the same part of the memory together."""
+        if resolve_way(self.config.answer.way, self.memory) == "search":
+            return [self._with_found(question) for question in questions]
+        found: dict[int, Answer] = {}
+        for route, numbers in self.memory.by_route(questions).items():
+            with self.memory.attached(self.base.model, route):
+                found |= dict(zip(numbers, self.answerer.ask_all([questions[n] for n in numbers]), strict=True))
+        return [self._surer(found[number]) for number in range(len(questions))]
+
+    def _with_found(self, question: str) -> Answer:
+        with searched(self.memory, self.base.model, question) as chunk:
+            answer = self.answerer.ask(question, chunk.text if chunk else "")
+        if chunk is None:
+            return answer
+        place = {"document": chunk.document, "chunk": chunk.index, "start": chunk.start, "end": chunk.end}
+        return replace(answer, way="search", leans_on=(place,), confidence=self.protocol.right(answer.token_confidence, "search"))
+
+    def _surer(self, answer: Answer) -> Answer:
+        c = self.config.answer
+        if not c.sleep_again or answer.confidence >= c.sure:
+            return answer
+        return sleep_again(self.base, self.config, self.protocol, self.answerer, self.memory, answer)
+
+    # -- memory ---------------------------------------------------------------------------------------------------------------
+
+    def _new_memory(self, journal: Journal | None) -> Memory:
+        weights = make_fast_weights(self.base, self.config, self.protocol)
+        text = EvictedText(journal.folder / "text") if journal else None
+        memory = Memory(record=make_record(self.base, self.config, self.protocol), segments=[Segment(weights)], text=text)
+        return memory if journal else memory.with_scratch_text()
+
+    def _own_text(self) -> None:
+        """Reading on must not touch the files of a saved memory: from here on the session works on a copy of its text."""
+        text, folder = self.memory.text, self.memory.folder
+        if text is None:
+            raise UsageError(f"{self.memory.name} has forgotten its text and cannot be extended; sleep again on all of its documents")
+        if self.protocol.retired:
+            raise UsageError(
+                f"{self.memory.name} was made with an earlier protocol, {self.protocol.id} ({self.protocol.sha256[:6]}), with which "
+                "this nrem answers and does not write; sleep again on all of its documents"
+            )
+        if folder is not None and text.folder.is_relative_to(folder):
+            self.memory.with_scratch_text(text)
+
+    def _finish(self) -> None:
+        """Keep what the rule needs to go on later, and a question with the answer that the memory gives now, for anyone to check."""
+        self.writer.seal()
+        assert self.memory.text is not None
+        for chunk in self.memory.text:
+            if probes := self.writer.sleeper.questions_of(chunk):
+                question = probes[0].question
+                self.memory.record.canary = {"question": question, "answer": self.answer(question, "direct").answer}
+                return

@@ -1,0 +1,99 @@
+"""The journal survives a kill at any moment: whole lines, and the old checkpoint or the new one."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from nrem.memory.errors import MemoryFolderError
+from nrem.memory.saved import journal as journal_module
+from nrem.memory.saved.files import EVENTS, RESUME
+from nrem.memory.saved.journal import Journal
+
+EVENT = {"kind": "pass", "text": "Ünï\n\u2028", "loss": 1.5}
+
+
+def test_events_come_back_in_order(tmp_path: Path) -> None:
+    journal = Journal.open(tmp_path / "new" / "run")
+    assert journal.events() == []
+    for number in range(3):
+        journal.append(EVENT | {"number": number})
+    assert Journal.open(journal.folder).events() == [EVENT | {"number": number} for number in range(3)]
+
+
+@settings(max_examples=30, deadline=None)
+@given(lost=st.integers(1, 200))
+def test_a_torn_last_line_is_left_out(tmp_path_factory: pytest.TempPathFactory, lost: int) -> None:
+    journal = Journal.open(tmp_path_factory.mktemp("run"))
+    for number in range(3):
+        journal.append(EVENT | {"number": number})
+    path = journal.folder / EVENTS
+    whole = path.read_bytes()
+    torn = whole[: max(0, len(whole) - lost)]
+    path.write_bytes(torn)
+    events = [EVENT | {"number": number} for number in range(torn.count(b"\n"))]
+    assert journal.events() == events
+    journal.append({"number": "next"})
+    assert journal.events() == [*events, {"number": "next"}]
+
+
+def test_a_checkpoint_comes_back_bit_for_bit(tmp_path: Path) -> None:
+    journal = Journal.open(tmp_path)
+    assert journal.latest() is None
+    tensors = {"a": torch.randn(3, 4), "b": torch.randn(4, 3).T, "c": torch.tensor([2**40, -1]), "d": torch.randn(2).bfloat16()}
+    journal.checkpoint({"done": 3, "name": "Ünï"}, tensors)
+    latest = journal.latest()
+    assert latest is not None
+    assert latest[0] == {"done": 3, "name": "Ünï"}
+    assert latest[1].keys() == tensors.keys()
+    assert all(torch.equal(latest[1][key], tensor) and latest[1][key].dtype == tensor.dtype for key, tensor in tensors.items())
+
+
+@pytest.mark.parametrize("moment", ["save_file", "os.replace"])
+def test_a_kill_while_checkpointing_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, moment: str) -> None:
+    journal = Journal.open(tmp_path)
+    journal.checkpoint({"done": 1}, {"a": torch.ones(2)})
+
+    def torn(tensors: Any, path: Path, **options: Any) -> None:
+        Path(path).write_bytes(b"half of it")
+        raise KeyboardInterrupt
+
+    def killed(*args: Any) -> None:
+        raise KeyboardInterrupt
+
+    if moment == "save_file":
+        monkeypatch.setattr(journal_module, "save_file", torn)
+    else:
+        monkeypatch.setattr(os, "replace", killed)
+    with pytest.raises(KeyboardInterrupt):
+        journal.checkpoint({"done": 2}, {"a": torch.zeros(2)})
+    monkeypatch.undo()
+    latest = Journal.open(tmp_path).latest()
+    assert latest is not None
+    assert latest[0] == {"done": 1}
+    assert torch.equal(latest[1]["a"], torch.ones(2))
+    journal.checkpoint({"done": 3}, {})
+    assert (journal.latest() or ({}, {}))[0] == {"done": 3}
+
+
+def test_a_damaged_checkpoint_is_told(tmp_path: Path) -> None:
+    journal = Journal.open(tmp_path)
+    journal.checkpoint({"done": 1}, {"a": torch.ones(200)})
+    path = tmp_path / RESUME
+    path.write_bytes(path.read_bytes()[:-100])
+    with pytest.raises(MemoryFolderError, match=r"resume\.safetensors: the checkpoint is damaged .*; start again with --force"):
+        journal.latest()
+
+
+def test_anew_throws_away_what_was_there(tmp_path: Path) -> None:
+    journal = Journal.open(tmp_path / "run")
+    journal.append(EVENT)
+    journal.checkpoint({}, {})
+    assert Journal.open(tmp_path / "run", anew=True).events() == []
+    assert Journal.open(tmp_path / "run").latest() is None
+    journal.remove()
+    assert not (tmp_path / "run").exists()

@@ -1,0 +1,284 @@
+"""The command line as a user meets it: what goes to stdout, what to stderr, which exit code, and which sentence for which mistake."""
+
+import io
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer.main
+
+from nrem.runtime.commands.main import app
+from tests import tiny
+from tests.cli import Shell
+
+SLEEP = ("sleep", "story.md", "--config", "tiny.toml", "-o")
+FLAGS = {
+    "sleep": "--out -o --passes --budget --model --config --set --resume --force --forget-text --json --quiet -q",
+    "ask": "--model --set --json",
+    "chat": "--model --set",
+    "ls": "--json",
+    "show": "--plot --json",
+    "verify": "--model --json",
+    "eval": "--questions --arms --wrong --model --json",
+    "rm": "--yes -y",
+    "extend": "--out -o --model --json --quiet -q",
+    "merge": "--out -o --json",
+    "forget": "--chunk --out -o --json",
+    "demo": "--out -o --passes --model --config --set --force --json --quiet -q",
+    "doctor": "--json",
+    "ceiling": "--passes --questions --out -o --model --config --set --json --quiet -q",
+    "tune": "--questions --out -o --passes --price --budget --expected-questions --model --config --set --resume --force --json --quiet -q",
+    "train-protocol": "--data --out -o --minutes --rule --max-passes --order --model --held-out --from --set --resume --smoke --json",
+}
+"""Every command and flag. A change here is a change for everybody who calls nrem from a script."""
+
+
+@pytest.fixture
+def memory(shell: Shell) -> str:
+    """A saved memory."""
+    assert shell(*SLEEP, "memories/orrin").code == 0
+    return "memories/orrin"
+
+
+def test_commands_and_flags_are_these() -> None:
+    command: Any = typer.main.get_command(app)
+    found = {name: [flag for p in c.params if p.param_type_name == "option" for flag in p.opts] for name, c in command.commands.items()}
+    assert {name: set(flags) - {"--help", "-h"} for name, flags in found.items()} == {
+        name: set(text.split()) for name, text in FLAGS.items()
+    }
+
+
+@pytest.mark.parametrize("command", ["", *FLAGS])
+def test_every_help_can_be_read(shell: Shell, command: str) -> None:
+    done = shell(*command.split(), "--help")
+    assert done.code == 0
+    assert "Usage: nrem" in done.out
+    assert done.err == ""
+
+
+def test_the_version(shell: Shell) -> None:
+    from nrem import __version__
+
+    assert shell("--version").out == f"nrem {__version__}\n"
+
+
+# -- sleep ----------------------------------------------------------------------------------------------------------------------
+
+
+def test_sleep_ends_with_one_json_object(shell: Shell) -> None:
+    done = shell(*SLEEP, "m", "--json")
+    figures = json.loads(done.out)
+    wanted = {"memory", "tokens", "chunks", "sleeps", "passes", "fet", "seconds", "recall_before", "recall_after", "exits"}
+    assert wanted <= figures.keys()
+    assert figures["memory"] == "m"
+    assert sum(figures["exits"].values()) == figures["chunks"]
+    assert "reading" in done.err
+    assert "sleep 1" in done.err
+
+
+def test_sleep_shows_people_the_night_and_tells_them_in_three_lines(shell: Shell) -> None:
+    done = shell(*SLEEP, "m", "--quiet")
+    lines = done.out.splitlines()
+    assert [line.split(" ")[0] for line in lines[:3]] == ["passes", "before", "after"]
+    assert len(lines) == 7
+    assert 'nrem ask m "..."' in done.out
+    assert done.err == ""
+
+
+def test_passes_is_what_every_chunk_gets(shell: Shell) -> None:
+    shell(*SLEEP, "m", "--passes", "3")
+    chunks = json.loads(shell("show", "m", "--json").out)["chunks"]
+    assert {c["passes"] for c in chunks} == {3}
+    assert {c["exit"] for c in chunks} == {"cap"}
+
+
+def test_a_setting_goes_over_a_flag(shell: Shell) -> None:
+    shell(*SLEEP, "m", "--passes", "3", "--set", "sleep.passes=1")
+    assert json.loads(shell("show", "m", "--json").out)["config"]["sleep"]["passes"] == 1
+
+
+def test_a_budget_is_kept(shell: Shell) -> None:
+    free = json.loads(shell(*SLEEP, "free", "--passes", "8", "--json").out)
+    budget = free["fet"] / 2
+    capped = json.loads(shell(*SLEEP, "capped", "--passes", "8", "--budget", f"{budget:.0f}", "--json").out)
+    assert 0 < capped["fet"] <= budget
+    assert "budget" in capped["exits"]
+
+
+def test_a_document_comes_from_standard_input(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(tiny.STORY.encode())))
+    figures = json.loads(shell("sleep", "-", "--config", "tiny.toml", "-o", "m", "--json").out)
+    assert figures["documents"] == ["stdin"]
+
+
+def test_text_is_forgotten_on_request(shell: Shell) -> None:
+    shell(*SLEEP, "m", "--forget-text")
+    assert not (shell.folder / "m" / "text").exists()
+    assert shell("ask", "m", "Who?").code == 0
+
+
+def test_a_memory_is_replaced_only_by_force(shell: Shell, memory: str) -> None:
+    before = (shell.folder / memory / "memory.json").read_bytes()
+    done = shell(*SLEEP, memory)
+    assert (done.code, done.out) == (2, "")
+    assert "--force" in done.err
+    assert (shell.folder / memory / "memory.json").read_bytes() == before
+    assert shell(*SLEEP, memory, "--force").code == 0
+    assert (shell.folder / memory / "memory.json").read_bytes() != before
+
+
+# -- ask and chat ---------------------------------------------------------------------------------------------------------------
+
+
+def test_ask_prints_the_answers_only(shell: Shell, memory: str) -> None:
+    done = shell("ask", memory, "Who kept the lighthouse?", "When did the harbour freeze?")
+    assert len(done.out.splitlines()) == 2
+    assert (done.code, done.err) == (0, "")
+
+
+def test_ask_as_json_is_an_object_a_question(shell: Shell, memory: str) -> None:
+    rows = [json.loads(line) for line in shell("ask", memory, "Who?", "When?", "--json").out.splitlines()]
+    assert [row["question"] for row in rows] == ["Who?", "When?"]
+    assert all({"question", "answer", "prompt_tokens", "document_tokens", "fet", "seconds"} <= row.keys() for row in rows)
+    assert {row["document_tokens"] for row in rows} == {0}
+
+
+def test_questions_come_from_standard_input(shell: Shell, memory: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("Who?\n\nWhen?\n" * 10))
+    assert len(shell("ask", memory, "-").out.splitlines()) == 20
+    monkeypatch.setattr(sys, "stdin", io.StringIO("\n"))
+    done = shell("ask", memory, "-")
+    assert done.code == 2
+    assert "question: got none" in done.err
+
+
+@pytest.mark.parametrize("end", ["exit\nWhy?\n", ""])
+def test_chat_answers_line_by_line_until_the_end(shell: Shell, memory: str, monkeypatch: pytest.MonkeyPatch, end: str) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("Who?\n\nWhen?\n" + end))
+    done = shell("chat", memory)
+    assert len(done.out.splitlines()) == 2
+    assert (done.code, done.err) == (0, "")
+
+
+# -- memories -------------------------------------------------------------------------------------------------------------------
+
+
+def test_ls_lists_what_is_there(shell: Shell, memory: str) -> None:
+    assert memory in shell("ls").out
+    rows = [json.loads(line) for line in shell("ls", "memories", "--json").out.splitlines()]
+    assert [(row["memory"], row["documents"], row["problem"]) for row in rows] == [(memory, ["story.md"], "")]
+
+
+def test_ls_says_that_there_is_nothing(shell: Shell) -> None:
+    done = shell("ls")
+    assert (done.code, done.out) == (0, "")
+    assert "no memories in memories" in done.err
+    assert shell("ls", "nowhere").code == 2
+
+
+def test_show_says_how_it_was_made(shell: Shell, memory: str) -> None:
+    values = json.loads(shell("show", memory, "--json").out)
+    assert {"memory", "totals", "documents", "sleeps", "chunks", "config", "fet", "seconds", "canary", "text_kept"} <= values.keys()
+    out = shell("show", memory).out
+    for part in ("story.md", "recall before", "passes", values["chunks"][0]["exit"], "reading", "canary"):
+        assert part in out
+
+
+def test_rm_deletes_what_was_named(shell: Shell, memory: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "stdin", io.StringIO("n\n"))
+    assert shell("rm", memory).code == 0
+    assert (shell.folder / memory).exists()
+    assert shell("rm", memory, "--yes").code == 0
+    assert not (shell.folder / memory).exists()
+    assert (shell.folder / "memories").exists()
+
+
+def test_eval_ends_with_one_json_object(shell: Shell, memory: str) -> None:
+    rows = [{"id": "1", "question": "Who kept the lighthouse?", "answers": ["Maren Tull"]}]
+    (shell.folder / "qa.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    found = json.loads(shell("eval", memory, "--questions", "qa.jsonl", "--json").out)
+    assert found["arms"].keys() == {"floor", "wrong", "memory", "context"}
+    assert all({"nll", "f1", "em", "n"} <= arm.keys() for arm in found["arms"].values())
+    assert "recovery" in found
+    table = shell("eval", memory, "--questions", "qa.jsonl", "--arms", "floor,memory").out
+    assert "no document" in table
+    assert "wrong memory" not in table
+    assert "--arms: got 'best'" in shell("eval", memory, "--questions", "qa.jsonl", "--arms", "best").err
+
+
+# -- mistakes -------------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("argv", "code", "sentence"),
+    [
+        (("sleep", "stori.md", "-o", "m"), 2, "nrem: stori.md: no such file; did you mean story.md?"),
+        (("sleep", "empty.txt", "-o", "m"), 1, "nrem: empty.txt: the document is empty; give one with text in it"),
+        (("sleep", "photo.txt", "-o", "m"), 1, "nrem: photo.txt: byte 5 is NUL, expected UTF-8 text; this looks like a binary file"),
+        (("sleep", "latin.txt", "-o", "m"), 1, "nrem: latin.txt: not UTF-8 text near byte 3 (invalid continuation byte)"),
+        (("sleep", ".", "-o", "m"), 1, "nrem: .: is a folder, expected a document; name the files in it"),
+        (("sleep", "-", "-", "-o", "m"), 2, "nrem: -: standard input can be read once only; name it once"),
+        (("sleep", "story.md", "-o", "m", "--set", "sleep.pases=4"), 2, "unknown key sleep.pases; did you mean sleep.passes?"),
+        (("sleep", "story.md", "-o", "m", "--set", "sleep.patience=0"), 2, "sleep.patience: got 0, expected 1 or more"),
+        (("sleep", "story.md", "-o", "m", "--config", "nix.toml"), 2, "nrem: --config nix.toml: no such file"),
+        (("sleep", "story.md", "-o", "m", "--budget", "lots"), 2, "nrem: --budget: got 'lots', expected a number above 0"),
+        (("sleep", "story.md", "-o", "m", "--model", "./nix"), 1, "nrem: ./nix: no such folder or file, and not a Hugging Face id"),
+        (("sleep", "story.md", "-o", "m", "--passes", "many"), 2, "nrem: Invalid value for '--passes'"),
+        (("sleep", "story.md"), 2, "nrem: Missing option '--out'"),
+        (("slep", "story.md"), 2, "nrem: No such command 'slep'"),
+        (("sleep", "story.md", "-o", "empty.txt"), 2, "nrem: empty.txt: exists and is not a memory"),
+        (("ask", "nowhere", "Who?"), 2, "nrem: nowhere: no such memory"),
+        (("show", "."), 1, "nrem: .: not a memory, memory.json is missing"),
+        (("rm", ".", "--yes"), 1, "nrem: .: not a memory, memory.json is missing; nrem deletes memories only"),
+        (("train-protocol", "--rule", "hebb"), 2, "nrem: --rule: got 'hebb', expected ridge, keyed, delta, gradient"),
+        (("train-protocol",), 2, "nrem: train-protocol: --data and --out are needed"),
+    ],
+)
+def test_every_mistake_gets_its_sentence(shell: Shell, argv: tuple[str, ...], code: int, sentence: str) -> None:
+    (shell.folder / "empty.txt").write_text(" \n")
+    (shell.folder / "photo.txt").write_bytes(b"\x89PNG\n\0\0")
+    (shell.folder / "latin.txt").write_bytes("caf\xe9 au lait".encode("latin-1"))
+    done = shell(*argv, *(("--config", "tiny.toml") if argv[0] == "sleep" and "--config" not in argv else ()))
+    [said] = [line for line in done.err.splitlines() if not line.startswith("loading ")]
+    assert sentence in said
+    assert (done.code, done.out) == (code, "")
+    assert not list(shell.folder.glob("m*"))
+
+
+def test_a_base_of_other_weights_is_refused(shell: Shell, memory: str, model_folders: tuple[Path, Path]) -> None:
+    done = shell("ask", memory, "Who?", "--model", str(model_folders[1]))
+    assert (done.code, done.out) == (1, "")
+    assert f"nrem: {memory} was made for" in done.err
+    assert "load the first model, or sleep again with this one" in done.err
+
+
+def test_a_damaged_memory_is_refused(shell: Shell, memory: str) -> None:
+    with (shell.folder / memory / "adapter_model.safetensors").open("r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        file.write(b"\x55")
+    done = shell("ask", memory, "Who?")
+    assert (done.code, done.out) == (1, "")
+    assert "adapter_model.safetensors was changed or damaged" in done.err
+    assert len(done.err.splitlines()) == 1
+
+
+def test_the_traceback_is_there_for_those_who_ask(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    from nrem.memory.errors import MissingFileError
+    from nrem.runtime.commands.main import main
+
+    monkeypatch.setenv("NREM_DEBUG", "1")
+    with pytest.raises(MissingFileError, match="no such file"):
+        main(["sleep", "nix.md", "-o", "m"])
+
+
+def test_a_fresh_process_says_nothing_but_the_answer(shell: Shell, memory: str) -> None:
+    """What the libraries print when they are imported does not reach the user."""
+    run = subprocess.run(
+        [sys.executable, "-m", "nrem", "ask", memory, "Who?"], capture_output=True, text=True, check=True, cwd=shell.folder
+    )
+    assert len(run.stdout.splitlines()) == 1
+    assert run.stderr == ""

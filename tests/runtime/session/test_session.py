@@ -1,0 +1,250 @@
+"""A session: a document larger than the window goes through whole, sleeps, can be cut off anywhere, and answers at any time."""
+
+import hashlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import torch
+from torch import Tensor
+
+from nrem.consolidation.events import ChunkRead, ChunksEvicted, Event, PassDone, SleepEnded, SleepStarted, ignore
+from nrem.consolidation.protocol.folder import save_protocol
+from nrem.memory.errors import BaseMismatchError, BudgetError, DocumentError, SleepError, UsageError
+from nrem.memory.memory import Memory
+from nrem.memory.saved.journal import Journal
+from nrem.memory.text.evicted import EvictedText
+from nrem.runtime.config import Config
+from nrem.runtime.models.load import Base
+from nrem.runtime.readers.text import Document
+from nrem.runtime.session import resume as unfinished
+from nrem.runtime.session.consolidate import consolidate
+from nrem.runtime.session.session import Session
+from tests import tiny
+
+LONG = "\n\n".join(tiny.STORY.replace("1871", str(1871 + i)).replace("Frost", f"Frost the {i}th") for i in range(3))
+RULES = pytest.mark.parametrize("rule", ["gradient", "keyed"])
+
+
+def config_for(base: Base, rule: str, folder: Path, *settings: str) -> Config:
+    if rule == "keyed":
+        target = folder / "protocol"
+        if not target.exists():
+            save_protocol(target, tiny.make_keyed_protocol(base), base.identity, {})
+        settings = (*settings, f"protocol.name={target}")
+    return tiny.make_config("guard.enabled=false", *settings)
+
+
+def in_pieces(text: str, size: int = 50) -> Document:
+    """A document that arrives in pieces, none of them whole."""
+
+    def pieces() -> Iterator[str]:
+        return (text[i : i + size] for i in range(0, len(text), size))
+
+    return Document(name="long.txt", title="Orrin", pieces=pieces)
+
+
+def equal(a: Memory, b: Memory) -> bool:
+    mine, theirs = a.weights.tensors(), b.weights.tensors()
+    return mine.keys() == theirs.keys() and all(torch.equal(mine[key], theirs[key]) for key in mine)
+
+
+@RULES
+def test_a_document_larger_than_the_window_goes_through_whole(base: Base, rule: str, tmp_path: Path) -> None:
+    events: list[Event] = []
+    widths: list[int] = []
+
+    def listener(event: Event) -> None:
+        events.append(event)
+        widths.append(session.window.num_tokens)
+
+    session = Session(base=base, config=config_for(base, rule, tmp_path), listener=listener)
+    memory = session.stream(in_pieces(LONG))
+    assert base.count_tokens(LONG) > 4 * session.config.stream.window_tokens
+    assert max(widths) <= session.config.stream.window_tokens
+    assert memory.text is not None
+    chunks = list(memory.text)
+    assert "".join(chunk.text for chunk in chunks) == LONG
+    assert [chunk.start for chunk in chunks] == [0, *(chunk.end for chunk in chunks[:-1])]
+    (document,) = memory.record.documents
+    assert document.sha256 == hashlib.sha256(LONG.encode()).hexdigest()
+    assert (document.num_characters, document.num_chunks) == (len(LONG), len(chunks))
+    assert document.num_tokens == sum(chunk.num_tokens for chunk in chunks)
+    assert len(memory.record.sleeps) > 1
+    assert sorted(i for sleep in memory.record.sleeps for i in sleep.chunks) == list(range(len(chunks)))
+    assert all(record.sleep >= 0 and record.passes > 0 and record.surprisal > 0 for record in memory.record.chunks)
+    assert [event.chunk for event in events if isinstance(event, ChunkRead)] == chunks
+    assert [chunk for event in events if isinstance(event, ChunksEvicted) for chunk in event.chunks] == chunks
+    assert [type(e) for e in events if isinstance(e, SleepStarted | SleepEnded)] == [SleepStarted, SleepEnded] * len(memory.record.sleeps)
+    assert sum(memory.record.fet.values()) > 0
+    assert memory.record.canary["question"]
+
+
+@torch.no_grad()
+def test_surprisals_are_those_of_the_model(base: Base, tmp_path: Path) -> None:
+    session = Session(base=base, config=config_for(base, "gradient", tmp_path, "sleep.passes=0"))
+    memory = session.stream(Document.from_text(tiny.STORY[:200]), finish=False)
+    ids = torch.tensor([base.tokenizer(tiny.STORY[:200], add_special_tokens=False).input_ids])
+    losses = -base.model(input_ids=ids).logits[0, :-1].log_softmax(-1).gather(1, ids[0, 1:, None])[:, 0]
+    first = memory.record.chunks[0]
+    assert first.surprisal == pytest.approx(float(losses[: first.num_tokens - 1].mean()), rel=1e-3)
+    second = memory.record.chunks[1]
+    assert second.surprisal == pytest.approx(float(losses[first.num_tokens - 1 :][: second.num_tokens].mean()), rel=1e-3)
+
+
+@pytest.mark.parametrize("overlap", [0, 64])
+def test_overlap_is_read_again_and_evicted_once(llama: Base, tmp_path: Path, overlap: int) -> None:
+    config = config_for(llama, "gradient", tmp_path, "sleep.passes=0", f"stream.overlap_tokens={overlap}")
+    memory = consolidate(in_pieces(LONG), base=llama, config=config)
+    assert "".join(chunk.text for chunk in memory.text or ()) == LONG
+
+
+class Killed(Exception):
+    """The process dies here."""
+
+
+@RULES
+@pytest.mark.parametrize("passes_lived", [1, 2, 4, 5])
+def test_a_killed_session_goes_on_to_the_same_adapter(
+    llama: Base, rule: str, passes_lived: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unfinished, "CHECKPOINT_SECONDS", 0.0)
+    config = config_for(llama, rule, tmp_path, "sleep.allocator=uniform", "sleep.passes=3")
+    whole = consolidate(in_pieces(LONG), base=llama, config=config)
+    lived = 0
+
+    def listener(event: Event) -> None:
+        nonlocal lived
+        lived += isinstance(event, PassDone)
+        if lived > passes_lived:
+            raise Killed
+
+    folder = tmp_path / "story.unfinished"
+    with pytest.raises(Killed):
+        Session(base=llama, config=config, listener=listener, journal=Journal.open(folder)).stream(in_pieces(LONG))
+    passes: list[Event] = []
+    revived = Session(base=llama, config=config, listener=passes.append, journal=Journal.open(folder))
+    memory = revived.stream(in_pieces(LONG))
+    assert equal(memory, whole)
+    assert [(c.passes, c.exit, c.sleep) for c in memory.record.chunks] == [(c.passes, c.exit, c.sleep) for c in whole.record.chunks]
+    assert [chunk.text for chunk in memory.text or ()] == [chunk.text for chunk in whole.text or ()]
+    total = sum(sleep.passes for sleep in whole.record.sleeps)
+    assert sum(isinstance(event, PassDone) for event in passes) == total - passes_lived, "no pass is done again"
+    assert memory.record.documents == whole.record.documents
+    assert memory.record.fet["passes"] == pytest.approx(whole.record.fet["passes"])
+
+
+def test_a_killed_session_refuses_another_document_base_or_configuration(llama: Base, other_llama: Base, tmp_path: Path) -> None:
+    config = config_for(llama, "gradient", tmp_path)
+
+    def listener(event: Event) -> None:
+        if isinstance(event, SleepEnded):
+            raise Killed
+
+    folder = tmp_path / "story.unfinished"
+    with pytest.raises(Killed):
+        Session(base=llama, config=config, listener=listener, journal=Journal.open(folder)).stream(in_pieces(LONG))
+    with pytest.raises(SleepError, match=r"long.txt: chunk 0 differs from the one that the unfinished sleep read; give the same document"):
+        Session(base=llama, config=config, journal=Journal.open(folder)).stream(in_pieces(LONG.replace("Maren", "Maria")))
+    with pytest.raises(SleepError, match=r"the unfinished sleep was on another base model \(weights .*\); start again with --force"):
+        Session(base=other_llama, config=config, journal=Journal.open(folder))
+    other = config_for(llama, "gradient", tmp_path, "sleep.passes=1")
+    with pytest.raises(SleepError, match="the unfinished sleep had another configuration; give the same one"):
+        Session(base=llama, config=other, journal=Journal.open(folder))
+
+
+def test_a_question_in_mid_stream_sees_the_live_window(llama: Base, tmp_path: Path) -> None:
+    session = Session(base=llama, config=config_for(llama, "gradient", tmp_path))
+    session.stream(in_pieces(LONG), finish=False)
+    assert session.window.text
+    answer = session.answer("Who kept the lamp?")
+    assert answer.document_tokens > 0
+    assert answer.prompt_tokens > answer.document_tokens
+    closed = Session(session.stream(in_pieces(tiny.STORY)), base=llama).answer("Who kept the lamp?")
+    assert closed.document_tokens == 0
+
+
+def test_a_memory_answers_the_same_from_disk(llama: Base, tmp_path: Path) -> None:
+    memory = consolidate(in_pieces(LONG), base=llama, config=config_for(llama, "keyed", tmp_path))
+    questions = ["Who kept the lamp?", "When did the harbour freeze?"]
+    before = [answer.answer for answer in Session(memory, base=llama).answers(questions)]
+    loaded = Memory.load(memory.save(tmp_path / "story"))
+    session = Session(loaded, base=llama)
+    assert [answer.answer for answer in session.answers(questions)] == before
+    assert session.answer(loaded.record.canary["question"]).answer == loaded.record.canary["answer"]
+
+
+@RULES
+def test_a_memory_can_be_read_on(llama: Base, rule: str, tmp_path: Path) -> None:
+    config = config_for(llama, rule, tmp_path)
+    folder = consolidate(in_pieces(tiny.STORY), base=llama, config=config).save(tmp_path / "story")
+    files = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()}
+    memory = Session(Memory.load(folder), base=llama).stream(Document.from_text("The ferry to Hallow sank in 1902. " * 4, name="more"))
+    assert [document.name for document in memory.record.documents] == ["long.txt", "more"]
+    assert "".join(c.text for c in memory.text or () if c.document == "more") == "The ferry to Hallow sank in 1902. " * 4
+    assert [chunk.index for chunk in memory.text or ()] == list(range(memory.record.num_chunks))
+    assert {path: path.read_bytes() for path in folder.rglob("*") if path.is_file()} == files, "the saved one is untouched"
+
+
+def test_segments_hold_what_they_are_given_and_questions_find_theirs(llama: Base, tmp_path: Path) -> None:
+    text = "".join(f"The ferry Tern{i}ora reached Port{i}wick with {i * 7} barrels of salted Fish{i}el. " for i in range(20))
+    config = config_for(llama, "keyed", tmp_path, "fast_weights.segment_chunks=4")
+    memory = consolidate(in_pieces(text), base=llama, config=config)
+    sizes = [sum(c.segment == s for c in memory.record.chunks) for s in range(len(memory.segments))]
+    assert len(sizes) > 1
+    assert max(sizes) <= 4
+    assert sum(sizes) == len(memory.record.chunks)
+    loaded = Memory.load(memory.save(tmp_path / "story"))
+    assert len(loaded.segments) == len(sizes)
+    for chunk in loaded.text or ():
+        assert loaded.record.chunks[chunk.index].segment == loaded.route(chunk.text).segment
+    one = consolidate(in_pieces(LONG), base=llama, config=config_for(llama, "keyed", tmp_path, "fast_weights.segment_chunks=0"))
+    assert len(one.segments) == 1
+
+
+@RULES
+@pytest.mark.parametrize("budget", [3000, 6000])
+def test_a_budget_holds_over_all_sleeps(llama: Base, rule: str, budget: int, tmp_path: Path) -> None:
+    config = config_for(llama, rule, tmp_path, f"sleep.budget_fet={budget}", "sleep.passes=8", "sleep.allocator=uniform")
+    memory = consolidate(in_pieces(LONG), base=llama, config=config)
+    assert sum(memory.record.fet.values()) <= budget
+    assert "budget" in {chunk.exit for chunk in memory.record.chunks}
+    assert "".join(chunk.text for chunk in memory.text or ()) == LONG, "what could not be paid for is kept as text"
+
+
+def test_a_budget_that_cannot_pay_for_reading_is_told(llama: Base, tmp_path: Path) -> None:
+    with pytest.raises(BudgetError, match=r"budget: reading needs \d+ FET, .* are left: raise the budget"):
+        consolidate(in_pieces(LONG), base=llama, config=config_for(llama, "gradient", tmp_path, "sleep.budget_fet=150"))
+
+
+def test_wrong_use_is_told(llama: Base, other_llama: Base, tmp_path: Path) -> None:
+    config = config_for(llama, "gradient", tmp_path)
+    session = Session(base=llama, config=config)
+    with pytest.raises(SleepError, match="sleep: the buffer is empty, nothing was evicted yet; stream a document first"):
+        session.sleep()
+    with pytest.raises(UsageError, match="question: got an empty one; ask something"):
+        session.answer("  ")
+    with pytest.raises(UsageError, match="documents: got none; give at least one"):
+        consolidate(base=llama, config=config)
+    with pytest.raises(DocumentError, match="text: the document is empty"):
+        session.stream(Document.from_text(""))
+    memory = consolidate(Document.from_text(tiny.STORY), base=llama, config=config)
+    with pytest.raises(BaseMismatchError, match="load the first model, or sleep again with this one"):
+        Session(memory, base=other_llama)
+
+
+def test_nothing_is_left_behind(llama: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A session without a journal keeps its evicted text in a folder of its own, which goes with the memory."""
+    import gc
+    import tempfile
+
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    config = tiny.make_config("guard.enabled=false")
+    memory = Session(base=llama, config=config, listener=ignore).stream(Document.from_text(tiny.STORY))
+    assert isinstance(memory.text, EvictedText)
+    assert len(list(tmp_path.iterdir())) == 1
+    weights: dict[str, Tensor] = memory.weights.clone()
+    assert weights
+    del memory
+    gc.collect()
+    assert list(tmp_path.iterdir()) == []
