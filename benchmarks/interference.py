@@ -43,8 +43,8 @@ def main(arguments: Sequence[str]) -> None:
     session, nll, f1 = Session(base=base, config=config), [], []
     for number, document in enumerate(documents, 1):
         with common.stage(f"sleep {number}"):
-            memory = session.stream(Document.from_text(document.text, document.id, document.title))
-            outcomes = [ask_memory(base, answerer, memory, d.questions) for d in documents]
+            session.stream(Document.from_text(document.text, document.id, document.title))
+            outcomes = [ask_memory(session.wake, d.questions) for d in documents]
         nll.append([fmean(o.nll for o in part) for part in outcomes])
         f1.append([fmean(o.score.f1 for o in part) for part in outcomes])
     recovery = [[(f - x) / (f - c) if f > c else 0.0 for x, f, c in zip(row, floor, context, strict=True)] for row in nll]

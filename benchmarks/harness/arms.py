@@ -11,13 +11,14 @@ from statistics import fmean
 
 from nrem.memory.memory import Memory
 from nrem.runtime.config import Config
-from nrem.runtime.measure.evaluate import Outcome, ask, ask_memory, sleep_on_other_document
+from nrem.runtime.measure.evaluate import Outcome, ask, ask_memory, memory_of_other_document
 from nrem.runtime.measure.questions import QuestionedDocument
 from nrem.runtime.models.load import Base
 from nrem.runtime.parts import make_fast_weights, make_protocol
 from nrem.runtime.readers.text import Document
 from nrem.runtime.session.session import Session
 from nrem.runtime.wake.decode import Answerer
+from nrem.runtime.wake.wake import Wake
 
 ARMS = ("floor", "wrong", "raw", "memory", "context")
 
@@ -102,7 +103,7 @@ class Run:
 
     def slept(self, config: Config, *, wrong: bool) -> tuple[Arm, Arm]:
         """Sleep on each document and ask; its memory also answers, as the wrong one, the questions of those that it stands in for."""
-        right, other, answerer = Arm(), Arm(), self._answerer(config)
+        right, other = Arm(), Arm()
         stand_in = wrong_documents(self.documents) if wrong else [None] * len(self.documents)
         for number, document in enumerate(self.documents):
             started = time.perf_counter()
@@ -110,20 +111,23 @@ class Run:
             right.note(memory, time.perf_counter() - started)
             mistaken = [d for d, i in zip(self.documents, stand_in, strict=True) if i == number]
             asked = [(right, document), *((other, d) for d in mistaken)]
-            outcomes = iter(ask_memory(self.base, answerer, memory, [q for _, d in asked for q in d.questions]))
+            outcomes = iter(ask_memory(self._wake(memory, config), [q for _, d in asked for q in d.questions]))
             for arm, d in asked:
                 arm.add(d, [next(outcomes) for _ in d.questions])
             self.progress("memory")
         if alone := [d for d, i in zip(self.documents, stand_in, strict=True) if i is None and wrong]:
-            memory = sleep_on_other_document(self.base, config)
+            memory = memory_of_other_document(self.base, config)
             for document in alone:
-                other.add(document, ask_memory(self.base, answerer, memory, document.questions))
+                other.add(document, ask_memory(self._wake(memory, config), document.questions))
         other.document_fet, other.document_seconds = right.document_fet, right.document_seconds
         return right, other
 
     def _sleep(self, document: QuestionedDocument, config: Config) -> Memory:
         session = Session(base=self.base, config=config)
         return session.stream(Document.from_text(document.text, document.id, document.title))
+
+    def _wake(self, memory: Memory, config: Config) -> Wake:
+        return Wake(self.base, config, make_protocol(self.base, config), memory)
 
     def _answerer(self, config: Config) -> Answerer:
         return Answerer(self.base, make_protocol(self.base, config), config.answer)

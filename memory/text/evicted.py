@@ -5,12 +5,9 @@ import json
 import re
 import shutil
 from collections.abc import Iterator
+from functools import cache
 from pathlib import Path
 from typing import Any, NamedTuple
-
-import bm25s
-import numpy as np
-from bm25s.stopwords import STOPWORDS_EN
 
 from nrem.memory.errors import MemoryFolderError, UsageError
 from nrem.memory.saved.atomic import replace_folder
@@ -28,7 +25,6 @@ SHARPNESS = 4
 """A chunk with half of the best one's score counts by 1/2 ** 4 (benchmarks/LOG.md)."""
 
 _WORD = re.compile(r"\w\w+")
-_STOP_WORDS = frozenset(STOPWORDS_EN)
 
 
 class Hit(NamedTuple):
@@ -48,7 +44,7 @@ class EvictedText:
         """Raises `MemoryFolderError`, naming file and line, when a whole line is not a chunk."""
         self.folder = Path(folder)
         self.path = self.folder / CHUNKS
-        self._index: tuple[str, bm25s.BM25 | None] = ("", None)
+        self._index: tuple[str, Any] = ("", None)
         self._scan()
 
     def append(self, chunk: Chunk) -> None:
@@ -122,9 +118,9 @@ class EvictedText:
         pieces, index = _pieces(query), self._fresh_index()
         if index is None or not index.get_tokens_ids(pieces):
             return []
-        scores = index.get_scores(pieces)
-        best = np.argsort(-scores, kind="stable")[:k]
-        return [(int(i), float(scores[i])) for i in best if scores[i] > 0]
+        scores = index.get_scores(pieces).tolist()
+        best = sorted(range(len(scores)), key=lambda i: -scores[i])[:k]
+        return [(i, scores[i]) for i in best if scores[i] > 0]
 
     def _scan(self) -> None:
         """Find the whole lines and check each of them."""
@@ -162,6 +158,8 @@ class EvictedText:
         return f"{self._digest.hexdigest()} {PIECE}-grams"
 
     def _saved_index(self, stamp: str) -> Any:
+        import bm25s  # brings numpy, which a listing does without
+
         folder = self.folder / INDEX
         try:
             if (folder / STAMP).read_text().strip() == stamp:
@@ -175,6 +173,8 @@ class EvictedText:
         ids = [[vocabulary.setdefault(piece, len(vocabulary)) for piece in _pieces(chunk.text)] for chunk in self]
         if not vocabulary:
             return None
+        import bm25s
+
         index = bm25s.BM25()
         index.index((ids, vocabulary), show_progress=False)
         return index
@@ -182,5 +182,12 @@ class EvictedText:
 
 def _pieces(text: str) -> list[str]:
     """What is searched for: all runs of `PIECE` letters in words of two and more, with their ends marked, without English stop words."""
-    words = (f"<{word}>" for word in _WORD.findall(text.lower()) if word not in _STOP_WORDS)
+    words = (f"<{word}>" for word in _WORD.findall(text.lower()) if word not in _stop_words())
     return [word[i : i + PIECE] for word in words for i in range(max(1, len(word) - PIECE + 1))]
+
+
+@cache
+def _stop_words() -> frozenset[str]:
+    from bm25s.stopwords import STOPWORDS_EN
+
+    return frozenset(STOPWORDS_EN)

@@ -1,4 +1,4 @@
-"""`nrem ceiling`; `runtime.cli` is the program it belongs to."""
+"""`nrem ceiling`."""
 
 from pathlib import Path
 from typing import Annotated, Optional
@@ -7,10 +7,7 @@ import typer
 
 from nrem.runtime.commands.options import ConfigOption, JsonOption, ModelOption, QuietOption, SetOption, model_setting, numbers, print_json
 
-app = typer.Typer()
 
-
-@app.command()
 def ceiling(
     documents: Annotated[
         Optional[list[str]],  # noqa: UP045

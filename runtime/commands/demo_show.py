@@ -5,7 +5,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from nrem.runtime.commands.demo import Comparison, Night
+from nrem.runtime.measure.demo import Comparison, Night
 from nrem.runtime.measure.evaluate import Outcome
 from nrem.runtime.show.memory import (
     ARM_NAMES,

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Optional
 import typer
 
 from nrem.runtime.commands.quiet import debugging
+from nrem.runtime.wake.ways import ways_in_words
 
 if TYPE_CHECKING:
     from nrem.memory.saved.record import MemoryRecord
@@ -24,6 +25,10 @@ ConfigOption = Annotated[
 SetOption = Annotated[
     Optional[list[str]],  # noqa: UP045
     typer.Option("--set", metavar="A.B=C", help="Set one key of the configuration; may be given often.", show_default=False),
+]
+WayOption = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--way", metavar="WAY", help=f"How to answer. {ways_in_words()}.", show_default=False),
 ]
 PassesOption = Annotated[
     Optional[int],  # noqa: UP045
@@ -73,6 +78,23 @@ def numbers(text: str, flag: str) -> list[int]:
     if min(found) < 0:
         raise UsageError(f"{flag}: got {text!r}, expected whole numbers from 0, such as 0,1,2,4,8")
     return found
+
+
+def target_of(memory: Path, out: Path | None) -> Path:
+    """Where a changed memory goes: over the old one, or to a new place, where nothing may be."""
+    from nrem.memory.saved.record_file import check_target
+
+    if out is not None:
+        check_target(out, force=False)
+    return out or memory
+
+
+def way_setting(way: str | None) -> list[str]:
+    return [] if way is None else [f"answer.way={json.dumps(way)}"]
+
+
+def passes_setting(count: int | None) -> list[str]:
+    return [] if count is None else [f"sleep.passes={count}", "sleep.allocator=uniform"]
 
 
 def model_setting(name: str | None) -> list[str]:

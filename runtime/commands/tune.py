@@ -1,4 +1,4 @@
-"""The command that finds the number of passes for a task; `runtime.cli` is the program it belongs to."""
+"""`nrem tune`."""
 
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Optional
@@ -10,10 +10,7 @@ from nrem.runtime.commands.options import ConfigOption, JsonOption, ModelOption,
 if TYPE_CHECKING:
     from nrem.runtime.tune.recommend import Wish
 
-app = typer.Typer()
 
-
-@app.command()
 def tune(
     documents: Annotated[list[str], typer.Argument(metavar="DOC", help="Text or Markdown files; - is standard input.", show_default=False)],
     questions: Annotated[Path, typer.Option("--questions", metavar="QA.jsonl", help="Questions with their answers.", show_default=False)],

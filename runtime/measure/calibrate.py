@@ -16,7 +16,6 @@ from nrem.runtime.measure.scores import score
 from nrem.runtime.models.load import Base
 from nrem.runtime.readers.text import Document
 from nrem.runtime.session.session import Session
-from nrem.runtime.wake.ways import resolve_way
 
 
 class Asker:
@@ -35,9 +34,9 @@ class Asker:
             return
         assert session.memory.text is not None, "a session that reads keeps the text"
         sleeper = session.writer.sleeper
-        probes = sleeper.meter.material.held_out_probes(session.memory.text.get(index))
+        probes = sleeper.questions_of(session.memory.text.get(index))
         with sleeper.rule.alone(index):
-            answers = session.answerer.ask_all([probe.question for probe in probes])
+            answers = session.wake.answerer.ask_all([probe.question for probe in probes])
         for probe, answer in zip(probes, answers, strict=True):
             right = score(probe.question, answer.answer, [probe.answer]).accuracy == 1
             self.pairs[level].append((answer.token_confidence, right))
@@ -61,7 +60,7 @@ def confidence_of_questions(
     for document in documents:
         session = Session(base=base, config=config, listener=listener)
         session.stream(Document.from_text(document.text, document.id, document.title))
-        way = resolve_way(config.answer.way, session.memory)
+        way = session.wake.way()
         answers = session.answers([q.question for q in document.questions])
         scores = [score(q.question, a.answer, q.answers, q.dataset) for q, a in zip(document.questions, answers, strict=True)]
         pairs += [(answer.token_confidence, mark.accuracy == 1) for answer, mark in zip(answers, scores, strict=True)]

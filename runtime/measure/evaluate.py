@@ -1,33 +1,42 @@
 """Evaluation: the same questions under several arms, scored; the engine of `nrem eval` and of `benchmarks.closed_book`.
 
-    floor: nothing was consolidated    wrong: another document's memory    memory: this one, its adapter alone
-    search: its adapter, with the chunk in the prompt that is found for the question    context: the document in the prompt
+    floor: nothing was consolidated    wrong: another document's memory    context: the document in the prompt
+    memory: this one, its adapter alone (the way `direct`), and every other way of answering under its own name
 
 The floor has what every other arm has but the text: with a trained protocol its reader is attached and no pass was made.
 """
 
+import hashlib
+import json
+import shutil
 from collections.abc import Sequence
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from importlib import resources
 from statistics import fmean
 from typing import Any
 
-from nrem.memory.errors import UsageError
+from nrem.memory.errors import NremError, UsageError
 from nrem.memory.memory import Memory
-from nrem.runtime.config import Config, config_from_dict
+from nrem.runtime.config import Config, to_dict
 from nrem.runtime.measure.questions import Question, read_questions
 from nrem.runtime.measure.scores import RULES, Score, score
+from nrem.runtime.models.default import cache_folder
 from nrem.runtime.models.load import Base
-from nrem.runtime.parts import make_fast_weights, make_protocol
+from nrem.runtime.parts import make_protocol
 from nrem.runtime.readers.text import Document
 from nrem.runtime.session.session import Session
+from nrem.runtime.show.answer import AskedRow
+from nrem.runtime.wake.config import AnswerConfig
 from nrem.runtime.wake.decode import Answer, Answerer
-from nrem.runtime.wake.ways import resolve_way, searched
+from nrem.runtime.wake.wake import Wake
+from nrem.runtime.wake.ways import WAYS
 
 __all__ = ["ARMS", "Evaluation", "Outcome", "Question", "ask", "ask_memory", "evaluate_memory", "read_questions", "recovery", "summary"]
 
-ARMS = ("floor", "wrong", "memory", "context")
-KNOWN = (*ARMS, "search")
+MEMORY_ARM = "memory"
+"""The way `direct`, under the name that tables give it: what the adapter alone is worth."""
+ARMS = ("floor", "wrong", MEMORY_ARM, *(way for way in WAYS if way != "direct"), "context")
 
 
 @dataclass(frozen=True)
@@ -46,6 +55,19 @@ class Evaluation:
     """All outcomes, by arm."""
 
     arms: dict[str, list[Outcome]]
+
+    def rows(self) -> list[AskedRow]:
+        """Question by question, what every arm said."""
+        first = next(iter(self.arms.values()))
+        return [
+            AskedRow(
+                outcome.question.question,
+                outcome.question.answers[0],
+                {arm: outcomes[n].answer.answer for arm, outcomes in self.arms.items()},
+                {arm: outcomes[n].score.f1 for arm, outcomes in self.arms.items()},
+            )
+            for n, outcome in enumerate(first)
+        ]
 
     def to_dict(self) -> dict[str, Any]:
         """Means by arm, and how much of the way from the floor to the document in the prompt the memory goes."""
@@ -83,29 +105,21 @@ def ask(answerer: Answerer, questions: Sequence[Question], context: str = "") ->
     """Ask everything with whatever is attached now: greedy decoding and the likelihood of the first accepted answer."""
     answerer.forget_context()
     answers = answerer.ask_all([q.question for q in questions], context)
-    nlls = answerer.nll([(q.question, q.answers[0]) for q in questions], context)
+    nlls = answerer.nlls([(q.question, q.answers[0]) for q in questions], context)
     answerer.forget_context()
+    return _outcomes(questions, answers, nlls)
+
+
+def ask_memory(wake: Wake, questions: Sequence[Question], way: str = "direct") -> list[Outcome]:
+    """Ask everything of a memory, in this way."""
+    answers = wake.answers([q.question for q in questions], way)
+    nlls = wake.nlls([(q.question, q.answers[0]) for q in questions], way)
+    return _outcomes(questions, answers, nlls)
+
+
+def _outcomes(questions: Sequence[Question], answers: Sequence[Answer], nlls: Sequence[float]) -> list[Outcome]:
     found = zip(questions, answers, nlls, strict=True)
     return [Outcome(q, a, nll, score(q.question, a.answer, q.answers, q.dataset)) for q, a, nll in found]
-
-
-def ask_memory(base: Base, answerer: Answerer, memory: Memory, questions: Sequence[Question]) -> list[Outcome]:
-    """Ask everything of a memory, closed book; each question goes to the chunks that a search routes it to."""
-    found: dict[int, Outcome] = {}
-    for route, numbers in memory.by_route([q.question for q in questions]).items():
-        with memory.attached(base.model, route):
-            found |= zip(numbers, ask(answerer, [questions[n] for n in numbers]), strict=True)
-    return [found[n] for n in range(len(questions))]
-
-
-def ask_with_found(base: Base, answerer: Answerer, memory: Memory, questions: Sequence[Question]) -> list[Outcome]:
-    """Ask everything of a memory with the chunk in the prompt that is found for it. Raises `UsageError` where the text was not kept."""
-    resolve_way("search", memory)
-    out = []
-    for question in questions:
-        with searched(memory, base.model, question.question) as chunk:
-            out += ask(answerer, [question], chunk.text if chunk else "")
-    return out
 
 
 def evaluate_memory(
@@ -113,47 +127,64 @@ def evaluate_memory(
     memory: Memory,
     questions: Sequence[Question],
     *,
-    arms: Sequence[str] = ARMS,
+    arms: Sequence[str] = (),
     wrong: Memory | None = None,
     context_text: str | None = None,
 ) -> Evaluation:
-    """Ask `questions` under every arm.
+    """Ask `questions` under every arm; none named are all that can be had.
 
-    `wrong` is another document's memory; None sleeps on a document that comes with nrem, with the same configuration. `context_text` is
-    what goes into the prompt; None takes the text kept in the memory. Raises `UsageError` where an arm is unknown or cannot be had.
+    `wrong` is another document's memory; None takes one of a document that comes with nrem, made with the same configuration and kept for
+    the next time. `context_text` is what goes into the prompt; None takes the text kept in the memory. Raises `UsageError` where an arm is
+    unknown or cannot be had.
     """
-    check_arms(arms, KNOWN)
+    arms = arms or arms_of(memory)
+    check_arms(arms)
     if not questions:
         raise UsageError("evaluate: got no questions; give at least one")
-    config = config_from_dict(memory.record.config)
-    protocol = make_protocol(base, config, memory.record)
-    answerer = Answerer(base, protocol, config.answer)
+    wake, out = Wake.open(memory, base), {}
     context = _context(memory, context_text) if "context" in arms else ""
-    if "wrong" in arms and wrong is None:
-        wrong = sleep_on_other_document(base, config)
-    memories = {"memory": memory, "wrong": wrong}
-    out = {}
     for arm in arms:
-        if arm == "search":
-            out[arm] = ask_with_found(base, answerer, memory, questions)
-        elif written := memories.get(arm):
-            out[arm] = ask_memory(base, answerer, written, questions)
+        if arm == "wrong":
+            other = wrong or memory_of_other_document(base, wake.config)
+            out[arm] = ask_memory(Wake(base, wake.config, wake.protocol, other), questions)
+        elif arm in ("floor", "context"):
+            with wake.nothing_written.attached(base.model):
+                out[arm] = ask(wake.answerer, questions, context if arm == "context" else "")
         else:
-            with make_fast_weights(base, config, protocol).attached(base.model):
-                out[arm] = ask(answerer, questions, context if arm == "context" else "")
+            out[arm] = ask_memory(wake, questions, way_of(arm))
     return Evaluation(out)
 
 
-def check_arms(arms: Sequence[str], known: Sequence[str]) -> None:
+def way_of(arm: str) -> str:
+    """The way of answering behind an arm."""
+    return "direct" if arm == MEMORY_ARM else arm
+
+
+def arms_of(memory: Memory) -> tuple[str, ...]:
+    """The arms that can be had of this memory: without its text, what needs none."""
+    kept = memory.text is not None and len(memory.text) > 0
+    return tuple(arm for arm in ARMS if kept or not (arm == "context" or (way_of(arm) in WAYS and WAYS[way_of(arm)].searches)))
+
+
+def check_arms(arms: Sequence[str], known: Sequence[str] = ARMS) -> None:
     """Raise `UsageError` for an arm that is not known, and for none at all."""
     if not arms or (unknown := [arm for arm in arms if arm not in known]):
         raise UsageError(f"--arms: got {unknown[0] if arms else 'none'!r}, expected some of {', '.join(known)}")
 
 
-def sleep_on_other_document(base: Base, config: Config) -> Memory:
-    """A memory of a document that comes with nrem, so that there always is a wrong one."""
+def memory_of_other_document(base: Base, config: Config) -> Memory:
+    """A memory of a document that comes with nrem, so that there always is a wrong one; made once for each configuration, then loaded."""
     text = resources.files("nrem.configs").joinpath("other_document.md").read_text(encoding="utf-8")
-    return Session(base=base, config=config).stream(Document.from_text(text, "other_document.md", "The Zarvo Peak Observatory"))
+    settled = replace(config, answer=AnswerConfig())  # how it is asked does not change it
+    values = [text, to_dict(settled), base.identity.to_dict(), make_protocol(base, config).sha256]
+    folder = cache_folder() / "other" / hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
+    with suppress(NremError):  # none yet, or a damaged one
+        return Memory.load(folder)
+    document = Document.from_text(text, "other_document.md", "The Zarvo Peak Observatory")
+    memory = Session(base=base, config=settled).stream(document)
+    shutil.rmtree(folder, ignore_errors=True)
+    memory.save(folder)
+    return memory
 
 
 def _context(memory: Memory, given: str | None) -> str:

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from nrem.consolidation.train.trainer import TrainConfig
+from nrem.consolidation.write.rules import trainable
 from nrem.memory.errors import UsageError
 from nrem.runtime.config import load_config, resolve, setting_layers
 from nrem.runtime.measure.smoke import tiny_data, tiny_training
@@ -41,9 +42,11 @@ def run_training(flags: TrainFlags, *, tell: Callable[[dict[str, Any]], None]) -
     """Train, or with `smoke` only see that training works. Raises `UsageError` for flags that do not go together."""
     if flags.smoke:
         return _smoke(flags, tell)
+    if flags.rule not in trainable():
+        raise UsageError(f"--rule: got {flags.rule!r}, expected {', '.join(trainable())}")
+    config = training_config(flags)
     if not flags.data or flags.out is None:
         raise UsageError("train-protocol: --data and --out are needed; --smoke does without, on a tiny model")
-    config = training_config(flags)
     base = load_base(load_config(None, flags.model))
     job = TrainJob(data=flags.data, out=flags.out, minutes=flags.minutes, held_out=flags.held_out, start_from=flags.start_from)
     return train_protocol(base, job, config, resume=flags.resume, tell=tell)

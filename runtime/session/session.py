@@ -10,7 +10,7 @@ import hashlib
 import statistics
 import time
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -37,9 +37,8 @@ from nrem.runtime.parts import load_base, make_fast_weights, make_protocol, make
 from nrem.runtime.readers.text import Document, read_document
 from nrem.runtime.session.resume import CutOff, Unfinished
 from nrem.runtime.session.segments import SegmentWriter
-from nrem.runtime.wake.decode import Answer, Answerer
-from nrem.runtime.wake.sleep_again import sleep_again
-from nrem.runtime.wake.ways import Way, resolve_way, searched
+from nrem.runtime.wake.decode import Answer
+from nrem.runtime.wake.wake import Wake
 
 
 class Session:
@@ -68,7 +67,6 @@ class Session:
             memory.check_base(self.base.identity)
         self.listener = listener
         self.protocol = make_protocol(self.base, self.config, memory.record if memory else None)
-        self.answerer = Answerer(self.base, self.protocol, self.config.answer)
         self.ledger = Ledger(self.config.sleep.budget_fet or None, self.config.sleep.budget_seconds or None)
         self.cost = CostModel.of(self.base.model)
         self.window = Window(self.config.stream, self.base.count_tokens)
@@ -78,11 +76,16 @@ class Session:
         self._last_logits: Tensor | None = None
         self.memory = memory or self._new_memory(journal)
         self.ledger.restore({"fet": self.memory.record.fet, "seconds": self.memory.record.seconds})
-        self.writer = SegmentWriter(self.base, self.config, self.protocol, self.memory, self.ledger, listener)
-        self._unfinished = Unfinished(journal)
-        self._cut_off = self._unfinished.take_up(self.base, to_dict(self.config), self.ledger, self.writer)
+        self._unfinished, self._cut_off = Unfinished(journal), CutOff()
+        if journal is not None:
+            self._cut_off = self._unfinished.take_up(self.base, to_dict(self.config), self.ledger, self.writer)
         self._known = len(self.memory.record.chunks)
         """Chunks that an earlier session has read."""
+
+    @cached_property
+    def writer(self) -> SegmentWriter:
+        """What sleeps; a session that only answers makes none."""
+        return SegmentWriter(self.base, self.config, self.protocol, self.memory, self.ledger, self.listener)
 
     # -- stream ---------------------------------------------------------------------------------------------------------------
 
@@ -236,41 +239,18 @@ class Session:
 
     # -- answer ---------------------------------------------------------------------------------------------------------------
 
-    def answer(self, question: str, way: Way | None = None) -> Answer:
-        """Answer from the fast weights, and in the `search` way from the chunk that is found for the question as well; in mid-stream the
-        live window is in the prompt instead. With `answer.sleep_again` a direct answer that is not sure enough gets extra passes on what a
-        search for the question finds. `way` goes over `answer.way`."""
-        if not question.strip():
-            raise UsageError("question: got an empty one; ask something")
-        if not self.window.text and resolve_way(way or self.config.answer.way, self.memory) == "search":
-            return self._with_found(question)
-        with self.memory.attached(self.base.model, self.memory.route(question)):
-            answer = self.answerer.ask(question, self.window.text)
-        return answer if self.window.text else self._surer(answer)
+    def answer(self, question: str, way: str = "") -> Answer:
+        """Answer from the memory as it is, in the configured way or in `way`; in mid-stream with the live window in the prompt."""
+        return self.wake.answer(question, way, self.window.text)
 
-    def answers(self, questions: Sequence[str]) -> list[Answer]:
-        """Answer several questions; direct ones that go to the same part of the memory together."""
-        if resolve_way(self.config.answer.way, self.memory) == "search":
-            return [self._with_found(question) for question in questions]
-        found: dict[int, Answer] = {}
-        for route, numbers in self.memory.by_route(questions).items():
-            with self.memory.attached(self.base.model, route):
-                found |= dict(zip(numbers, self.answerer.ask_all([questions[n] for n in numbers]), strict=True))
-        return [self._surer(found[number]) for number in range(len(questions))]
+    def answers(self, questions: Sequence[str], way: str = "") -> list[Answer]:
+        """Answer several questions from the memory; those that go to the same part of it together."""
+        return self.wake.answers(questions, way)
 
-    def _with_found(self, question: str) -> Answer:
-        with searched(self.memory, self.base.model, question) as chunk:
-            answer = self.answerer.ask(question, chunk.text if chunk else "")
-        if chunk is None:
-            return answer
-        place = {"document": chunk.document, "chunk": chunk.index, "start": chunk.start, "end": chunk.end}
-        return replace(answer, way="search", leans_on=(place,), confidence=self.protocol.right(answer.token_confidence, "search"))
-
-    def _surer(self, answer: Answer) -> Answer:
-        c = self.config.answer
-        if not c.sleep_again or answer.confidence >= c.sure:
-            return answer
-        return sleep_again(self.base, self.config, self.protocol, self.answerer, self.memory, answer)
+    @cached_property
+    def wake(self) -> Wake:
+        """The door for questions."""
+        return Wake(self.base, self.config, self.protocol, self.memory)
 
     # -- memory ---------------------------------------------------------------------------------------------------------------
 

@@ -12,7 +12,7 @@ from rich.table import Table
 from nrem.memory.library.folder import Entry
 from nrem.memory.saved.files import ADAPTER_WEIGHTS, TEXT, segment_folder
 from nrem.memory.saved.record import ChunkRecord, MemoryRecord
-from nrem.runtime.show.check import Check
+from nrem.runtime.checks.check import Check
 from nrem.runtime.show.hypnogram_text import hypnogram_text
 
 

@@ -28,6 +28,7 @@ from nrem.runtime.tune.recommend import Recommendation, Wish, recommend
 from nrem.runtime.tune.resample import Interval, Resampler
 from nrem.runtime.tune.rows import Asked, Row, RowFile
 from nrem.runtime.wake.decode import Answerer
+from nrem.runtime.wake.wake import Wake
 
 PASSES = (0, 1, 2, 4, 8)
 ROWS = "rows.jsonl"
@@ -199,7 +200,7 @@ class _Bench:
             self._announce(plural(level, "pass", "passes"))
             memory = Memory.load(level_folder(self.folder / LEVELS, level))
             rolled_back = sum(not sleep.kept for sleep in memory.record.sleeps)
-            asked = _asked(ask_memory(base, answerer, memory, self.questions))
+            asked = _asked(ask_memory(Wake(base, self.config, protocol, memory), self.questions))
             self.file.add(Row(passes=level, asked=asked, fet=memory.record.fet, seconds=memory.record.seconds, rolled_back=rolled_back))
 
     def _announce(self, way: str) -> None:

@@ -1,30 +1,30 @@
 """The configuration of answering."""
 
 from dataclasses import dataclass
-from typing import Literal
 
 from nrem.memory.errors import UsageError
+from nrem.runtime.wake.ways import AUTO, WAYS
 
 
 @dataclass(frozen=True, kw_only=True)
 class AnswerConfig:
-    way: Literal["auto", "direct", "search"] = "auto"
-    """`direct`: the adapter alone; `search`: the adapter, with the chunk of the kept text in the prompt that is found for the question;
-    `auto`: `search` where the text was kept."""
+    way: str = AUTO
+    """How to answer: `auto`, or a row of `ways.WAYS`."""
     max_new_tokens: int = 24
     """Most tokens of an answer."""
     batch_size: int = 16
     """Questions decoded together where there is no text in the prompt."""
     sleep_again: int = 0
-    """Passes to spend on the chunks that search finds, for a question whose answer is not sure enough; 0: never."""
+    """Passes to spend on the chunks that search finds, for a question whose direct answer is not sure enough; 0: never. With it, `auto` is
+    `direct`."""
     sure: float = 0.5
     """`Answer.confidence` from which an answer is sure enough."""
     again_chunks: int = 3
     """Chunks that a question may be slept on again."""
 
     def __post_init__(self) -> None:
-        if self.way not in ("auto", "direct", "search"):
-            raise UsageError(f"answer.way: got {self.way!r}, expected auto, direct or search")
+        if self.way not in (AUTO, *WAYS):
+            raise UsageError(f"answer.way: got {self.way!r}, expected {AUTO} or one of {', '.join(WAYS)}")
         for name, low in (("max_new_tokens", 1), ("batch_size", 1), ("sleep_again", 0), ("sure", 0), ("again_chunks", 1)):
             if (value := getattr(self, name)) < low:
                 raise UsageError(f"answer.{name}: got {value}, expected {low} or more")

@@ -17,10 +17,12 @@ from transformers import DynamicCache, GenerationConfig
 from nrem.consolidation.budget import CostModel
 from nrem.consolidation.probe.items import Item, collate, pack
 from nrem.consolidation.protocol.protocol import Protocol
-from nrem.consolidation.read.split_model import cache_argument
+from nrem.consolidation.read.split_model import SplitModel, cache_argument
 from nrem.runtime.models.load import Base
 from nrem.runtime.wake.config import AnswerConfig
 
+NLL_TOKENS = 4096
+"""Padded tokens computed at once for the likelihood of given answers."""
 SHORT_TEXT = 512
 """Tokens up to which a text is read again with every question: decoding together saves more than reading once."""
 
@@ -43,9 +45,9 @@ class Answer:
     token_confidence: float = 0.0
     """Probability that greedy decoding gave to the answer, per token (geometric mean), 0 to 1. Not the probability that it is right."""
     way: str = "direct"
-    """How it was found: from the adapter alone (`direct`), or with the chunk found for the question in the prompt (`search`)."""
+    """How it was found, a row of `ways.WAYS`."""
     leans_on: tuple[dict[str, Any], ...] = ()
-    """The chunks in the prompt: document, index, start and end offset."""
+    """The chunks in the prompt: document, chunk (its index), start and end (offsets in the document), heading."""
     passes: int = 0
     """Passes that were spent on this question alone, since the first answer was not sure enough; their FET and seconds are in its price."""
 
@@ -64,42 +66,50 @@ class Answerer:
 
     def ask(self, question: str, context: str = "") -> Answer:
         """Answer one question by itself, the text in the prompt read anew: the honest price of a single question."""
-        return self._decode([question], self._fit(context))[0]
+        return self._decode([question], [self._fit(context)])[0]
 
-    def ask_all(self, questions: Sequence[str], context: str = "") -> list[Answer]:
-        """Answer many questions: batched closed book or over a short text, one after the other over one reading of a long one.
+    def ask_all(self, questions: Sequence[str], contexts: str | Sequence[str] = "") -> list[Answer]:
+        """Answer many questions, each with its text of `contexts` in the prompt, or all with the same: in batches where texts are short,
+        one after the other over one reading of a long one that all share.
 
-        Seconds are the mean over what was decoded together; FET are charged as if each question read the text itself.
+        Seconds are the mean over what was decoded together; FET are charged as if each question read its text itself.
         """
-        fitted = self._fit(context)
-        if len(fitted) > SHORT_TEXT:
-            return [self._decode_after(question, fitted) for question in questions]
-        size = self.config.batch_size
-        groups = (questions[i : i + size] for i in range(0, len(questions), size))
-        return [answer for group in groups for answer in self._decode(group, fitted)]
+        fitted = self._fit_all(contexts, len(questions))
+        if isinstance(contexts, str) and fitted and len(fitted[0]) > SHORT_TEXT:
+            return [self._decode_after(question, fitted[0]) for question in questions]
+        found: dict[int, Answer] = {}
+        order = sorted(range(len(questions)), key=lambda n: (len(fitted[n]), n))  # of like length together: padding is decoded like text
+        for start in range(0, len(order), self.config.batch_size):
+            group = order[start : start + self.config.batch_size]
+            found |= zip(group, self._decode([questions[n] for n in group], [fitted[n] for n in group]), strict=True)
+        return [found[n] for n in range(len(questions))]
 
     @torch.no_grad()
-    def nll(self, pairs: Sequence[tuple[str, str]], context: str = "") -> list[float]:
-        """Mean NLL of given answers, nats per token, for (question, answer) pairs."""
-        fitted = self._fit(context)
-        prompts = [self.protocol.question_ids(q, context_ids=fitted) for q, _ in pairs]
+    def nlls(self, pairs: Sequence[tuple[str, str]], contexts: str | Sequence[str] = "") -> list[float]:
+        """Mean NLL of given answers, nats per token, for (question, answer) pairs; `contexts` as in `ask_all`."""
+        fitted = self._fit_all(contexts, len(pairs))
+        prompts = [self.protocol.question_ids(q, context_ids=ids) for (q, _), ids in zip(pairs, fitted, strict=True)]
         items = [Item(i, (), p, self.protocol.answer_ids(a)) for i, (p, (_, a)) in enumerate(zip(prompts, pairs, strict=True))]
-        out = [0.0] * len(pairs)
-        if fitted:
-            for item in items:
-                cache, start = self._cache_of(fitted)
-                rest = torch.tensor([[*item.prompt[start:], *item.answer]], device=self.base.model.device)
-                logits = self.base.model(input_ids=rest, logits_to_keep=len(item.answer) + 1, **{self._cache_name: cache}).logits[0, :-1]
-                target = torch.tensor(item.answer, device=logits.device)
-                out[item.chunk] = float(torch.nn.functional.cross_entropy(logits.float(), target))
-            return out
-        for group in pack(items, 4096):
+        if isinstance(contexts, str) and fitted and len(fitted[0]) > SHORT_TEXT:
+            return [self._nll_after(item, fitted[0]) for item in items]
+        out, whole = [0.0] * len(pairs), SplitModel(self.base.model, 0)
+        for group in pack(items, NLL_TOKENS):
             batch = collate(group, self.protocol.stop_id, self.base.model.device)
-            logits = self.base.model(input_ids=batch.ids, attention_mask=batch.mask, use_cache=False).logits[batch.select]
-            nll = torch.nn.functional.cross_entropy(logits.float(), batch.targets, reduction="none")
+            nll = torch.nn.functional.cross_entropy(batch.logits(whole).float(), batch.targets, reduction="none")
             for row, item in enumerate(group):
                 out[item.chunk] = float(nll[batch.owner == row].mean())
         return out
+
+    def _nll_after(self, item: Item, fitted: list[int]) -> float:
+        """Of one answer, behind one reading of a long text."""
+        cache, start = self._cache_of(fitted)
+        rest = torch.tensor([[*item.prompt[start:], *item.answer]], device=self.base.model.device)
+        logits = self.base.model(input_ids=rest, logits_to_keep=len(item.answer) + 1, **{self._cache_name: cache}).logits[0, :-1]
+        target = torch.tensor(item.answer, device=logits.device)
+        return float(torch.nn.functional.cross_entropy(logits.float(), target))
+
+    def _fit_all(self, contexts: str | Sequence[str], count: int) -> list[list[int]]:
+        return [self._fit(contexts)] * count if isinstance(contexts, str) else [self._fit(context) for context in contexts]
 
     def _fit(self, context: str) -> list[int]:
         """Tokens of the text; its middle is left out where it exceeds what the model can read beside a question."""
@@ -136,17 +146,18 @@ class Answerer:
         return self._answer(question, prompt, tokens[0], log_p[0], len(fitted), time.perf_counter() - started)
 
     @torch.no_grad()
-    def _decode(self, questions: Sequence[str], fitted: list[int]) -> list[Answer]:
+    def _decode(self, questions: Sequence[str], fitted: Sequence[list[int]]) -> list[Answer]:
+        """Together, each with its text in front."""
         started = time.perf_counter()
-        prompts = [self.protocol.question_ids(q, context_ids=fitted) for q in questions]
+        prompts = [self.protocol.question_ids(q, context_ids=ids) for q, ids in zip(questions, fitted, strict=True)]
         width = max(len(p) for p in prompts)
         ids = torch.tensor([[self.protocol.stop_id] * (width - len(p)) + p for p in prompts], device=self.base.model.device)
         mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=ids.device)
         out = self.base.model.generate(ids, attention_mask=mask, generation_config=self._generation)
         tokens, log_p = _generated(out, width)
         seconds = (time.perf_counter() - started) / len(questions)
-        rows = zip(questions, prompts, tokens, log_p, strict=True)
-        return [self._answer(question, prompt, row, mine, len(fitted), seconds) for question, prompt, row, mine in rows]
+        rows = zip(questions, prompts, tokens, log_p, fitted, strict=True)
+        return [self._answer(question, prompt, row, mine, len(text), seconds) for question, prompt, row, mine, text in rows]
 
     @property
     def _generation(self) -> GenerationConfig:
@@ -178,7 +189,7 @@ class Answerer:
             answer_tokens=length,
             fet=round(fet, 1),
             seconds=seconds,
-            confidence=probability if document_tokens else self.protocol.right(probability, "direct"),
+            confidence=probability,
             token_confidence=probability,
         )
 

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from nrem.runtime.commands.demo import demo_document, demo_questions
+from nrem.runtime.measure.demo import demo_document, demo_questions
 from nrem.runtime.measure.evaluate import ARMS
 from tests.cli import Shell
 
@@ -68,7 +68,7 @@ def test_the_doctor_tries_everything(shell: Shell) -> None:
 
 
 def test_the_doctor_says_what_is_broken(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
-    import nrem.runtime.commands.doctor as doctor
+    import nrem.runtime.checks.doctor as doctor
 
     monkeypatch.setattr(doctor, "TEXT", " ")
     done = shell("doctor")

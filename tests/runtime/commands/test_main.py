@@ -11,15 +11,15 @@ from typing import Any
 import pytest
 import typer.main
 
-from nrem.runtime.commands.main import app
+from nrem.runtime.commands.main import COMMANDS, make_app
 from tests import tiny
 from tests.cli import Shell
 
 SLEEP = ("sleep", "story.md", "--config", "tiny.toml", "-o")
 FLAGS = {
     "sleep": "--out -o --passes --budget --model --config --set --resume --force --forget-text --json --quiet -q",
-    "ask": "--model --set --json",
-    "chat": "--model --set",
+    "ask": "--way --model --set --json",
+    "chat": "--way --model --set",
     "ls": "--json",
     "show": "--plot --json",
     "verify": "--model --json",
@@ -45,7 +45,7 @@ def memory(shell: Shell) -> str:
 
 
 def test_commands_and_flags_are_these() -> None:
-    command: Any = typer.main.get_command(app)
+    command: Any = typer.main.get_command(make_app(COMMANDS))
     found = {name: [flag for p in c.params if p.param_type_name == "option" for flag in p.opts] for name, c in command.commands.items()}
     assert {name: set(flags) - {"--help", "-h"} for name, flags in found.items()} == {
         name: set(text.split()) for name, text in FLAGS.items()
@@ -201,7 +201,9 @@ def test_eval_ends_with_one_json_object(shell: Shell, memory: str) -> None:
     rows = [{"id": "1", "question": "Who kept the lighthouse?", "answers": ["Maren Tull"]}]
     (shell.folder / "qa.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
     found = json.loads(shell("eval", memory, "--questions", "qa.jsonl", "--json").out)
-    assert found["arms"].keys() == {"floor", "wrong", "memory", "context"}
+    assert found["arms"].keys() == {"floor", "wrong", "memory", "read", "search", "context"}
+    assert found["questions"][0]["expected"] == "Maren Tull"
+    assert found["questions"][0]["answers"].keys() == found["arms"].keys()
     assert all({"nll", "f1", "em", "n"} <= arm.keys() for arm in found["arms"].values())
     assert "recovery" in found
     table = shell("eval", memory, "--questions", "qa.jsonl", "--arms", "floor,memory").out

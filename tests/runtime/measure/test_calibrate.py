@@ -21,6 +21,7 @@ from nrem.runtime.models.load import Base
 from nrem.runtime.parts import calibration_folder, make_protocol
 from nrem.runtime.readers.text import Document
 from nrem.runtime.session.session import Session
+from nrem.runtime.wake.decode import Answer
 from tests import tiny
 
 PLANTED = [(0.1 + 0.008 * n, n % 5 == 0 or n > 80) for n in range(100)]
@@ -55,8 +56,8 @@ def test_every_chunk_is_asked_alone(llama: Base, config: Config) -> None:
     segment, expected = session.memory.segments[0], []
     for chunk in session.memory.text:
         with segment.of_chunks({chunk.index: 1.0}).attached(llama.model):
-            probes = session.writer.sleeper.meter.material.held_out_probes(chunk)
-            expected += [answer.token_confidence for answer in session.answerer.ask_all([p.question for p in probes])]
+            probes = session.writer.sleeper.questions_of(chunk)
+            expected += [answer.token_confidence for answer in session.wake.answerer.ask_all([p.question for p in probes])]
     assert [p for p, _ in asker.pairs[2]] == pytest.approx(expected, abs=2e-3)
     assert len(expected) > 2
 
@@ -70,7 +71,7 @@ def test_right_is_what_the_probe_wants(llama: Base, config: Config, monkeypatch:
             super().ask(session, index, level)
             probes = session.writer.sleeper.meter.material.held_out_probes(session.memory.text.get(index)) if session.memory.text else []
             with session.writer.sleeper.rule.alone(index):
-                said.update({p.question: a.answer for p in probes for a in session.answerer.ask_all([p.question])})
+                said.update({p.question: a.answer for p in probes for a in session.wake.answerer.ask_all([p.question])})
 
     def as_said(self: StudyMaterial, chunk: Chunk) -> Sequence[Probe]:
         return [replace(probe, answer=said.get(probe.question, probe.answer)) for probe in wanted(self, chunk)]
@@ -96,7 +97,7 @@ def test_questions_are_asked_as_any_question_is(llama: Base, config: Config) -> 
     assert 0 < sum(right) < len(right)
     unsure = replace(config, answer=replace(config.answer, sleep_again=1, sure=2.0))  # must not sleep on a question here
     found = confidence_of_questions(llama, unsure, [document, document], 1, lambda event: None)
-    assert found == Confidence.of([(a.token_confidence, ok) for a, ok in zip(said, right, strict=True)] * 2, 1, "questions")
+    assert found == Confidence.of([(a.token_confidence, ok) for a, ok in zip(said, right, strict=True)] * 2, 1, "questions", "search")
     measured = measure_ceiling(llama, config, [Document.from_text(tiny.STORY)], (0, 1), lambda event: None, [document, document])
     assert measured.confidence == found
 
@@ -117,20 +118,25 @@ def test_a_calibration_is_kept_used_closed_book_and_taken_back(llama: Base, conf
     documents = [Document.from_text(tiny.STORY, "story"), Document.from_text(tiny.STORY.replace("Orrin", "Tarn"), "other")]
     measured = measure_ceiling(llama, config, documents, (0, 1), lambda event: None)
     assert measured.confidence is None  # a tiny model is never right
-    plain = Session(base=llama, config=config).answerer.ask("Who kept the lighthouse?")
+
+    def asked(way: str) -> Answer:
+        session = Session(base=llama, config=config)
+        session.stream(documents[0])
+        return session.answer("Who kept the lighthouse?", way)
+
+    plain = asked("direct")
     assert plain.confidence == plain.token_confidence
     found = Confidence.of(PLANTED, 1)
     assert found is not None
     folder = calibration_folder(llama, measured.protocol)
     replace(measured, confidence=found).save(folder)
     assert make_protocol(llama, config).confidence == found
-    answerer = Session(base=llama, config=config).answerer
-    answer = answerer.ask("Who kept the lighthouse?")
+    answer = asked("direct")
     assert answer.token_confidence == plain.token_confidence
     assert answer.confidence == pytest.approx(found.right(answer.token_confidence), abs=1e-4)
     assert answer.confidence != answer.token_confidence
-    with_text = answerer.ask("Who kept the lighthouse?", tiny.STORY)
-    assert with_text.confidence == with_text.token_confidence
+    with_text = asked("search")
+    assert with_text.confidence == with_text.token_confidence  # it was calibrated for another way
     measured.save(folder)
     assert not (folder / CONFIDENCE).exists()
 

@@ -16,6 +16,7 @@ from nrem.runtime.parts import make_fast_weights, make_protocol
 from nrem.runtime.readers.text import Document
 from nrem.runtime.session.session import Session
 from nrem.runtime.wake.decode import Answerer
+from nrem.runtime.wake.wake import Wake
 from tests import tiny
 
 QUESTIONS = [
@@ -98,7 +99,7 @@ def test_each_arm_is_what_it_says(llama: Base, memory: Memory, other: Memory) ->
     answerer = Answerer(llama, make_protocol(llama, tiny.make_config()), tiny.make_config().answer)
 
     def nlls(context: str = "") -> list[float]:
-        return answerer.nll([(q.question, q.answers[0]) for q in QUESTIONS], context)
+        return answerer.nlls([(q.question, q.answers[0]) for q in QUESTIONS], context)
 
     assert [o.nll for o in found["floor"]] == pytest.approx(nlls())  # untrained: nothing consolidated is the base
     with memory.attached(llama.model):
@@ -106,7 +107,7 @@ def test_each_arm_is_what_it_says(llama: Base, memory: Memory, other: Memory) ->
     with other.attached(llama.model):
         assert [o.nll for o in found["wrong"]] == pytest.approx(nlls())
     assert [o.nll for o in found["context"]] == pytest.approx(nlls(tiny.STORY))
-    assert len({round(sum(o.nll for o in arm), 6) for arm in found.values()}) == 4
+    assert len({round(sum(o.nll for o in arm), 6) for arm in found.values()}) == len(found)
     assert {o.answer.document_tokens for o in found["memory"]} == {0}
     assert all(o.answer.document_tokens > 400 for o in found["context"])
 
@@ -128,11 +129,10 @@ def test_with_a_trained_protocol_the_floor_has_its_reader(llama: Base, tmp_path:
 def test_questions_go_to_the_segment_that_they_are_about(
     llama: Base, memory: Memory, other: Memory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    answerer = Answerer(llama, make_protocol(llama, tiny.make_config()), tiny.make_config().answer)
     two = Memory(record=memory.record, segments=[*memory.segments, *other.segments], text=memory.text)
     monkeypatch.setattr(two, "route", lambda question: Route(int("harbour" in question)))
-    expected = [ask_memory(llama, answerer, m, QUESTIONS)[i].nll for i, m in enumerate((memory, other, memory))]
-    assert [o.nll for o in ask_memory(llama, answerer, two, QUESTIONS)] == pytest.approx(expected, rel=1e-4)
+    expected = [ask_memory(Wake.open(m, llama), QUESTIONS)[i].nll for i, m in enumerate((memory, other, memory))]
+    assert [o.nll for o in ask_memory(Wake.open(two, llama), QUESTIONS)] == pytest.approx(expected, rel=1e-4)
 
 
 def test_without_a_wrong_memory_one_is_made(llama: Base, memory: Memory) -> None:
@@ -141,7 +141,7 @@ def test_without_a_wrong_memory_one_is_made(llama: Base, memory: Memory) -> None
 
 
 def test_what_cannot_be_asked_is_refused(llama: Base, memory: Memory) -> None:
-    with pytest.raises(UsageError, match=r"--arms: got 'best', expected some of floor, wrong, memory, context"):
+    with pytest.raises(UsageError, match=r"--arms: got 'best', expected some of floor, wrong, memory, read, search, context"):
         evaluate_memory(llama, memory, QUESTIONS, arms=["floor", "best"])
     with pytest.raises(UsageError, match="no questions"):
         evaluate_memory(llama, memory, [])

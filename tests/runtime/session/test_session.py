@@ -160,7 +160,7 @@ def test_a_question_in_mid_stream_sees_the_live_window(llama: Base, tmp_path: Pa
     answer = session.answer("Who kept the lamp?")
     assert answer.document_tokens > 0
     assert answer.prompt_tokens > answer.document_tokens
-    closed = Session(session.stream(in_pieces(tiny.STORY)), base=llama).answer("Who kept the lamp?")
+    closed = Session(session.stream(in_pieces(tiny.STORY)), base=llama).answer("Who kept the lamp?", "direct")
     assert closed.document_tokens == 0
 
 
@@ -171,7 +171,7 @@ def test_a_memory_answers_the_same_from_disk(llama: Base, tmp_path: Path) -> Non
     loaded = Memory.load(memory.save(tmp_path / "story"))
     session = Session(loaded, base=llama)
     assert [answer.answer for answer in session.answers(questions)] == before
-    assert session.answer(loaded.record.canary["question"]).answer == loaded.record.canary["answer"]
+    assert session.answer(loaded.record.canary["question"], "direct").answer == loaded.record.canary["answer"]
 
 
 @RULES

@@ -76,7 +76,7 @@ def test_the_nll_of_an_answer_is_the_models(base: Base, context: str) -> None:
     protocol = Protocol(base.tokenizer)
     fitted = protocol.plain_ids(context.strip() + "\n\n") if context else []
     pairs = [(question, "Maren" * (i + 1)) for i, question in enumerate(QUESTIONS)]
-    for (question, answer), nll in zip(pairs, make_answerer(base).nll(pairs, context), strict=True):
+    for (question, answer), nll in zip(pairs, make_answerer(base).nlls(pairs, context), strict=True):
         prompt, ids = protocol.question_ids(question, fitted), protocol.answer_ids(answer)
         logits = base.model(input_ids=torch.tensor([[*prompt, *ids]])).logits[0, -len(ids) - 1 : -1]
         assert nll == pytest.approx(float(torch.nn.functional.cross_entropy(logits, torch.tensor(ids))), rel=1e-4)

@@ -29,7 +29,7 @@ def memory(request: pytest.FixtureRequest, llama: Base, tmp_path_factory: pytest
 
 def session_for(memory: Memory, base: Base, *, sleep_again: int = 0, sure: float = 0.5) -> Session:
     session = Session(memory, base=base)
-    session.config = replace(session.config, answer=replace(session.config.answer, sleep_again=sleep_again, sure=sure))
+    session.config = replace(session.config, answer=replace(session.config.answer, way="direct", sleep_again=sleep_again, sure=sure))
     return session
 
 
@@ -54,7 +54,7 @@ def test_a_sure_answer_and_a_question_about_nothing_cost_no_more(memory: Memory,
 def test_sure_is_what_was_calibrated(memory: Memory, llama: Base, intercept: float, passes: int) -> None:
     session = session_for(memory, llama, sleep_again=2)
     found = Confidence(intercept=intercept, slope=1.0, passes=1, asked="probes", pairs=40, base_rate=0.3, brier_before=0.4, brier_after=0.2)
-    session.answerer.protocol = session.protocol = replace(session.protocol, confidence=found)
+    session.wake.protocol = replace(session.protocol, confidence=found)
     answer = session.answer(QUESTION)
     assert answer.passes == passes
     assert answer.confidence == pytest.approx(found.right(answer.token_confidence), abs=1e-4)

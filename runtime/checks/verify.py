@@ -1,0 +1,93 @@
+"""Verify a saved memory, from its files to what it answers: the checks of `nrem verify`, each with what was found.
+
+A check that fails ends the list: those behind it would only repeat what it said.
+"""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import torch
+from peft import PeftModel
+
+from nrem.memory.errors import MemoryFolderError, MissingFileError
+from nrem.memory.memory import Memory, Route
+from nrem.memory.saved.files import segment_folder
+from nrem.runtime.checks.check import Check
+from nrem.runtime.config import config_from_dict
+from nrem.runtime.parts import load_base
+from nrem.runtime.session.session import Session
+
+SENTENCE = "The lamp burned all night, and nobody came to see it."
+SAME = 1e-5
+"""Largest difference of logits between two ways to the same adapter, relative to the largest logit."""
+
+
+def verify_memory(folder: Path, settings: Sequence[str] = ()) -> Iterator[Check]:
+    """Yield the checks as they are made. Raises `MissingFileError` for no memory, and `ModelError` where its base cannot be loaded."""
+    try:
+        memory = Memory.load(folder)
+    except MissingFileError:
+        raise
+    except MemoryFolderError as error:
+        yield Check("files", False, str(error).removeprefix(f"{folder}: "))
+        return
+    yield Check("files", True, f"{len(memory.record.files)} files as they were saved")
+    tensors = [(key, t) for segment in memory.segments for key, t in segment.weights.tensors().items()]
+    if bad := [key for key, t in tensors if not torch.isfinite(t).all()]:
+        yield Check("tensors", False, f"{bad[0]} holds values that are not finite; sleep again")
+        return
+    yield Check("tensors", True, f"{len(tensors)} tensors, all finite")
+    config = config_from_dict(memory.record.config, settings)
+    base = load_base(config)
+    try:
+        session = Session(memory, base=base, config=config)
+    except MemoryFolderError as error:
+        yield Check("base model", False, str(error).removeprefix(f"{folder} "))
+        return
+    yield Check("base model", True, f"{base.identity.short()}, the one that it was made for")
+    for index in range(len(memory.segments)):
+        check = _check_peft(session, index)
+        yield check
+        if not check.ok:
+            return
+    yield _check_canary(session)
+
+
+def _check_peft(session: Session, index: int) -> Check:
+    """Does plain PEFT, given the folder, say what the attached memory says?"""
+    memory, model = session.memory, session.base.model
+    assert memory.folder is not None
+    folder = segment_folder(memory.folder, index)
+    with memory.attached(model, Route(index)):
+        mine = _logits(session)
+    try:
+        wrapped = PeftModel.from_pretrained(model, str(folder))
+    except Exception as error:  # whatever PEFT raises means that others cannot open it
+        return Check("PEFT", False, f"cannot open {folder} ({str(error).splitlines()[0]}); sleep again")
+    theirs = _logits(session)
+    wrapped.unload()
+    difference = float((mine - theirs).abs().max() / mine.abs().max())
+    if difference > SAME:
+        return Check("PEFT", False, f"gives other logits for {folder} (off by {difference:.1e} of the largest); sleep again")
+    return Check("PEFT", True, f"opens {folder} and gives {'the same' if difference == 0 else 'nearly the same'} logits")
+
+
+@torch.no_grad()
+def _logits(session: Session) -> torch.Tensor:
+    ids = torch.tensor([session.protocol.plain_ids(SENTENCE, start=True)], device=session.base.model.device)
+    logits: torch.Tensor = session.base.model(input_ids=ids, use_cache=False).logits[0].float()
+    return logits
+
+
+def _check_canary(session: Session) -> Check:
+    """Is the recorded question still answered in the recorded words?"""
+    record = session.memory.record
+    if not record.canary:
+        return Check("answer", True, "no question was recorded: the document states nothing that can be asked for")
+    question, recorded = record.canary["question"], record.canary["answer"]
+    answer = session.answer(question, "direct").answer
+    if answer == recorded:
+        return Check("answer", True, f"{question!r} -> {answer!r}, as recorded")
+    was, now = record.base.dtype, session.base.identity.dtype
+    why = f"it was made in {was} and the model now runs in {now}" if was != now else "other versions of the libraries may be the cause"
+    return Check("answer", False, f"{question!r} -> {answer!r}, recorded was {recorded!r}; {why}")

@@ -1,0 +1,43 @@
+"""`nrem extend`."""
+
+from typing import Annotated
+
+import typer
+
+from nrem.runtime.commands.options import (
+    JsonOption,
+    MemoryArgument,
+    ModelOption,
+    OutOption,
+    QuietOption,
+    model_setting,
+    print_memory,
+    target_of,
+)
+
+
+def extend(
+    memory: MemoryArgument,
+    documents: Annotated[list[str], typer.Argument(metavar="DOC", help="Text or Markdown files; - is standard input.", show_default=False)],
+    out: OutOption = None,
+    model: ModelOption = None,
+    as_json: JsonOption = False,
+    be_quiet: QuietOption = False,
+) -> None:
+    """Read more documents into a memory; what it held is not overwritten."""
+    from nrem.memory.memory import Memory
+    from nrem.runtime.commands.progress import Progress
+    from nrem.runtime.config import config_from_dict
+    from nrem.runtime.session.consolidate import read_all
+    from nrem.runtime.session.session import Session
+
+    target = target_of(memory, out)
+    progress = Progress(quiet=be_quiet)
+    try:
+        asleep = Memory.load(memory)
+        session = Session(asleep, config=config_from_dict(asleep.record.config, model_setting(model)), listener=progress)
+        read_all(session, documents)
+    finally:
+        progress.close()
+    session.memory.save(target, force=out is None)
+    print_memory(session.memory.record, target, as_json=as_json)

@@ -1,0 +1,63 @@
+"""`nrem sleep`."""
+
+from pathlib import Path
+from typing import Annotated, Optional
+
+import typer
+
+from nrem.runtime.commands.options import (
+    ConfigOption,
+    JsonOption,
+    ModelOption,
+    PassesOption,
+    QuietOption,
+    SetOption,
+    model_setting,
+    passes_setting,
+    print_memory,
+)
+
+
+def sleep(
+    documents: Annotated[list[str], typer.Argument(metavar="DOC", help="Text or Markdown files; - is standard input.", show_default=False)],
+    out: Annotated[Path, typer.Option("--out", "-o", metavar="MEMORY", help="The folder to make.", show_default=False)],
+    passes: PassesOption = None,
+    budget: Annotated[
+        Optional[str],  # noqa: UP045
+        typer.Option("--budget", metavar="B", help="Cap on all that is computed: 400kFET, 1.5M or 90s.", show_default=False),
+    ] = None,
+    model: ModelOption = None,
+    config: ConfigOption = None,
+    settings: SetOption = None,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run of the same documents that was cut off.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Replace an older memory, or an unfinished run.")] = False,
+    forget_text: Annotated[bool, typer.Option("--forget-text", help="Do not keep the evicted text.")] = False,
+    as_json: JsonOption = False,
+    be_quiet: QuietOption = False,
+) -> None:
+    """Read documents, sleep on them, save the memory."""
+    from nrem.runtime.commands.progress import Progress
+    from nrem.runtime.config import load_config
+    from nrem.runtime.session.job import SleepJob, run_sleep
+
+    job = SleepJob(documents=tuple(documents), out=out, resume=resume, force=force, forget_text=forget_text)
+    resolved = load_config(config, [*model_setting(model), *passes_setting(passes), *_budget(budget), *(settings or [])])
+    progress = Progress(quiet=be_quiet)
+    try:
+        memory = run_sleep(job, resolved, listener=progress, tell=progress.note)
+    except KeyboardInterrupt:
+        if job.unfinished.exists():
+            progress.note(f"the same command with --resume goes on from the last checkpoint in {job.unfinished}")
+        raise
+    finally:
+        progress.close()
+    print_memory(memory.record, out, as_json=as_json)
+
+
+def _budget(text: str | None) -> list[str]:
+    if text is None:
+        return []
+    from nrem.consolidation.budget import parse_budget
+
+    budget = parse_budget(text)
+    return [f"sleep.budget_fet={budget.fet}", f"sleep.budget_seconds={budget.seconds}"]

@@ -1,0 +1,15 @@
+"""`search`: adapter and text together."""
+
+from nrem.memory.stream.chunk import Chunk
+from nrem.memory.text.evicted import EvictedText
+from nrem.runtime.wake.way import Way
+
+
+class Search(Way):
+    """the adapter, with the chunk of the kept text in the prompt that the index finds for the question"""
+
+    searches = True
+
+    def chunks(self, text: EvictedText | None, question: str) -> list[Chunk]:
+        assert text is not None, "the way was resolved"
+        return [hit.chunk for hit in text.search(question, 1)]

@@ -1,0 +1,58 @@
+"""Talking with a saved memory: it is opened on its base model, asked, and chatted with. Knows nothing about flags."""
+
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import suppress
+from itertools import islice
+from pathlib import Path
+
+from nrem.memory.errors import NremError, UsageError
+from nrem.memory.memory import Memory
+from nrem.runtime.wake.decode import Answer
+from nrem.runtime.wake.wake import Wake
+
+GOODBYE = ("exit", "quit")
+
+
+def open_wake(folder: Path, settings: Sequence[str] = ()) -> Wake:
+    """Awake with a saved memory; a damaged one is refused before the model is loaded."""
+    return Wake.open(Memory.load(folder), settings=settings)
+
+
+def ask_each(wake: Wake, questions: Iterable[str]) -> Iterator[Answer]:
+    """Answers in order, a batch of them as soon as it is there."""
+    asked = (q.strip() for q in questions if q.strip())
+    first = list(islice(asked, wake.config.answer.batch_size))
+    if not first:
+        raise UsageError("question: got none; ask something, or give - and one question a line on standard input")
+    while first:
+        yield from wake.answers(first)
+        first = list(islice(asked, wake.config.answer.batch_size))
+
+
+def chat(wake: Wake) -> None:
+    """Answer a line at a time, until `exit` or the end of input. Every question stands by itself."""
+    for line in _lines():
+        if line.strip().lower() in GOODBYE:
+            return
+        if not line.strip():
+            continue
+        try:
+            print(wake.answer(line).answer, flush=True)
+        except NremError as error:
+            print(f"nrem: {error}", file=sys.stderr)
+
+
+def _lines() -> Iterator[str]:
+    """Lines of standard input; a person gets a prompt and a line editor."""
+    if not sys.stdin.isatty():
+        yield from sys.stdin
+        return
+    with suppress(ImportError):
+        import readline  # noqa: F401 - editing and history for input()
+    while True:
+        try:
+            yield input("> ")
+        except EOFError:
+            print(file=sys.stderr)
+            return

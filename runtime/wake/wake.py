@@ -1,0 +1,126 @@
+"""Wake: questions to a memory, answered. The one door that `ask`, `chat`, `eval`, `tune`, sessions and benchmarks go through.
+
+    question -> way (what is attached, which chunks are in the prompt) -> decoding -> answer: its way, its cost, what it leans on
+
+Opening a memory to answer builds nothing that sleeps.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
+from functools import cached_property
+
+from nrem.consolidation.protocol.protocol import Protocol
+from nrem.memory.errors import UsageError
+from nrem.memory.memory import EVERYTHING, Memory, Route
+from nrem.memory.stream.chunk import Chunk
+from nrem.memory.text.heading import heading_of
+from nrem.memory.weights.fast_weights import FastWeights
+from nrem.runtime.config import Config, config_from_dict
+from nrem.runtime.models.load import Base
+from nrem.runtime.parts import load_base, make_fast_weights, make_protocol
+from nrem.runtime.wake.decode import Answer, Answerer
+from nrem.runtime.wake.sleep_again import sleep_again
+from nrem.runtime.wake.ways import AUTO, WAYS
+
+
+class Wake:
+    """A base model, awake with a memory."""
+
+    def __init__(self, base: Base, config: Config, protocol: Protocol, memory: Memory) -> None:
+        self.base, self.config, self.protocol, self.memory = base, config, protocol, memory
+        self.answerer = Answerer(base, protocol, config.answer)
+
+    @classmethod
+    def open(cls, memory: Memory, base: Base | None = None, settings: Sequence[str] = ()) -> "Wake":
+        """Awake with a saved memory; `settings` are `a.b=c` strings over the configuration that was saved with it.
+
+        Raises `BaseMismatchError` where base model or protocol are not the memory's, and what loading a model raises.
+        """
+        config = config_from_dict(memory.record.config, settings)
+        base = base or load_base(config)
+        memory.check_base(base.identity)
+        return cls(base, config, make_protocol(base, config, memory.record), memory)
+
+    def answer(self, question: str, way: str = "", window: str = "") -> Answer:
+        """Answer one question by itself, the honest price of a single one. `way` goes over `answer.way`; `window` is live context, which
+        then stands in the prompt instead of whatever a way would put there. Raises `UsageError` for an empty question and for a way that
+        cannot be gone."""
+        _check(question)
+        if window:
+            with self.memory.attached(self.base.model, self.memory.route(question)):
+                return self.answerer.ask(question, window)
+        return self.answers([question], way)[0]
+
+    def answers(self, questions: Sequence[str], way: str = "") -> list[Answer]:
+        """Answer several questions; those that have the same adapter are decoded together."""
+        name, found = self.way(way), dict[int, Answer]()
+        for question in questions:
+            _check(question)
+        for numbers, chunks in self._attached_groups(name, questions):
+            contexts = ["".join(chunk.text for chunk in chunks[n]) for n in numbers]
+            for n, answer in zip(numbers, self.answerer.ask_all([questions[n] for n in numbers], contexts), strict=True):
+                found[n] = self._told(answer, name, chunks[n])
+        return [self._surer(found[n], name) for n in range(len(questions))]
+
+    def nlls(self, pairs: Sequence[tuple[str, str]], way: str = "") -> list[float]:
+        """Mean NLL of given answers, nats per token, for (question, answer) pairs, under the prompts and weights of a way."""
+        name, found = self.way(way), dict[int, float]()
+        for numbers, chunks in self._attached_groups(name, [question for question, _ in pairs]):
+            contexts = ["".join(chunk.text for chunk in chunks[n]) for n in numbers]
+            found |= dict(zip(numbers, self.answerer.nlls([pairs[n] for n in numbers], contexts), strict=True))
+        return [found[n] for n in range(len(pairs))]
+
+    def way(self, wanted: str = "") -> str:
+        """The name of the way that is gone; raises `UsageError` where there is no such way, or no text to search."""
+        wanted = wanted or self.config.answer.way
+        kept = self.memory.text is not None and len(self.memory.text) > 0
+        if wanted == AUTO:
+            return "search" if kept and not self.config.answer.sleep_again else "direct"
+        if wanted not in WAYS:
+            raise UsageError(f"way: got {wanted!r}, expected {AUTO} or one of {', '.join(WAYS)}")
+        if WAYS[wanted].searches and not kept:
+            raise UsageError(f"way {wanted}: {self.memory.name} has forgotten its text, and there is nothing to search; answer with direct")
+        return wanted
+
+    @cached_property
+    def nothing_written(self) -> FastWeights:
+        """What is attached with the adapter off: the protocol's reader."""
+        return make_fast_weights(self.base, self.config, self.protocol)
+
+    def _attached_groups(self, way: str, questions: Sequence[str]) -> Iterator[tuple[list[int], dict[int, list[Chunk]]]]:
+        """Questions by number, with the chunks of their prompts, group by group, each while the weights are on that it is asked of."""
+        chosen = WAYS[way]()
+        chunks = {n: chosen.chunks(self.memory.text, question) for n, question in enumerate(questions)}
+        groups = self.memory.by_route(questions) if chosen.adapter else {EVERYTHING: list(range(len(questions)))}
+        for route, numbers in groups.items():
+            with self._attached(route, chosen.adapter):
+                yield numbers, chunks
+
+    @contextmanager
+    def _attached(self, route: Route, adapter: bool) -> Iterator[None]:
+        weights = self.memory.attached(self.base.model, route) if adapter else self.nothing_written.attached(self.base.model)
+        with weights:
+            yield
+
+    def _told(self, answer: Answer, way: str, chunks: Sequence[Chunk]) -> Answer:
+        """With its way, what it leans on, and how sure that makes it."""
+        places = tuple(self._place(chunk) for chunk in chunks)
+        return replace(answer, way=way, leans_on=places, confidence=self.protocol.right(answer.token_confidence, way))
+
+    def _place(self, chunk: Chunk) -> dict[str, str | int]:
+        assert self.memory.text is not None, "a chunk was found in it"
+        heading = heading_of(self.memory.text, chunk)
+        return {"document": chunk.document, "chunk": chunk.index, "start": chunk.start, "end": chunk.end, "heading": heading}
+
+    def _surer(self, answer: Answer, way: str) -> Answer:
+        """With `answer.sleep_again`, an answer of the adapter alone that is not sure enough gets passes of its own."""
+        c = self.config.answer
+        if way != "direct" or not c.sleep_again or answer.confidence >= c.sure:
+            return answer
+        return self._told(sleep_again(self.base, self.config, self.protocol, self.answerer, self.memory, answer), way, ())
+
+
+def _check(question: str) -> None:
+    if not question.strip():
+        raise UsageError("question: got an empty one; ask something")
