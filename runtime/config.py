@@ -43,7 +43,8 @@ class ModelConfig:
 class ProtocolConfig:
     name: str = "auto"
     """`auto`: the shipped protocol that was trained on this base model, else `unlearned`: the ridge write as it is before training;
-    `untrained`: study items made from the text, by gradient; or a protocol's folder."""
+    `untrained`: study items made from the text, by gradient; a protocol's folder; or the name of a write rule that learns nothing
+    beforehand."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -21,7 +21,7 @@ from nrem.consolidation.protocol.ceiling import Ceiling
 from nrem.consolidation.protocol.confidence import Confidence
 from nrem.consolidation.protocol.protocol import Protocol
 from nrem.consolidation.write.learned import LearnedWrite, Sizes
-from nrem.consolidation.write.rules import trainable
+from nrem.consolidation.write.rules import RULES, trainable
 from nrem.memory.errors import BaseMismatchError, MemoryFolderError, MissingFileError
 from nrem.memory.saved.atomic import replace_folder, sha256_file
 from nrem.memory.saved.identity import BaseIdentity
@@ -47,8 +47,12 @@ def shipped() -> list[Path]:
 
 
 def find_protocol(name: str, tokenizer: Any, base: BaseIdentity, device: torch.device) -> Protocol:
-    """`untrained`, or a protocol's folder."""
-    return Protocol(tokenizer) if name == "untrained" else load_protocol(Path(name), tokenizer, base, device)
+    """`untrained`, the name of a rule that learns nothing beforehand, or a protocol's folder."""
+    if name == "untrained":
+        return Protocol(tokenizer)
+    if name in RULES and RULES[name].learned is None:
+        return Protocol(tokenizer, id=name, rule=name)
+    return load_protocol(Path(name), tokenizer, base, device)
 
 
 def shipped_for(base: BaseIdentity) -> Path | None:

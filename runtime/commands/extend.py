@@ -28,7 +28,6 @@ def extend(
     from nrem.memory.memory import Memory
     from nrem.runtime.commands.progress import Progress
     from nrem.runtime.config import config_from_dict
-    from nrem.runtime.session.consolidate import read_all
     from nrem.runtime.session.session import Session
 
     target = target_of(memory, out)
@@ -36,7 +35,7 @@ def extend(
     try:
         asleep = Memory.load(memory)
         session = Session(asleep, config=config_from_dict(asleep.record.config, model_setting(model)), listener=progress)
-        read_all(session, documents)
+        session.read(*documents)
     finally:
         progress.close()
     session.memory.save(target, force=out is None)

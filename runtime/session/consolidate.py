@@ -1,11 +1,9 @@
 """The main job in one call: documents in, a memory out; and the same memory with more documents. Knows nothing about files of memories."""
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
 from nrem.consolidation.events import Listener, ignore
-from nrem.memory.errors import UsageError
 from nrem.memory.memory import Memory
 from nrem.runtime.config import Config, load_config
 from nrem.runtime.models.load import Base
@@ -29,7 +27,7 @@ def consolidate(
     config = config or load_config()
     if passes is not None:
         config = replace(config, sleep=replace(config.sleep, passes=passes, allocator="uniform"))
-    return read_all(Session(base=base, config=config, listener=listener), documents)
+    return Session(base=base, config=config, listener=listener).read(*documents)
 
 
 def extend(memory: Memory, *documents: Document | str | Path, base: Base | str | None = None, listener: Listener = ignore) -> Memory:
@@ -38,13 +36,4 @@ def extend(memory: Memory, *documents: Document | str | Path, base: Base | str |
     With the ridge rule it ends where one sleep on everything would have: earlier chunks of the open adapter are read again, and what does
     not fit into it stands in segments of its own.
     """
-    return read_all(Session(memory, base=base, listener=listener), documents)
-
-
-def read_all(session: Session, documents: Sequence[Document | str | Path]) -> Memory:
-    """Stream several documents; the session finishes with the last. Raises `UsageError` for none."""
-    if not documents:
-        raise UsageError("documents: got none; give at least one file name or Document")
-    for document in documents[:-1]:
-        session.stream(document, finish=False)
-    return session.stream(documents[-1])
+    return Session(memory, base=base, listener=listener).read(*documents)

@@ -18,7 +18,6 @@ from nrem.runtime.config import Config
 from nrem.runtime.models.load import Base
 from nrem.runtime.parts import load_base
 from nrem.runtime.readers.text import Document, read_document
-from nrem.runtime.session.consolidate import read_all
 from nrem.runtime.session.session import Session
 
 
@@ -61,7 +60,7 @@ def run_sleep(job: SleepJob, config: Config, *, base: Base | None = None, listen
         session = Session(base=base, config=config, listener=listener, journal=journal)
         if note := about_depth(session):
             tell(note)
-        read_all(session, documents).save(job.out, force=job.force, forget_text=job.forget_text)
+        session.read(*documents).save(job.out, force=job.force, forget_text=job.forget_text)
     except BaseException:
         if not (journal.folder / RESUME).exists():  # nothing to go on with
             journal.remove()

@@ -134,6 +134,14 @@ class Session:
             self._finish()
         return self.memory
 
+    def read(self, *documents: Document | str | Path) -> Memory:
+        """Stream several documents; the session finishes with the last. Raises `UsageError` for none."""
+        if not documents:
+            raise UsageError("documents: got none; give at least one file name or Document")
+        for document in documents[:-1]:
+            self.stream(document, finish=False)
+        return self.stream(documents[-1])
+
     def _take_in(self, chunk: Chunk) -> None:
         """One new chunk: evict what does not fit, sleep if it is time, then read."""
         known = chunk.index < self._known

@@ -26,7 +26,6 @@ from nrem.runtime.config import Config
 from nrem.runtime.models.load import Base
 from nrem.runtime.parts import make_fast_weights, make_protocol
 from nrem.runtime.readers.text import Document
-from nrem.runtime.session.consolidate import read_all
 from nrem.runtime.session.session import Session
 
 END: Literal["end"] = "end"
@@ -90,7 +89,7 @@ class Night:
         sleeps = self.session.memory.record.sleeps
         if sleeps and (sleeps[-1].index, END) not in self._spent():  # killed between the end of a sleep and its line
             self._note(sleeps[-1].index, END)
-        self.memory = read_all(self.session, documents)
+        self.memory = self.session.read(*documents)
         self._at = self._spent()
 
     @property
