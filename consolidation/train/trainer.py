@@ -64,7 +64,9 @@ class TrainConfig:
     context_every: int = 1
     """Every how many steps passages are put in the prompt."""
     read_in_context: int = 4
-    """Passages that are put in the prompt in a step that does."""
+    """Prompts with passages in a step that has some."""
+    passages_in_prompt: tuple[int, ...] = (1, 1, 2)
+    """How many passages, neighbours as a rule, stand in one prompt; drawn anew at every step."""
     questions_in_context: int = 6
     """Questions asked about each of them."""
     memory_on_share: float = 0.5
@@ -215,8 +217,11 @@ class ProtocolTrainer:
     def _reading_loss(self, rng: random.Random, groups: Sequence[Sequence[Passage]], fast: Mapping[str, Any] | None) -> torch.Tensor:
         """Answer NLL with a passage in the prompt: of the groups whose memory is on, else of any."""
         c = self.config
+        size = rng.choice(c.passages_in_prompt)
         if fast is None:
-            groups = [_alike(rng, [p for _ in range(3 * c.read_in_context) for p in self.sampler.group(rng, 1)], c.read_in_context)]
+            groups = [_alike(rng, [_joined(self.sampler.group(rng, size)) for _ in range(3 * c.read_in_context)], c.read_in_context)]
+        elif len(groups[0]) >= size:
+            groups = [[_joined(group[i : i + size]) for i in range(0, len(group) - size + 1, size)] for group in groups]
         chosen = [rng.sample(list(group), min(len(group), -(-c.read_in_context // len(groups)))) for group in groups]
         prompts = [p for group in chosen for p in group]
         asked = [[self.sampler.question(rng, p) for _ in range(c.questions_in_context)] for p in prompts]
@@ -258,6 +263,12 @@ class ProtocolTrainer:
             for name, p in self._named.items():
                 p.copy_(tensors[f"parameter/{name}"])
         self.optimisers.take_up(tensors)
+
+
+def _joined(passages: Sequence[Passage]) -> Passage:
+    """Passages behind one another, as one that can be asked all of their questions."""
+    given = tuple(question for passage in passages for question in passage.given)
+    return Passage(passages[0].title, "\n\n".join(p.text.strip() for p in passages), given)
 
 
 def _alike(rng: random.Random, passages: Sequence[Passage], count: int) -> list[Passage]:
