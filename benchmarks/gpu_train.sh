@@ -13,10 +13,10 @@ python=${PYTHON:-.venv/bin/python}
 mkdir -p "$out"
 export HF_HUB_OFFLINE=1
 
-step=(--set chunks_per_step=64 --set "chunks_together=[1,1,2,4,8,16,32]" --set questions_per_step=256 --set questions_per_chunk=4)
+step=(--set chunks_per_step=64 --set "chunks_together=[1,1,2,4,8,16,32]" --set questions_per_step=256 --set read_in_context=32)
 chunks=32 sizes=1,4,16,32 passages=24 documents=6 dev=("$data"/dev/{technical,invented,stories,tables,languages}_dev.jsonl)
 if [[ -n "${DRY_RUN:-}" ]]; then
-    step=(--set chunks_per_step=4 --set "chunks_together=[1,4]" --set questions_per_step=8 --set warm_up=1)
+    step=(--set chunks_per_step=4 --set "chunks_together=[1,4]" --set questions_per_step=8 --set read_in_context=2 --set warm_up=1)
     minutes=0.05 chunks=2 sizes=1,2 passages=2 documents=1 dev=("$data/dev/technical_dev.jsonl")
 fi
 train=() from=() model=()
@@ -27,7 +27,7 @@ resume=()
 [[ -e "$out/protocol.training" ]] && resume=(--resume)
 
 "$python" -m nrem train-protocol "${train[@]}" --held-out "$data/dev/squad_short_tune100.jsonl" -o "$out/protocol" --minutes "$minutes" \
-    --max-passes 4 --set layers=upper-third --set rank=256 --set reader_target=all-linear --set reader_layers=upper-half \
+    --max-passes 4 --set layers=upper-third --set rank=320 --set reader_target=all-linear --set reader_layers=all --set reader_rank=8 \
     "${step[@]}" "${from[@]}" "${model[@]}" "${resume[@]}" --json > "$out/trained.json"
 
 settings=(--set "protocol.name=$out/protocol" --skip-tests --json)
