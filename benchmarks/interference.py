@@ -18,7 +18,7 @@ from nrem.runtime.config import load_config
 from nrem.runtime.measure.evaluate import ask, ask_memory
 from nrem.runtime.measure.questions import read_documents
 from nrem.runtime.parts import load_base, make_fast_weights, make_protocol
-from nrem.runtime.readers.text import Document
+from nrem.runtime.readers.document import Document
 from nrem.runtime.session.session import Session
 from nrem.runtime.wake.decode import Answerer
 

@@ -26,7 +26,7 @@ from nrem.runtime.measure.questions import Question, QuestionedDocument, read_do
 from nrem.runtime.measure.scores import Score, score
 from nrem.runtime.models.load import Base
 from nrem.runtime.parts import load_base, make_protocol
-from nrem.runtime.readers.text import Document
+from nrem.runtime.readers.document import Document
 from nrem.runtime.session.session import Session
 from nrem.runtime.wake.decode import Answer
 

@@ -13,6 +13,7 @@ from weakref import WeakSet
 from torch import nn
 
 from nrem.memory.errors import BaseMismatchError, MemoryFolderError, SleepError, UsageError
+from nrem.memory.names import printable
 from nrem.memory.saved.atomic import replace_folder, sha256_file
 from nrem.memory.saved.card import model_card
 from nrem.memory.saved.files import CARD, MEMORY, TEXT, segment_folder
@@ -89,8 +90,10 @@ class Memory:
             folders = [segment_folder(made, index) for index in range(len(self.segments))]
             kept = [path for path in (*(f / name for f in folders for name in FILES), made / TEXT / CHUNKS) if path.exists()]
             self.record.files = {str(path.relative_to(made)): sha256_file(path) for path in kept}
-            (made / MEMORY).write_text(json.dumps(self.record.to_dict(), indent=2, sort_keys=True, ensure_ascii=False) + "\n")
-            (made / CARD).write_text(model_card(self.record, target.name), encoding="utf-8")
+            (made / MEMORY).write_text(
+                json.dumps(self.record.to_dict(), indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8"
+            )
+            (made / CARD).write_text(model_card(self.record, printable(target.name)), encoding="utf-8")
             replace_folder(made, target)
         except BaseException:
             shutil.rmtree(made, ignore_errors=True)

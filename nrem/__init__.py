@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from nrem.memory.memory import Memory
     from nrem.runtime.config import Config, load_config
     from nrem.runtime.models.load import load as load_model
-    from nrem.runtime.readers.text import Document
+    from nrem.runtime.readers.document import Document
     from nrem.runtime.session.consolidate import consolidate, extend
     from nrem.runtime.session.rewrite import forget, merge
     from nrem.runtime.session.session import Session
@@ -25,7 +25,7 @@ __version__ = "0.1.0"
 
 _HOME = {
     "Config": "nrem.runtime.config",
-    "Document": "nrem.runtime.readers.text",
+    "Document": "nrem.runtime.readers.document",
     "Memory": "nrem.memory.memory",
     "NremError": "nrem.memory.errors",
     "Session": "nrem.runtime.session.session",

@@ -31,7 +31,7 @@ def babi_row(number: int) -> dict[str, Any]:
 def save_passages(path: Path) -> Path:
     """The passages in the form of the training files."""
     rows = [{"title": p.title, "context": p.text, "questions": [[q.question, q.answer] for q in p.given]} for p in PASSAGES]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
+    path.write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     return path
 
 

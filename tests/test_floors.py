@@ -9,7 +9,7 @@ import pytest
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("memory", "consolidation", "runtime")
 ROOMS: tuple[tuple[str, ...], ...] = (
-    ("memory.errors",),
+    ("memory.errors", "memory.names"),
     ("memory.stream",),
     ("memory.saved",),
     ("memory.text", "memory.weights", "memory.library"),

@@ -54,7 +54,7 @@ def test_a_wrong_direction_is_noticed(source: str, wrong: set[str]) -> None:
 def heavy_after(code: str) -> list[str]:
     """Which heavy libraries a fresh interpreter holds after running this code."""
     check = f"{code}\nimport sys\nprint('HEAVY', *[name for name in {HEAVY!r} if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True, cwd=ROOT)
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True, cwd=ROOT, encoding="utf-8")
     return done.stdout.splitlines()[-1].split()[1:]
 
 

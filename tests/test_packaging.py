@@ -12,7 +12,7 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 FOLDERS = ("memory", "consolidation", "runtime", "configs")
-PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text())
+PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 SETUPTOOLS = PROJECT["tool"]["setuptools"]
 
 
@@ -38,7 +38,7 @@ def test_the_links_of_the_checkout_are_relative_and_lead_to_the_folders() -> Non
 
 
 def test_every_release_is_pinned() -> None:
-    lines = [line for line in (ROOT / "constraints.txt").read_text().splitlines() if not line.startswith("#")]
+    lines = [line for line in (ROOT / "constraints.txt").read_text(encoding="utf-8").splitlines() if not line.startswith("#")]
     pinned = {name.lower().replace("_", "-"): version for name, _, version in (line.partition("==") for line in lines)}
     assert all(pinned.values()), "a line of constraints.txt is not NAME==VERSION"
     wanted = [
@@ -56,7 +56,7 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
     source = folder / "source"
     shutil.copytree(ROOT, source, symlinks=True, ignore=shutil.ignore_patterns(".*", "build", "dist", "*.egg-info", "memories"))
     command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(folder), str(source)]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, encoding="utf-8")
     assert done.returncode == 0, done.stderr
     return next(folder.glob("nrem-*.whl"))
 
@@ -89,6 +89,6 @@ def test_the_wheel_imports_outside_the_checkout(wheel: Path, tmp_path: Path) -> 
         "from nrem.runtime.config import load_config, presets\n"
         "print(*presets(), load_config().seed)\n"
     )
-    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False)
+    done = subprocess.run([sys.executable, "-P", "-c", code], capture_output=True, text=True, cwd=tmp_path, check=False, encoding="utf-8")
     assert done.returncode == 0, done.stderr
     assert done.stdout.split() == ["default", "fast", "gpu-4bit", "thorough", "0"]

@@ -15,7 +15,7 @@ from nrem.runtime.measure.evaluate import Outcome, ask, ask_memory, memory_of_ot
 from nrem.runtime.measure.questions import QuestionedDocument
 from nrem.runtime.models.load import Base
 from nrem.runtime.parts import make_fast_weights, make_protocol
-from nrem.runtime.readers.text import Document
+from nrem.runtime.readers.document import Document
 from nrem.runtime.session.session import Session
 from nrem.runtime.wake.decode import Answerer
 from nrem.runtime.wake.wake import Wake

@@ -65,7 +65,7 @@ def require_green(*tests: str) -> None:
         print("pytest is not installed: the measured part was not tested first (pip install 'nrem[dev]')", file=sys.stderr)
         return
     command = [sys.executable, "-m", "pytest", "-q", "-x", "-p", "no:cacheprovider", "-m", "not real_model", *tests]
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False, encoding="utf-8")
     if done.returncode:
         last = (done.stdout.strip() or done.stderr.strip()).splitlines()[-1:]
         raise NremError(f"{', '.join(tests)}: not green ({' '.join(last)}); mend them first, or measure anyway with --skip-tests")
@@ -95,7 +95,7 @@ def environment(base: Base) -> dict[str, Any]:
 
 def _processor() -> str:
     try:
-        lines = Path("/proc/cpuinfo").read_text().splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
         return platform.processor()
     values = dict(line.replace("\t", "").split(":", 1) for line in lines if ":" in line)
@@ -104,7 +104,7 @@ def _processor() -> str:
 
 
 def _commit() -> str:
-    done = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False)
+    done = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False, encoding="utf-8")
     return done.stdout.strip()
 
 

@@ -26,7 +26,7 @@ from nrem.runtime.config import Config, load_config
 from nrem.runtime.measure.train import TrainJob, make_bench
 from nrem.runtime.models.load import Base
 from nrem.runtime.parts import load_base, make_fast_weights, make_protocol
-from nrem.runtime.readers.text import Document
+from nrem.runtime.readers.document import Document
 from nrem.runtime.session.session import Session
 from nrem.runtime.wake.decode import Answer, Answerer
 

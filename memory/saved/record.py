@@ -41,14 +41,14 @@ class ChunkRecord:
     """Mean negative log-likelihood while reading, nats per token."""
     surprisal_median: float = 0.0
     sleep: int = -1
-    """Index of the sleep that consolidated it; -1 while it waits."""
+    """Index of the sleep that consolidated it; -1 while it waits, and for a chunk that says nothing."""
     segment: int = 0
     """Which of the memory's adapters holds it."""
     passes: int = 0
     pass_fet: float = 0.0
     """What a pass over it alone costs."""
     exit: str = ""
-    """solved | hopeless | cap | budget; empty while it waits."""
+    """solved | hopeless | cap | budget; `empty` for a chunk that says nothing (`Chunk.says_nothing`); "" while it waits."""
     num_probes: int = 0
     recall_before: float = 0.0
     recall_after: float = 0.0

@@ -1,9 +1,11 @@
 """`memory.json` in its folder: read, and the place for a new one looked at. Knows nothing about tensors."""
 
 import json
+import os
 from pathlib import Path
 
 from nrem.memory.errors import MemoryFolderError, MissingFileError, UsageError
+from nrem.memory.names import printable
 from nrem.memory.saved.files import ADAPTER_CONFIG, MEMORY, RESUME
 from nrem.memory.saved.record import MemoryRecord
 
@@ -29,7 +31,12 @@ def read_record(folder: Path) -> MemoryRecord:
 
 
 def check_target(target: Path, *, force: bool) -> None:
-    """Refuse to write over what is there, before any work is done."""
+    """Refuse to write over what is there, and a name under which nothing could be read again, before any work is done."""
+    try:
+        os.fsencode(target.absolute()).decode("utf-8")
+    except UnicodeDecodeError:
+        where = printable(target.absolute())
+        raise UsageError(f"{where}: not UTF-8, expected a path that safetensors can open; choose another name or place") from None
     if not target.exists():
         return
     if not (target / MEMORY).exists() and (not target.is_dir() or any(target.iterdir())):

@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple, Self, get_type_hints
 
 from nrem.memory.errors import MemoryFolderError, UsageError
+from nrem.memory.stream.nothing import says_nothing
 from nrem.memory.stream.sentences import SPACE, End, Unit, units
 
 FAIR = 1 / 3
@@ -32,6 +33,11 @@ class Chunk:
     """Offset behind the last character."""
     text: str
     num_tokens: int
+
+    @property
+    def says_nothing(self) -> bool:
+        """Whether it is only blank lines, rules, dot leaders or one repeated character: kept as text, and not slept on."""
+        return says_nothing(self.text)
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)

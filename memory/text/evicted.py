@@ -2,29 +2,22 @@
 
 import hashlib
 import json
-import re
 import shutil
 from collections.abc import Iterator
-from functools import cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from nrem.memory.errors import MemoryFolderError, UsageError
 from nrem.memory.saved.atomic import replace_folder
 from nrem.memory.stream.chunk import Chunk
+from nrem.memory.text.index import RULES, SearchIndex
 
 CHUNKS = "chunks.jsonl"
-INDEX = "bm25"
+INDEX = "index"
 STAMP = "chunks.sha256"
-
-PIECE = 4
-"""Letters of the pieces of words that are searched for: "bridges" finds "bridge". Pieces find the right chunk of long articles for 0.81 of
-the questions, whole words for 0.775, stems for 0.78 (benchmarks/LOG.md)."""
 
 SHARPNESS = 4
 """A chunk with half of the best one's score counts by 1/2 ** 4 (benchmarks/LOG.md)."""
-
-_WORD = re.compile(r"\w\w+")
 
 
 class Hit(NamedTuple):
@@ -44,7 +37,7 @@ class EvictedText:
         """Raises `MemoryFolderError`, naming file and line, when a whole line is not a chunk."""
         self.folder = Path(folder)
         self.path = self.folder / CHUNKS
-        self._index: tuple[str, Any] = ("", None)
+        self._index: tuple[str, SearchIndex | None] = ("", None)
         self._scan()
 
     def append(self, chunk: Chunk) -> None:
@@ -96,8 +89,9 @@ class EvictedText:
             return None
         made = self.folder / f".{INDEX}.tmp"
         shutil.rmtree(made, ignore_errors=True)
-        index.save(made, show_progress=False)
-        (made / STAMP).write_text(self._stamp + "\n")
+        made.mkdir()
+        index.save(made)
+        (made / STAMP).write_text(self._stamp + "\n", encoding="utf-8")
         replace_folder(made, target)
         return target
 
@@ -115,10 +109,9 @@ class EvictedText:
         """Index and score of what `search` finds; reads no chunk."""
         if k < 1:
             raise UsageError(f"k: got {k}, expected 1 or more chunks to search for")
-        pieces, index = _pieces(query), self._fresh_index()
-        if index is None or not index.get_tokens_ids(pieces):
+        if (index := self._fresh_index()) is None:
             return []
-        scores = index.get_scores(pieces).tolist()
+        scores = index.scores(query)
         best = sorted(range(len(scores)), key=lambda i: -scores[i])[:k]
         return [(i, scores[i]) for i in best if scores[i] > 0]
 
@@ -146,48 +139,22 @@ class EvictedText:
         except ValueError as error:
             raise MemoryFolderError(f"{self.path}: line {number} is damaged ({error}); restore the file or sleep again") from None
 
-    def _fresh_index(self) -> Any:
+    def _fresh_index(self) -> SearchIndex | None:
         """The index of exactly these chunks: the one at hand, else the saved one, else a new one; None where they have no words."""
         stamp = self._stamp
         if self._index[0] != stamp:
-            self._index = (stamp, self._saved_index(stamp) or self._new_index())
+            self._index = (stamp, self._saved_index(stamp) or SearchIndex.of(chunk.text for chunk in self))
         return self._index[1]
 
     @property
     def _stamp(self) -> str:
-        return f"{self._digest.hexdigest()} {PIECE}-grams"
+        return f"{self._digest.hexdigest()} {RULES}"
 
-    def _saved_index(self, stamp: str) -> Any:
-        import bm25s  # brings numpy, which a listing does without
-
+    def _saved_index(self, stamp: str) -> SearchIndex | None:
         folder = self.folder / INDEX
         try:
-            if (folder / STAMP).read_text().strip() == stamp:
-                return bm25s.BM25.load(folder, show_progress=False)
+            if (folder / STAMP).read_text(encoding="utf-8").strip() == stamp:
+                return SearchIndex.load(folder)
         except Exception:  # missing or damaged, in any way: nothing is lost, it can be made again
             pass
         return None
-
-    def _new_index(self) -> Any:
-        vocabulary: dict[str, int] = {}
-        ids = [[vocabulary.setdefault(piece, len(vocabulary)) for piece in _pieces(chunk.text)] for chunk in self]
-        if not vocabulary:
-            return None
-        import bm25s
-
-        index = bm25s.BM25()
-        index.index((ids, vocabulary), show_progress=False)
-        return index
-
-
-def _pieces(text: str) -> list[str]:
-    """What is searched for: all runs of `PIECE` letters in words of two and more, with their ends marked, without English stop words."""
-    words = (f"<{word}>" for word in _WORD.findall(text.lower()) if word not in _stop_words())
-    return [word[i : i + PIECE] for word in words for i in range(max(1, len(word) - PIECE + 1))]
-
-
-@cache
-def _stop_words() -> frozenset[str]:
-    from bm25s.stopwords import STOPWORDS_EN
-
-    return frozenset(STOPWORDS_EN)

@@ -216,7 +216,7 @@ class FastWeights:
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read PEFT's two files. Whether they fit a model shows when they are attached to it."""
-        values: dict[str, Any] = json.loads((folder / ADAPTER_CONFIG).read_text())
+        values: dict[str, Any] = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
         tensors = load_file(folder / ADAPTER_WEIGHTS)
         factors = {}
         for name in sorted(values["target_modules"]):

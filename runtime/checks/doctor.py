@@ -17,7 +17,7 @@ from nrem.runtime.checks.check import Check
 from nrem.runtime.models import default as default_model
 from nrem.runtime.models.load import best_dtype
 from nrem.runtime.models.tiny import tiny_base, tiny_config
-from nrem.runtime.readers.text import Document
+from nrem.runtime.readers.document import Document
 from nrem.runtime.session.session import Session
 
 LIBRARIES = ("torch", "transformers", "peft", "safetensors", "bm25s", "tokenizers")
@@ -42,7 +42,7 @@ def examine() -> Iterator[Check]:
 
 def _processor() -> str:
     try:
-        words = set(Path("/proc/cpuinfo").read_text().split())
+        words = set(Path("/proc/cpuinfo").read_text(encoding="utf-8").split())
     except OSError:
         words = set()
     flags = [flag for flag in FLAGS if flag in words]

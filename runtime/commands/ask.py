@@ -41,5 +41,7 @@ def ask(
 
 
 def _each_question(questions: Sequence[str]) -> Iterable[str]:
+    from nrem.runtime.wake.config import check_question
+
     for question in questions:
-        yield from sys.stdin if question == "-" else [question]
+        yield from (line for line in sys.stdin if line.strip()) if question == "-" else [check_question(question)]

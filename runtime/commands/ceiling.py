@@ -35,14 +35,14 @@ def ceiling(
     from nrem.runtime.measure.ceiling_table import ceiling_report
     from nrem.runtime.measure.questions import read_documents
     from nrem.runtime.parts import calibration_folder, load_base
-    from nrem.runtime.readers.text import read_document
+    from nrem.runtime.readers.read import open_documents
     from nrem.runtime.show.memory import console
 
     levels = numbers(passes, "--passes")
     resolved = load_config(config, [*model_setting(model), *(settings or [])])
-    read = [read_document(name) for name in documents] if documents else calibration_documents()
-    questioned = read_documents(questions) if questions else []
     progress = Progress(quiet=be_quiet)
+    read = open_documents(documents, tell=progress.note) if documents else calibration_documents()
+    questioned = read_documents(questions) if questions else []
     try:
         progress.note(f"loading {resolved.model.name}")
         base = load_base(resolved)

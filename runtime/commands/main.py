@@ -32,6 +32,7 @@ from nrem.runtime.commands import (
 )
 from nrem.runtime.commands.options import fail
 from nrem.runtime.commands.quiet import debugging, quiet
+from nrem.runtime.commands.streams import open_streams
 
 COMMANDS: dict[str, Callable[..., None]] = {
     "sleep": sleep.sleep,
@@ -75,6 +76,7 @@ def main(argv: Sequence[str] | None = None, commands: Mapping[str, Callable[...,
     from nrem.memory.errors import NremError, UsageError
 
     quiet()
+    open_streams()
     try:
         code: Any = make_app(commands)(args=list(sys.argv[1:] if argv is None else argv), prog_name="nrem", standalone_mode=False)
         sys.stdout.flush()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Optional
 import typer
 
 from nrem.runtime.commands.quiet import debugging
+from nrem.runtime.commands.streams import is_utf8
 from nrem.runtime.wake.ways import ways_in_words
 
 if TYPE_CHECKING:
@@ -51,7 +52,7 @@ def fail(sentence: str, code: int = 1) -> NoReturn:
 
 
 def print_json(values: Any) -> None:
-    print(json.dumps(values, ensure_ascii=False), flush=True)
+    print(json.dumps(values, ensure_ascii=not is_utf8(sys.stdout)), flush=True)
 
 
 def print_memory(record: "MemoryRecord", folder: Path, *, as_json: bool) -> None:

@@ -19,7 +19,7 @@ from nrem.runtime.commands.options import (
 
 
 def sleep(
-    documents: Annotated[list[str], typer.Argument(metavar="DOC", help="Text or Markdown files; - is standard input.", show_default=False)],
+    documents: Annotated[list[str], typer.Argument(metavar="DOC", help="Text files or pipes; - is standard input.", show_default=False)],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="MEMORY", help="The folder to make.", show_default=False)],
     passes: PassesOption = None,
     budget: Annotated[
@@ -32,6 +32,9 @@ def sleep(
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a run of the same documents that was cut off.")] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an older memory, or an unfinished run.")] = False,
     forget_text: Annotated[bool, typer.Option("--forget-text", help="Do not keep the evicted text.")] = False,
+    encoding: Annotated[
+        str, typer.Option("--encoding", metavar="NAME", help="Of the documents, where it is not found out.", show_default=False)
+    ] = "",
     as_json: JsonOption = False,
     be_quiet: QuietOption = False,
 ) -> None:
@@ -40,7 +43,7 @@ def sleep(
     from nrem.runtime.config import load_config
     from nrem.runtime.session.job import SleepJob, run_sleep
 
-    job = SleepJob(documents=tuple(documents), out=out, resume=resume, force=force, forget_text=forget_text)
+    job = SleepJob(documents=tuple(documents), out=out, resume=resume, force=force, forget_text=forget_text, encoding=encoding)
     resolved = load_config(config, [*model_setting(model), *passes_setting(passes), *_budget(budget), *(settings or [])])
     progress = Progress(quiet=be_quiet)
     try:

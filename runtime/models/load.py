@@ -92,7 +92,7 @@ def best_dtype() -> torch.dtype:
     if torch.cuda.is_available():
         return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
     try:
-        flags = Path("/proc/cpuinfo").read_text()
+        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
     except OSError:
         return torch.float32
     return torch.bfloat16 if "amx_bf16" in flags or "avx512_bf16" in flags else torch.float32

@@ -7,7 +7,8 @@ from nrem.consolidation.events import Listener, ignore
 from nrem.memory.memory import Memory
 from nrem.runtime.config import Config, load_config
 from nrem.runtime.models.load import Base
-from nrem.runtime.readers.text import Document
+from nrem.runtime.readers.document import Document
+from nrem.runtime.readers.read import open_documents
 from nrem.runtime.session.session import Session
 
 
@@ -27,7 +28,8 @@ def consolidate(
     config = config or load_config()
     if passes is not None:
         config = replace(config, sleep=replace(config.sleep, passes=passes, allocator="uniform"))
-    return Session(base=base, config=config, listener=listener).read(*documents)
+    opened = open_documents(documents)
+    return Session(base=base, config=config, listener=listener).read(*opened)
 
 
 def extend(memory: Memory, *documents: Document | str | Path, base: Base | str | None = None, listener: Listener = ignore) -> Memory:
@@ -36,4 +38,5 @@ def extend(memory: Memory, *documents: Document | str | Path, base: Base | str |
     With the ridge rule it ends where one sleep on everything would have: earlier chunks of the open adapter are read again, and what does
     not fit into it stands in segments of its own.
     """
-    return Session(memory, base=base, listener=listener).read(*documents)
+    opened = open_documents(documents)
+    return Session(memory, base=base, listener=listener).read(*opened)

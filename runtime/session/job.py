@@ -17,7 +17,7 @@ from nrem.memory.saved.record_file import check_target, read_record
 from nrem.runtime.config import Config
 from nrem.runtime.models.load import Base
 from nrem.runtime.parts import load_base
-from nrem.runtime.readers.text import Document, read_document
+from nrem.runtime.readers.read import open_documents
 from nrem.runtime.session.session import Session
 
 
@@ -34,6 +34,8 @@ class SleepJob:
     """Replace an older memory; without `resume` also throw away an unfinished run."""
     forget_text: bool = False
     """Do not keep the evicted text in the memory."""
+    encoding: str = ""
+    """Of the documents; "" finds it out for each."""
 
     @property
     def unfinished(self) -> Path:
@@ -51,7 +53,7 @@ def run_sleep(job: SleepJob, config: Config, *, base: Base | None = None, listen
         check_is_unfinished(job.unfinished)
         if not (job.resume or job.force):
             raise UsageError(f"{job.unfinished}: an unfinished sleep is there; go on with --resume, or start again with --force")
-    documents = [_open(name) for name in _each_once(job.documents)]
+    documents = open_documents(job.documents, encoding=job.encoding, tell=tell)
     if base is None:
         tell(f"loading {config.model.name}")
         base = load_base(config)
@@ -60,7 +62,10 @@ def run_sleep(job: SleepJob, config: Config, *, base: Base | None = None, listen
         session = Session(base=base, config=config, listener=listener, journal=journal)
         if note := about_depth(session):
             tell(note)
-        session.read(*documents).save(job.out, force=job.force, forget_text=job.forget_text)
+        memory = session.read(*documents)
+        if not memory.record.sleeps:
+            tell("nothing was slept on: every chunk is only blank lines, rules, dots or one repeated character")
+        memory.save(job.out, force=job.force, forget_text=job.forget_text)
     except BaseException:
         if not (journal.folder / RESUME).exists():  # nothing to go on with
             journal.remove()
@@ -92,19 +97,3 @@ def _finished(job: SleepJob) -> Memory | None:
             return None  # an older memory, which the unfinished run was to replace
         journal.remove()
     return Memory.load(job.out)
-
-
-def _each_once(names: tuple[str, ...]) -> tuple[str, ...]:
-    if names.count("-") > 1:
-        raise UsageError("-: standard input can be read once only; name it once")
-    return names
-
-
-def _open(name: str) -> Document:
-    """A document whose beginning is known to be text, so that an empty or binary file is refused at once."""
-    document = read_document(name)
-    if name != "-":
-        for piece in document.pieces():
-            if piece.strip():
-                break
-    return document

@@ -34,7 +34,8 @@ from nrem.memory.weights.segment import Segment
 from nrem.runtime.config import Config, config_from_dict, load_config, to_dict
 from nrem.runtime.models.load import Base
 from nrem.runtime.parts import load_base, make_fast_weights, make_protocol, make_record
-from nrem.runtime.readers.text import Document, read_document
+from nrem.runtime.readers.document import Document
+from nrem.runtime.readers.read import read_document
 from nrem.runtime.session.resume import CutOff, Unfinished
 from nrem.runtime.session.segments import SegmentWriter
 from nrem.runtime.wake.decode import Answer
@@ -150,11 +151,11 @@ class Session:
             if self.buffer.full or evicted[-1].index + 1 == self._cut_off.at:
                 self.sleep()
             if self.window.overlap and not known:
-                self._read(self.protocol.plain_ids(self.window.overlap))
+                self._read(self.window.overlap)
         if known:
             return
         started = time.perf_counter()
-        surprisals = self._read(self.protocol.plain_ids(chunk.text))
+        surprisals = self._read(chunk.text)
         record = ChunkRecord(
             document=chunk.document,
             index=chunk.index,
@@ -163,20 +164,25 @@ class Session:
             num_tokens=chunk.num_tokens,
             surprisal=statistics.fmean(surprisals) if surprisals else 0.0,
             surprisal_median=statistics.median(surprisals) if surprisals else 0.0,
+            exit="empty" if chunk.says_nothing else "",
         )
         self.memory.record.chunks.append(record)
         speed = len(surprisals) / max(time.perf_counter() - started, 1e-9)
         self.listener(ChunkRead(chunk=chunk, surprisal=record.surprisal, tokens_per_second=speed))
 
     @torch.no_grad()
-    def _read(self, ids: Sequence[int]) -> list[float]:
-        """Read tokens into the window's cache with the bare base model; surprisals in nats, one a token (none for a window's first)."""
+    def _read(self, text: str) -> list[float]:
+        """Read text into the window's cache with the bare base model; surprisals in nats, one a token.
+
+        A window begins with the start token, as a base model's texts do: without it the first tokens look far harder than they are.
+        """
+        ids = self.protocol.plain_ids(text, start=self._cache is None)
         if not ids:
             return []
         if self._cache is None:
             self._cache, self._last_logits = DynamicCache(config=self.base.model.config), None
         seen = self._cache.get_seq_length()
-        tokens = torch.tensor([list(ids)], device=self.base.model.device)
+        tokens = torch.tensor([ids], device=self.base.model.device)
         fet = self.cost.forward(len(ids), seen + len(ids) / 2)
         if self.memory.record.sleeps and not self.ledger.affords(fet):  # sleeps have spent the budget: the rest is kept as text only
             self._cache = None
@@ -189,7 +195,10 @@ class Session:
         return list((torch.logsumexp(known, -1) - known.gather(1, targets[:, None])[:, 0]).tolist())
 
     def _evict(self, chunks: Sequence[Chunk]) -> None:
-        """From the window to disk and buffer; what an earlier session evicted is recognised, and waits only if it was not slept on."""
+        """From the window to disk and buffer; what an earlier session evicted is recognised, and waits only if it was not slept on.
+
+        A chunk that says nothing goes to disk only.
+        """
         text, records = self.memory.text, self.memory.record.chunks
         assert text is not None
         self._cache = self._last_logits = None
@@ -201,7 +210,7 @@ class Session:
                     f"{chunk.document}: chunk {chunk.index} differs from the one that the unfinished sleep read; give the same document, "
                     "or start again with --force"
                 )
-            if records[chunk.index].sleep < 0:
+            if records[chunk.index].sleep < 0 and not chunk.says_nothing:
                 self.buffer.add(chunk)
         if chunks:
             self.listener(ChunksEvicted(chunks=tuple(chunks), buffer_tokens=self.buffer.num_tokens))

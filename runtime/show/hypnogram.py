@@ -9,7 +9,7 @@ from pathlib import Path
 from nrem.memory.errors import ModelError, UsageError
 from nrem.memory.saved.record import MemoryRecord
 
-COLOURS = {"solved": "#2a9d8f", "hopeless": "#9a8c98", "cap": "#e9a23b", "budget": "#c8553d", "": "#d9d9d9"}
+COLOURS = {"solved": "#2a9d8f", "hopeless": "#9a8c98", "cap": "#e9a23b", "budget": "#c8553d", "empty": "#efefef", "": "#d9d9d9"}
 """By exit; the last is for chunks that wait."""
 INK, FAINT = "#22223b", "#c9c9d3"
 

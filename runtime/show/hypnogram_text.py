@@ -11,8 +11,8 @@ from rich.text import Text
 
 from nrem.memory.saved.record import ChunkRecord, MemoryRecord
 
-STYLES = {"solved": "cyan", "hopeless": "magenta", "cap": "yellow", "budget": "red", "": "dim"}
-"""By exit; the last is for chunks that wait."""
+STYLES = {"solved": "cyan", "hopeless": "magenta", "cap": "yellow", "budget": "red", "empty": "dim", "": "dim"}
+"""By exit; `empty` chunks say nothing, the last is for chunks that wait."""
 BARS = " ▁▂▃▄▅▆▇█"
 GUTTER = 8
 

@@ -25,7 +25,7 @@ from nrem.memory.weights.segment import Segment
 from nrem.runtime.config import Config
 from nrem.runtime.models.load import Base
 from nrem.runtime.parts import make_fast_weights, make_protocol
-from nrem.runtime.readers.text import Document
+from nrem.runtime.readers.document import Document
 from nrem.runtime.session.session import Session
 
 END: Literal["end"] = "end"

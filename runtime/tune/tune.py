@@ -21,7 +21,8 @@ from nrem.runtime.measure.evaluate import Outcome, ask, ask_memory
 from nrem.runtime.measure.questions import Question, read_questions
 from nrem.runtime.models.load import Base
 from nrem.runtime.parts import load_base, make_fast_weights, make_protocol
-from nrem.runtime.readers.text import Document, read_document
+from nrem.runtime.readers.document import Document
+from nrem.runtime.readers.read import open_documents
 from nrem.runtime.show.memory import plural
 from nrem.runtime.tune.nights import level_folder, sleep_at_levels
 from nrem.runtime.tune.recommend import Recommendation, Wish, recommend
@@ -106,7 +107,7 @@ def tune(
     asked = list(read_questions(questions)) if isinstance(questions, str | Path) else list(questions)
     if not documents or not asked:
         raise UsageError(f"tune: got no {'questions' if documents else 'documents'}; give at least one")
-    texts = [_in_memory(document) for document in documents]
+    texts = [_in_memory(document) for document in open_documents(documents, tell=tell)]
     resolved = config or load_config()
     with tempfile.TemporaryDirectory(prefix="nrem-") as scratch:
         bench = _Bench(Path(folder or scratch), resolved, texts, asked, levels, listener, tell)
@@ -133,8 +134,7 @@ class _Text:
     text: str
 
 
-def _in_memory(source: Document | str | Path) -> _Text:
-    document = source if isinstance(source, Document) else read_document(source)
+def _in_memory(document: Document) -> _Text:
     text = "".join(document.pieces())
     return _Text(Document.from_text(text, document.name, document.title), text)
 

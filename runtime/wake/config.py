@@ -1,5 +1,6 @@
 """The configuration of answering."""
 
+import os
 from dataclasses import dataclass
 
 from nrem.memory.errors import UsageError
@@ -28,3 +29,24 @@ class AnswerConfig:
         for name, low in (("max_new_tokens", 1), ("batch_size", 1), ("sleep_again", 0), ("sure", 0), ("again_chunks", 1)):
             if (value := getattr(self, name)) < low:
                 raise UsageError(f"answer.{name}: got {value}, expected {low} or more")
+
+
+LONGEST_QUESTION = 1000
+"""Most characters of a question; with a chunk beside it that fits in the prompt of every base model, in every script."""
+
+
+def check_question(question: str) -> str:
+    """The question as text; where the locale could not read its bytes, they are taken for UTF-8.
+
+    Raises `UsageError` for one that cannot be asked: empty, longer than `LONGEST_QUESTION`, or not text.
+    """
+    if any("\ud800" <= character <= "\udfff" for character in question):
+        try:
+            question = os.fsencode(question).decode("utf-8")
+        except UnicodeError:
+            raise UsageError("question: got bytes that are no UTF-8 text; ask in UTF-8, or set LC_ALL to the terminal's locale") from None
+    if not question.strip():
+        raise UsageError("question: got an empty one; ask something")
+    if len(question) > LONGEST_QUESTION:
+        raise UsageError(f"question: got {len(question)} characters, expected at most {LONGEST_QUESTION}; ask something shorter")
+    return question

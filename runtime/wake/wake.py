@@ -19,6 +19,7 @@ from nrem.memory.weights.fast_weights import FastWeights
 from nrem.runtime.config import Config, config_from_dict
 from nrem.runtime.models.load import Base
 from nrem.runtime.parts import load_base, make_fast_weights, make_protocol
+from nrem.runtime.wake.config import check_question
 from nrem.runtime.wake.decode import Answer, Answerer
 from nrem.runtime.wake.sleep_again import sleep_again
 from nrem.runtime.wake.ways import AUTO, WAYS
@@ -44,9 +45,11 @@ class Wake:
 
     def answer(self, question: str, way: str = "", window: str = "") -> Answer:
         """Answer one question by itself, the honest price of a single one. `way` goes over `answer.way`; `window` is live context, which
-        then stands in the prompt instead of whatever a way would put there. Raises `UsageError` for an empty question and for a way that
-        cannot be gone."""
-        _check(question)
+        then stands in the prompt instead of whatever a way would put there.
+
+        Raises `UsageError` for a question that cannot be asked, and for a way that cannot be gone.
+        """
+        question = check_question(question)
         if window:
             with self.memory.attached(self.base.model, self.memory.route(question)):
                 return self.answerer.ask(question, window)
@@ -55,8 +58,7 @@ class Wake:
     def answers(self, questions: Sequence[str], way: str = "") -> list[Answer]:
         """Answer several questions; those that have the same adapter are decoded together."""
         name, found = self.way(way), dict[int, Answer]()
-        for question in questions:
-            _check(question)
+        questions = [check_question(question) for question in questions]
         for numbers, chunks in self._attached_groups(name, questions):
             contexts = ["".join(chunk.text for chunk in chunks[n]) for n in numbers]
             for n, answer in zip(numbers, self.answerer.ask_all([questions[n] for n in numbers], contexts), strict=True):
@@ -119,8 +121,3 @@ class Wake:
         if way != "direct" or not c.sleep_again or answer.confidence >= c.sure:
             return answer
         return self._told(sleep_again(self.base, self.config, self.protocol, self.answerer, self.memory, answer), way, ())
-
-
-def _check(question: str) -> None:
-    if not question.strip():
-        raise UsageError("question: got an empty one; ask something")

@@ -123,7 +123,7 @@ def test_wrong_flags_and_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UsageError, match="--documents and --max-passes"):
         allocation.main(["--documents", "0"])
     bad = tmp_path / "bad.json"
-    bad.write_text("{}")
+    bad.write_text("{}", encoding="utf-8")
     with pytest.raises(MemoryFolderError, match=r"bad\.json: not a table of benchmarks\.allocation"):
         allocation.main(["--table", str(bad), "--skip-tests"])
 

@@ -41,7 +41,7 @@ def test_closed_book_reports_all_arms(rooms: Path, model_folder: Path, tmp_path:
     assert set(result["by_label"]) == {"n_facts"}
     assert {part["arms"]["memory"]["n"] for part in result["by_label"]["n_facts"].values()} == {2}
     assert {"recovery", "hardware", "versions", "date", "command", "commit"} <= result.keys()
-    rows = json.loads(out.read_text())["outcomes"]
+    rows = json.loads(out.read_text(encoding="utf-8"))["outcomes"]
     assert len(rows) == 2 * 5 * 4
     assert {row["arm"] for row in rows} == set(result["arms"])
 
@@ -178,7 +178,7 @@ def test_exchange_has_a_row_for_every_choice(rooms: Path, model_folder: Path, tm
 
 def test_red_tests_refuse_a_report(tmp_path: Path) -> None:
     red = tmp_path / "test_red.py"
-    red.write_text("def test_red():\n    assert False\n")
+    red.write_text("def test_red():\n    assert False\n", encoding="utf-8")
     with pytest.raises(NremError, match="not green"):
         common.require_green(str(red))
 

@@ -48,7 +48,7 @@ def test_domains_have_a_row_for_every_file(
     rooms: Path, model_folder: Path, ridge: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     other = tmp_path / "places_dev.jsonl"
-    other.write_text(rooms.read_text())
+    other.write_text(rooms.read_text(encoding="utf-8"), encoding="utf-8")
     asked = ("--data", str(rooms), str(other), "--passages", "3", "--passes", "1,2", "--out", str(tmp_path / "raw.json"))
     result = run(domains, capsys, *asked, *flags(model_folder, f"protocol.name={ridge}"))
     assert list(result["kinds"]) == [rooms.name.split(".")[0], "places_dev"]
@@ -67,7 +67,7 @@ def test_locality_of_nothing_written_is_perfect(
     tmp_path: Path,
     capsys: pytest.CaptureFixture[str],
 ) -> None:
-    (tmp_path / "other.txt").write_text(tiny.STORY * 2)
+    (tmp_path / "other.txt").write_text(tiny.STORY * 2, encoding="utf-8")
     asked = ("--data", str(rooms), "--limit", "2", "--text", str(tmp_path / "other.txt"), "--out", str(tmp_path / "raw.json"))
     untrained = run(locality, capsys, *asked, *flags(model_folder, "sleep.passes=0", "protocol.name=untrained"))
     assert untrained["reader"] == pytest.approx({"ratio": 1.0, "kl": 0.0}, abs=1e-5)

@@ -14,7 +14,9 @@ def save(path: Path, nlls: dict[tuple[str, str, str], list[float]], protocol: st
     """A result as closed_book leaves it, answer NLLs by (level, arm, document)."""
     rows = [{"level": level, "arm": arm, "document": d, "nll": x} for (level, arm, d), values in nlls.items() for x in values]
     levels = dict.fromkeys(level for level, _, _ in nlls)
-    path.write_text(json.dumps({"benchmark": "closed_book", "protocol": protocol, "levels": levels, "outcomes": rows} | more))
+    path.write_text(
+        json.dumps({"benchmark": "closed_book", "protocol": protocol, "levels": levels, "outcomes": rows} | more), encoding="utf-8"
+    )
     return path
 
 

@@ -31,7 +31,7 @@ def test_variants_are_trained_once_and_compared(asked: list[str], tmp_path: Path
         assert row["own"] == pytest.approx(row["wrong"]["2"] - row["right"]["2"])
         way = row["floor"] - row["context"]
         assert row["recovery"] == (pytest.approx((row["floor"] - row["right"]["2"]) / way) if way > 0 else None)
-    card = json.loads((tmp_path / "kept" / "delta" / "protocol.json").read_text())
+    card = json.loads((tmp_path / "kept" / "delta" / "protocol.json").read_text(encoding="utf-8"))
     assert card["rule"] == "delta"
     before = (tmp_path / "kept" / "ridge.json").stat().st_mtime_ns
     again = run(protocols, capsys, *asked, "--variants", "delta,ridge")

@@ -35,7 +35,7 @@ def test_both_ways_are_scored_and_priced(
     assert set(result["reliability"]) == {"token_confidence", "confidence", "confidence_again"}  # six are too few to calibrate on
     assert sum(b["n"] for b in result["reliability"]["confidence"]["bins"]) == 6
     assert result["calibration"] is None
-    rows = json.loads(raw.read_text())["outcomes"]
+    rows = json.loads(raw.read_text(encoding="utf-8"))["outcomes"]
     assert [row["again"]["passes"] for row in rows] == [1] * 6
     never = run(sleep_again, capsys, *options, "--limit", "2", "--sure", "0")
     assert (never["slept_again"], never["changed"]) == (0, 0)

@@ -18,7 +18,7 @@ from nrem.memory.saved.files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, MEMORY, STA
 from nrem.memory.saved.fingerprint import weights_sha256
 from nrem.memory.saved.record import SCHEMA_VERSION
 from nrem.runtime.models.load import Base
-from nrem.runtime.readers.text import Document
+from nrem.runtime.readers.document import Document
 from nrem.runtime.session.consolidate import consolidate
 from tests import tiny
 
@@ -107,12 +107,12 @@ def test_another_base_is_refused_by_name(llama: Base, other_llama: Base, saved: 
 def test_it_holds_what_it_promises(saved: Path) -> None:
     names = {str(path.relative_to(saved)) for path in saved.rglob("*") if path.is_file()}
     assert {ADAPTER_CONFIG, ADAPTER_WEIGHTS, MEMORY, STATISTICS, "README.md", "text/chunks.jsonl"} <= names
-    values = json.loads((saved / MEMORY).read_text())
+    values = json.loads((saved / MEMORY).read_text(encoding="utf-8"))
     assert values["schema_version"] == SCHEMA_VERSION
     assert {document["name"] for document in values["documents"]} == {"text"}
     assert [chunk["index"] for chunk in values["chunks"]] == list(range(len(values["chunks"])))
     assert not [name for name in names if name.endswith((".pkl", ".bin", ".pt"))], "never pickle"
-    card = (saved / "README.md").read_text()
+    card = (saved / "README.md").read_text(encoding="utf-8")
     assert card.startswith("---\nbase_model: tiny/llama\n")
     assert 'peft.PeftModel.from_pretrained(base_model, "story")' in card
 
@@ -134,7 +134,7 @@ def test_a_damaged_file_is_named(mine: Path, name: str, damage: str) -> None:
 
 def rewrite(folder: Path, **values: object) -> None:
     path = folder / MEMORY
-    path.write_text(json.dumps(json.loads(path.read_text()) | values))
+    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | values), encoding="utf-8")
 
 
 def test_a_newer_schema_is_refused(mine: Path) -> None:
@@ -155,7 +155,7 @@ def test_a_newer_schema_is_refused(mine: Path) -> None:
     ],
 )
 def test_a_damaged_record_is_told(mine: Path, text: str, words: str) -> None:
-    (mine / MEMORY).write_text(text)
+    (mine / MEMORY).write_text(text, encoding="utf-8")
     with pytest.raises(MemoryFolderError, match=words):
         Memory.load(mine)
 
@@ -181,11 +181,11 @@ def test_it_replaces_a_memory_only_when_told_and_never_anything_else(mine: Path,
     before = memory.record.files
     assert Memory.load(memory.save(mine, force=True)).record.files == before
     (tmp_path / "diary").mkdir()
-    (tmp_path / "diary" / "diary.txt").write_text("mine")
+    (tmp_path / "diary" / "diary.txt").write_text("mine", encoding="utf-8")
     for force in (False, True):
         with pytest.raises(UsageError, match="exists and is not a memory; choose another name, nrem does not overwrite it"):
             memory.save(tmp_path / "diary", force=force)
-    assert (tmp_path / "diary" / "diary.txt").read_text() == "mine"
+    assert (tmp_path / "diary" / "diary.txt").read_text(encoding="utf-8") == "mine"
 
 
 def test_a_kill_while_saving_leaves_the_old_one(mine: Path, monkeypatch: pytest.MonkeyPatch) -> None:

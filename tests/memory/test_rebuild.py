@@ -13,7 +13,7 @@ from nrem.memory.memory import Memory, Route
 from nrem.memory.rebuild import forget, merge
 from nrem.memory.weights.statistics import Statistics, WrittenStatistics
 from nrem.runtime.models.load import Base
-from nrem.runtime.readers.text import Document
+from nrem.runtime.readers.document import Document
 from nrem.runtime.session.consolidate import consolidate, extend
 from nrem.runtime.session.session import Session
 from tests import tiny

@@ -43,7 +43,7 @@ def test_every_field_has_a_line_of_documentation() -> None:
 
 def test_defaults_then_file_then_settings(tmp_path: Path) -> None:
     path = tmp_path / "my.toml"
-    path.write_text("seed = 3\n[sleep]\npasses = 5\npatience = 4\n[stream]\nchunk_tokens = 64\n")
+    path.write_text("seed = 3\n[sleep]\npasses = 5\npatience = 4\n[stream]\nchunk_tokens = 64\n", encoding="utf-8")
     config = load_config(path, ["sleep.passes=9", "model.name=my-model", "sleep.replay=0.25"])
     assert (config.seed, config.sleep.passes, config.sleep.patience, config.sleep.replay) == (3, 9, 4, 0.25)
     assert (config.model.name, config.stream.chunk_tokens, config.stream.window_tokens) == ("my-model", 64, 1024)
@@ -102,9 +102,9 @@ def test_a_wrong_file_is_named(tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=r"--config .*gone\.toml: no such file"):
         load_config(tmp_path / "gone.toml")
     path = tmp_path / "torn.toml"
-    path.write_text("[sleep\n")
+    path.write_text("[sleep\n", encoding="utf-8")
     with pytest.raises(ConfigError, match=r"torn\.toml: not valid TOML \(.*line 1.*\); correct that line"):
         load_config(path)
-    path.write_text("[sleep]\npases = 3\n")
+    path.write_text("[sleep]\npases = 3\n", encoding="utf-8")
     with pytest.raises(ConfigError, match=r"torn\.toml: unknown key sleep\.pases; did you mean sleep\.passes\?"):
         load_config(path)

@@ -24,7 +24,7 @@ from nrem.consolidation.protocol.protocol import Protocol
 from nrem.memory.errors import BaseMismatchError, MemoryFolderError, MissingFileError, UsageError
 from nrem.memory.memory import Memory
 from nrem.runtime.models.load import Base, load
-from nrem.runtime.readers.text import Document
+from nrem.runtime.readers.document import Document
 from nrem.runtime.session.consolidate import consolidate
 from nrem.runtime.session.session import Session
 from tests import tiny
@@ -88,7 +88,7 @@ def test_a_trained_protocol_comes_back_equal(base: Base, tmp_path: Path) -> None
     assert mine.keys() == theirs.keys()
     assert all(torch.equal(value, theirs[name].bfloat16().float()) for name, value in mine.items())
     assert not any(parameter.requires_grad for parameter in loaded.learned.parameters())
-    assert json.loads((folder / PROTOCOL).read_text())["about"] == {"note": "random"}
+    assert json.loads((folder / PROTOCOL).read_text(encoding="utf-8"))["about"] == {"note": "random"}
 
 
 def test_auto_takes_none_that_was_trained_on_another_model(base: Base) -> None:
@@ -102,11 +102,11 @@ def test_what_does_not_fit_is_refused(llama: Base, other_llama: Base, tmp_path: 
         load_protocol(folder, llama.tokenizer, other_llama.identity, CPU)
     with pytest.raises(MissingFileError, match=re.escape("gone: no protocol there (protocol.json is missing); name a protocol's folder")):
         load_protocol(tmp_path / "gone", llama.tokenizer, llama.identity, CPU)
-    values = json.loads((folder / PROTOCOL).read_text())
-    (folder / PROTOCOL).write_text(json.dumps(values | {"schema_version": 99}))
+    values = json.loads((folder / PROTOCOL).read_text(encoding="utf-8"))
+    (folder / PROTOCOL).write_text(json.dumps(values | {"schema_version": 99}), encoding="utf-8")
     with pytest.raises(MemoryFolderError, match=r"schema version 99, this nrem reads up to 2: upgrade nrem"):
         load_protocol(folder, llama.tokenizer, llama.identity, CPU)
-    (folder / PROTOCOL).write_text("{")
+    (folder / PROTOCOL).write_text("{", encoding="utf-8")
     with pytest.raises(MemoryFolderError, match=r"protocol\.json: damaged .*; restore the file"):
         load_protocol(folder, llama.tokenizer, llama.identity, CPU)
 

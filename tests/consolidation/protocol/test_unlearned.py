@@ -10,7 +10,7 @@ from nrem.consolidation.write.ridge_site import Ridge
 from nrem.memory.memory import Memory
 from nrem.runtime.models.load import Base
 from nrem.runtime.parts import make_protocol
-from nrem.runtime.readers.text import Document
+from nrem.runtime.readers.document import Document
 from nrem.runtime.session.consolidate import consolidate
 from nrem.runtime.session.session import Session
 from tests import tiny

@@ -194,7 +194,7 @@ def test_train_protocol_leaves_a_protocol_that_loads(llama: Base, data: Path, tm
     assert float(measured.get(rule, lambda: 1)()) != 0
     config_of_sleep = tiny.make_config(f"protocol.name={tmp_path / 'protocol'}")
     assert (protocol.segment_chunks, question_chunks(config_of_sleep, protocol)) == {"ridge": (16, 0), "keyed": (16, 8)}.get(rule, (2, 0))
-    (tmp_path / "story.md").write_text(tiny.STORY)
+    (tmp_path / "story.md").write_text(tiny.STORY, encoding="utf-8")
     memory = consolidate(tmp_path / "story.md", base=llama, config=config_of_sleep)
     assert memory.record.protocol["id"] == "protocol"
     assert any(factors.B[:, CONFIG.reader_rank :].any() for segment in memory.segments for factors in segment.weights.factors.values())
@@ -214,11 +214,11 @@ def test_data_is_read_or_refused_by_line(llama: Base, data: Path, tmp_path: Path
     assert [p for document in source.documents for p in document] == PASSAGES
     with pytest.raises(MissingFileError, match=r"gone\.jsonl: no such file"):
         read_source(tmp_path / "gone.jsonl", llama.count_tokens, 200)
-    with data.open("a") as file:
+    with data.open("a", encoding="utf-8") as file:
         file.write('{"text": 3}\n')
     with pytest.raises(DocumentError, match=rf"passages\.jsonl line {len(PASSAGES) + 1}: not a passage with questions"):
         read_source(data, llama.count_tokens, 200)
-    (tmp_path / "long.jsonl").write_text(json.dumps({"context": "word " * 500, "questions": [["Who?", "me"]]}) + "\n")
+    (tmp_path / "long.jsonl").write_text(json.dumps({"context": "word " * 500, "questions": [["Who?", "me"]]}) + "\n", encoding="utf-8")
     with pytest.raises(DocumentError, match="no passage of at most 200 tokens in it; give other data or raise the limit"):
         read_source(tmp_path / "long.jsonl", llama.count_tokens, 200)
 

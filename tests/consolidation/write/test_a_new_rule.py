@@ -12,7 +12,7 @@ from nrem.consolidation.write.rules import RULES, Row
 from nrem.memory.memory import Memory
 from nrem.memory.stream.chunk import Chunk
 from nrem.runtime.models.load import Base
-from nrem.runtime.readers.text import Document
+from nrem.runtime.readers.document import Document
 from nrem.runtime.session.consolidate import consolidate, extend
 from nrem.runtime.session.session import Session
 from tests import tiny

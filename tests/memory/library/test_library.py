@@ -8,7 +8,7 @@ from nrem.memory.errors import MemoryFolderError, MissingFileError, UsageError
 from nrem.memory.library.folder import check_is_unfinished, delete_memory, list_memories
 from nrem.memory.memory import Memory
 from nrem.runtime.models.load import Base
-from nrem.runtime.readers.text import Document
+from nrem.runtime.readers.document import Document
 from nrem.runtime.session.session import Session
 from tests import tiny
 
@@ -24,12 +24,12 @@ def library(tmp_path: Path, memory: Memory) -> Path:
     """Two memories, one of them damaged, an unfinished one, and things that are none."""
     memory.save(tmp_path / "good")
     memory.save(tmp_path / "bad")
-    (tmp_path / "bad" / "memory.json").write_text("{")
+    (tmp_path / "bad" / "memory.json").write_text("{", encoding="utf-8")
     (tmp_path / "cut.unfinished" / "text").mkdir(parents=True)
     (tmp_path / "cut.unfinished" / "segments" / "0000").mkdir(parents=True)
     (tmp_path / "novel").mkdir()
-    (tmp_path / "novel" / "chapter.txt").write_text("It was night.")
-    (tmp_path / "notes.txt").write_text("Buy milk.")
+    (tmp_path / "novel" / "chapter.txt").write_text("It was night.", encoding="utf-8")
+    (tmp_path / "notes.txt").write_text("Buy milk.", encoding="utf-8")
     return tmp_path
 
 
@@ -65,10 +65,10 @@ def test_memories_can_be_deleted_in_any_state(library: Path, name: str) -> None:
 
 
 def test_nothing_else_can_be_deleted(library: Path) -> None:
-    (library / "good" / "thesis.tex").write_text("\\section{}")
+    (library / "good" / "thesis.tex").write_text("\\section{}", encoding="utf-8")
     (library / "link").symlink_to(library / "bad")
     (library / "other.unfinished").mkdir()
-    (library / "other.unfinished" / "letter.txt").write_text("Dear")
+    (library / "other.unfinished" / "letter.txt").write_text("Dear", encoding="utf-8")
     before = sorted(library.rglob("*"))
     with pytest.raises(MemoryFolderError, match=r"novel: not a memory, memory.json is missing"):
         delete_memory(library / "novel")

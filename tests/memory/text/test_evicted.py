@@ -208,7 +208,7 @@ def test_a_saved_index_is_used_and_gives_the_same_hits(tmp_path: Path, monkeypat
     evicted = make_text(tmp_path)
     hits = evicted.search("lamp in winter")
     assert evicted.save_index() == tmp_path / text_module.INDEX == evicted.save_index()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["bm25", "chunks.jsonl"]
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["chunks.jsonl", "index"]
     monkeypatch.setattr(bm25s.BM25, "index", refuse)
     assert EvictedText(tmp_path).search("lamp in winter") == hits
 
@@ -224,11 +224,11 @@ def test_an_index_that_cannot_be_used_is_made_anew(tmp_path: Path, fate: str) ->
         evicted.append(make_chunk(4, TEXTS[4].replace("quotes", "lamp, a")[: len(TEXTS[4])]))
         expected = [1, 2, 4]
     elif fate == "missing file":
-        (index / "vocab.index.json").unlink()
+        (index / "chunks" / "vocab.index.json").unlink()
     elif fate == "damaged file":
-        (index / "params.index.json").write_text("{")
+        (index / "chunks" / "params.index.json").write_text("{", encoding="utf-8")
     else:
-        (index / "data.csc.index.npy").write_bytes(b"")
+        (index / "windows" / "data.csc.index.npy").write_bytes(b"")
     evicted = EvictedText(tmp_path)
     assert sorted(indices(evicted.search("lit lamp"))) == expected
     evicted.save_index()

@@ -128,7 +128,7 @@ def test_a_missing_tensor_is_named_when_loading(llama: Base, tmp_path: Path) -> 
 
 def test_the_files_name_the_base(llama: Base, tmp_path: Path) -> None:
     tiny.make_fast_weights(llama, rank=3).save(tmp_path, "tiny/llama", revision="abc")
-    values = json.loads((tmp_path / ADAPTER_CONFIG).read_text())
+    values = json.loads((tmp_path / ADAPTER_CONFIG).read_text(encoding="utf-8"))
     assert (values["base_model_name_or_path"], values["revision"], values["r"]) == ("tiny/llama", "abc", 3)
     assert values["lora_alpha"] == values["r"], "the scale is 1"
 

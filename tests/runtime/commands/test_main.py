@@ -17,7 +17,7 @@ from tests.cli import Shell
 
 SLEEP = ("sleep", "story.md", "--config", "tiny.toml", "-o")
 FLAGS = {
-    "sleep": "--out -o --passes --budget --model --config --set --resume --force --forget-text --json --quiet -q",
+    "sleep": "--out -o --passes --budget --model --config --set --resume --force --forget-text --encoding --json --quiet -q",
     "ask": "--way --model --set --json",
     "chat": "--way --model --set",
     "ls": "--json",
@@ -110,7 +110,7 @@ def test_a_budget_is_kept(shell: Shell) -> None:
 
 
 def test_a_document_comes_from_standard_input(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(tiny.STORY.encode())))
+    monkeypatch.setattr(sys, "stdin", io.TextIOWrapper(io.BytesIO(tiny.STORY.encode()), encoding="utf-8"))
     figures = json.loads(shell("sleep", "-", "--config", "tiny.toml", "-o", "m", "--json").out)
     assert figures["documents"] == ["stdin"]
 
@@ -199,7 +199,7 @@ def test_rm_deletes_what_was_named(shell: Shell, memory: str, monkeypatch: pytes
 
 def test_eval_ends_with_one_json_object(shell: Shell, memory: str) -> None:
     rows = [{"id": "1", "question": "Who kept the lighthouse?", "answers": ["Maren Tull"]}]
-    (shell.folder / "qa.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    (shell.folder / "qa.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     found = json.loads(shell("eval", memory, "--questions", "qa.jsonl", "--json").out)
     assert found["arms"].keys() == {"floor", "wrong", "memory", "read", "search", "context"}
     assert found["questions"][0]["expected"] == "Maren Tull"
@@ -220,8 +220,8 @@ def test_eval_ends_with_one_json_object(shell: Shell, memory: str) -> None:
     [
         (("sleep", "stori.md", "-o", "m"), 2, "nrem: stori.md: no such file; did you mean story.md?"),
         (("sleep", "empty.txt", "-o", "m"), 1, "nrem: empty.txt: the document is empty; give one with text in it"),
-        (("sleep", "photo.txt", "-o", "m"), 1, "nrem: photo.txt: byte 5 is NUL, expected UTF-8 text; this looks like a binary file"),
-        (("sleep", "latin.txt", "-o", "m"), 1, "nrem: latin.txt: not UTF-8 text near byte 3 (invalid continuation byte)"),
+        (("sleep", "photo.txt", "-o", "m"), 1, "nrem: photo.txt: is a picture, expected text; convert it to text first"),
+        (("sleep", "latin.txt", "-o", "m"), 1, "nrem: latin.txt: not UTF-8 text near byte 4 (invalid start byte)"),
         (("sleep", ".", "-o", "m"), 1, "nrem: .: is a folder, expected a document; name the files in it"),
         (("sleep", "-", "-", "-o", "m"), 2, "nrem: -: standard input can be read once only; name it once"),
         (("sleep", "story.md", "-o", "m", "--set", "sleep.pases=4"), 2, "unknown key sleep.pases; did you mean sleep.passes?"),
@@ -241,9 +241,9 @@ def test_eval_ends_with_one_json_object(shell: Shell, memory: str) -> None:
     ],
 )
 def test_every_mistake_gets_its_sentence(shell: Shell, argv: tuple[str, ...], code: int, sentence: str) -> None:
-    (shell.folder / "empty.txt").write_text(" \n")
+    (shell.folder / "empty.txt").write_text(" \n", encoding="utf-8")
     (shell.folder / "photo.txt").write_bytes(b"\x89PNG\n\0\0")
-    (shell.folder / "latin.txt").write_bytes("caf\xe9 au lait".encode("latin-1"))
+    (shell.folder / "latin.txt").write_bytes("éé".encode() + b"\xff")
     done = shell(*argv, *(("--config", "tiny.toml") if argv[0] == "sleep" and "--config" not in argv else ()))
     [said] = [line for line in done.err.splitlines() if not line.startswith("loading ")]
     assert sentence in said
@@ -280,7 +280,18 @@ def test_the_traceback_is_there_for_those_who_ask(shell: Shell, monkeypatch: pyt
 def test_a_fresh_process_says_nothing_but_the_answer(shell: Shell, memory: str) -> None:
     """What the libraries print when they are imported does not reach the user."""
     run = subprocess.run(
-        [sys.executable, "-m", "nrem", "ask", memory, "Who?"], capture_output=True, text=True, check=True, cwd=shell.folder
+        [sys.executable, "-m", "nrem", "ask", memory, "Who?"],
+        capture_output=True,
+        text=True,
+        check=True,
+        cwd=shell.folder,
+        encoding="utf-8",
     )
     assert len(run.stdout.splitlines()) == 1
     assert run.stderr == ""
+
+
+def test_a_question_that_is_too_long_is_refused(shell: Shell, memory: str) -> None:
+    done = shell("ask", memory, "Who? " * 300)
+    assert (done.code, done.out) == (2, "")
+    assert "nrem: question: got 1500 characters, expected at most 1000; ask something shorter" in done.err

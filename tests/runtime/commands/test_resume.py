@@ -23,7 +23,7 @@ SLEEP = ("sleep", "long.md", "--config", "tiny.toml", "--passes", "20", "-o")
 def long_document(shell: Shell) -> Path:
     """Three sleeps' worth of text."""
     path = shell.folder / "long.md"
-    path.write_text("# Orrin\n\n" + "\n\n".join(tiny.STORY.replace("1843", str(year)) for year in (1843, 1911, 1954)))
+    path.write_text("# Orrin\n\n" + "\n\n".join(tiny.STORY.replace("1843", str(year)) for year in (1843, 1911, 1954)), encoding="utf-8")
     return path
 
 
@@ -87,7 +87,7 @@ def test_resume_where_nothing_is_unfinished(shell: Shell) -> None:
 
 def test_a_folder_of_somebody_else_is_left_alone(shell: Shell) -> None:
     (shell.folder / "m.unfinished").mkdir()
-    (shell.folder / "m.unfinished" / "novel.txt").write_text("Chapter 1")
+    (shell.folder / "m.unfinished" / "novel.txt").write_text("Chapter 1", encoding="utf-8")
     for flag in ("--force", "--resume"):
         done = shell("sleep", "story.md", "--config", "tiny.toml", "-o", "m", flag)
         assert done.code == 2
@@ -107,7 +107,7 @@ def test_what_a_job_returns_lives_without_the_journal(shell: Shell) -> None:
     job = SleepJob(documents=("story.md",), out=Path("m"))
     memory = run_sleep(job, load_config("tiny.toml"), listener=ignore, tell=lambda text: None)
     assert memory.text is not None
-    assert "".join(chunk.text for chunk in memory.text) == (shell.folder / "story.md").read_text()
+    assert "".join(chunk.text for chunk in memory.text) == (shell.folder / "story.md").read_text(encoding="utf-8")
     assert memory.text.search("lighthouse")
 
 

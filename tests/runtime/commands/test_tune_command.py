@@ -25,7 +25,7 @@ ROWS = [
 def questions(shell: Shell) -> Path:
     """Two questions about the story."""
     path = shell.folder / "qa.jsonl"
-    path.write_text("".join(json.dumps(row) + "\n" for row in ROWS))
+    path.write_text("".join(json.dumps(row) + "\n" for row in ROWS), encoding="utf-8")
     return path
 
 
@@ -48,7 +48,9 @@ def test_json_is_one_object_and_quiet_says_nothing(shell: Shell) -> None:
     found = json.loads(done.out)
     assert found.keys() == {"run", "rows", "recommendation", "wish", "about"}
     assert [row["passes"] for row in found["rows"]] == [0, 1, None]
-    assert {key: found[key] for key in found if key != "run"} == json.loads((shell.folder / "run" / "result.json").read_text())
+    assert {key: found[key] for key in found if key != "run"} == json.loads(
+        (shell.folder / "run" / "result.json").read_text(encoding="utf-8")
+    )
 
 
 def test_sleep_takes_the_configuration(shell: Shell) -> None:

@@ -26,9 +26,9 @@ def rewrite(memory: Path, change: Callable[[dict[str, torch.Tensor]], None]) -> 
     tensors = load_file(memory / ADAPTER)
     change(tensors)
     save_file(tensors, memory / ADAPTER, metadata={"format": "pt"})
-    record = json.loads((memory / "memory.json").read_text())
+    record = json.loads((memory / "memory.json").read_text(encoding="utf-8"))
     record["files"][ADAPTER] = sha256_file(memory / ADAPTER)
-    (memory / "memory.json").write_text(json.dumps(record))
+    (memory / "memory.json").write_text(json.dumps(record), encoding="utf-8")
 
 
 def set_nan(tensors: dict[str, torch.Tensor]) -> None:
@@ -54,7 +54,10 @@ def test_a_sound_memory_passes_every_check(shell: Shell, memory: Path) -> None:
     [
         (lambda m: (m / ADAPTER).write_bytes((m / ADAPTER).read_bytes()[:-9]), f"m: files: {ADAPTER} was changed or damaged after saving"),
         (lambda m: (m / ADAPTER).unlink(), f"m: files: {ADAPTER} is missing"),
-        (lambda m: (m / "text" / "chunks.jsonl").write_text("{}\n"), "m: files: text/chunks.jsonl was changed or damaged"),
+        (
+            lambda m: (m / "text" / "chunks.jsonl").write_text("{}\n", encoding="utf-8"),
+            "m: files: text/chunks.jsonl was changed or damaged",
+        ),
         (lambda m: rewrite(m, set_nan), "holds values that are not finite"),
         (lambda m: rewrite(m, widen), "m: PEFT: cannot open m"),
     ],
@@ -70,9 +73,9 @@ def test_damage_is_named(shell: Shell, memory: Path, damage: Callable[[Path], ob
 
 
 def test_another_answer_is_noticed(shell: Shell, memory: Path) -> None:
-    record = json.loads((memory / "memory.json").read_text())
+    record = json.loads((memory / "memory.json").read_text(encoding="utf-8"))
     record["canary"]["answer"] = "in the cellar"
-    (memory / "memory.json").write_text(json.dumps(record))
+    (memory / "memory.json").write_text(json.dumps(record), encoding="utf-8")
     done = shell("verify", "m")
     assert done.code == 1
     assert "recorded was 'in the cellar'" in done.err

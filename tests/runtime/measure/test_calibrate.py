@@ -19,7 +19,7 @@ from nrem.runtime.measure.questions import Question, QuestionedDocument
 from nrem.runtime.measure.scores import score
 from nrem.runtime.models.load import Base
 from nrem.runtime.parts import calibration_folder, make_protocol
-from nrem.runtime.readers.text import Document
+from nrem.runtime.readers.document import Document
 from nrem.runtime.session.session import Session
 from nrem.runtime.wake.decode import Answer
 from tests import tiny

@@ -16,7 +16,7 @@ from nrem.memory.errors import MemoryFolderError, UsageError
 from nrem.runtime.measure.ceiling import measure_ceiling
 from nrem.runtime.models.load import Base
 from nrem.runtime.parts import calibration_folder, make_protocol
-from nrem.runtime.readers.text import Document
+from nrem.runtime.readers.document import Document
 from nrem.runtime.session.consolidate import consolidate
 from nrem.runtime.session.job import about_depth
 from nrem.runtime.session.session import Session
@@ -117,9 +117,9 @@ def test_a_protocols_folder_may_hold_its_ceiling(llama: Base, tmp_path: Path) ->
     device = llama.model.device
     assert find_protocol(str(folder), llama.tokenizer, llama.identity, device).ceiling is None
     table = planted(1.0, 0.3, 0.0)
-    (folder / CURVES).write_text(table.to_json())
-    (folder / CEILING).write_text(Ceiling.of(table).to_json())
-    (folder / CONFIDENCE).write_text(CALIBRATED.to_json())
+    (folder / CURVES).write_text(table.to_json(), encoding="utf-8")
+    (folder / CEILING).write_text(Ceiling.of(table).to_json(), encoding="utf-8")
+    (folder / CONFIDENCE).write_text(CALIBRATED.to_json(), encoding="utf-8")
     found = find_protocol(str(folder), llama.tokenizer, llama.identity, device)
     assert found.ceiling == Ceiling.of(table)
     assert found.curves == table

@@ -13,7 +13,7 @@ from nrem.runtime.measure.evaluate import ARMS, ask, ask_memory, evaluate_memory
 from nrem.runtime.measure.questions import Question, read_documents, read_questions
 from nrem.runtime.models.load import Base
 from nrem.runtime.parts import make_fast_weights, make_protocol
-from nrem.runtime.readers.text import Document
+from nrem.runtime.readers.document import Document
 from nrem.runtime.session.session import Session
 from nrem.runtime.wake.decode import Answerer
 from nrem.runtime.wake.wake import Wake

@@ -13,7 +13,7 @@ from nrem.memory.memory import Memory
 from nrem.memory.saved.files import ADAPTER_WEIGHTS, STATISTICS
 from nrem.runtime.measure.evaluate import Question, evaluate_memory
 from nrem.runtime.models.load import Base
-from nrem.runtime.readers.text import Document
+from nrem.runtime.readers.document import Document
 from nrem.runtime.session.consolidate import consolidate, extend
 from nrem.runtime.session.rewrite import forget, merge
 from nrem.runtime.session.session import Session

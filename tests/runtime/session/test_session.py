@@ -1,8 +1,9 @@
 """A session: a document larger than the window goes through whole, sleeps, can be cut off anywhere, and answers at any time."""
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -13,10 +14,11 @@ from nrem.consolidation.protocol.folder import save_protocol
 from nrem.memory.errors import BaseMismatchError, BudgetError, DocumentError, SleepError, UsageError
 from nrem.memory.memory import Memory
 from nrem.memory.saved.journal import Journal
+from nrem.memory.stream.chunk import Chunk
 from nrem.memory.text.evicted import EvictedText
 from nrem.runtime.config import Config
 from nrem.runtime.models.load import Base
-from nrem.runtime.readers.text import Document
+from nrem.runtime.readers.document import Document
 from nrem.runtime.session import resume as unfinished
 from nrem.runtime.session.consolidate import consolidate
 from nrem.runtime.session.session import Session
@@ -84,12 +86,92 @@ def test_a_document_larger_than_the_window_goes_through_whole(base: Base, rule: 
 def test_surprisals_are_those_of_the_model(base: Base, tmp_path: Path) -> None:
     session = Session(base=base, config=config_for(base, "gradient", tmp_path, "sleep.passes=0"))
     memory = session.stream(Document.from_text(tiny.STORY[:200]), finish=False)
-    ids = torch.tensor([base.tokenizer(tiny.STORY[:200], add_special_tokens=False).input_ids])
+    ids = torch.tensor([[256, *base.tokenizer(tiny.STORY[:200], add_special_tokens=False).input_ids]])  # 256 begins a sequence
     losses = -base.model(input_ids=ids).logits[0, :-1].log_softmax(-1).gather(1, ids[0, 1:, None])[:, 0]
     first = memory.record.chunks[0]
-    assert first.surprisal == pytest.approx(float(losses[: first.num_tokens - 1].mean()), rel=1e-3)
+    assert first.surprisal == pytest.approx(float(losses[: first.num_tokens].mean()), rel=1e-3)
     second = memory.record.chunks[1]
-    assert second.surprisal == pytest.approx(float(losses[first.num_tokens - 1 :][: second.num_tokens].mean()), rel=1e-3)
+    assert second.surprisal == pytest.approx(float(losses[first.num_tokens :][: second.num_tokens].mean()), rel=1e-3)
+
+
+@pytest.mark.parametrize("overlap", [0, 64])
+def test_every_window_begins_with_the_start_token(llama: Base, tmp_path: Path, overlap: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = config_for(llama, "gradient", tmp_path, "sleep.passes=0", f"stream.overlap_tokens={overlap}")
+    session = Session(base=llama, config=config)
+    read: list[list[int]] = []
+    cleared = [0]
+    forward, evict = llama.model.forward, session._evict
+
+    def watched(*args: Any, **kwargs: Any) -> Any:
+        read.append(kwargs["input_ids"][0].tolist())
+        return forward(*args, **kwargs)
+
+    def marked(chunks: Sequence[Chunk]) -> None:
+        evict(chunks)
+        cleared.append(len(read))
+
+    monkeypatch.setattr(llama.model, "forward", watched)
+    monkeypatch.setattr(session, "_evict", marked)
+    monkeypatch.setattr(session, "sleep", lambda: session.buffer.drain())
+    session.stream(in_pieces(LONG), finish=False)
+    assert len(cleared) > 3
+    assert [number for number, ids in enumerate(read) if ids[0] == 256] == cleared
+    assert all(256 not in ids[1:] for ids in read)
+    assert all(chunk.surprisal > 0 for chunk in session.memory.record.chunks)
+
+
+EMPTY = "." * 300 + "\n\n"
+
+
+@RULES
+def test_chunks_that_say_nothing_are_kept_and_not_slept_on(llama: Base, rule: str, tmp_path: Path) -> None:
+    text = EMPTY + tiny.STORY + "\n" * 400 + tiny.STORY.replace("1871", "1902") + "\n\n" + EMPTY
+    events: list[Event] = []
+    config = config_for(llama, rule, tmp_path, "fast_weights.segment_chunks=3")
+    memory = consolidate(in_pieces(text), base=llama, config=config, listener=events.append)
+    assert "".join(chunk.text for chunk in memory.text or ()) == text
+    empty = {chunk.index for chunk in memory.text or () if chunk.says_nothing}
+    assert len(empty) >= 6
+    assert 0 in empty
+    for record in memory.record.chunks:
+        assert (record.exit == "empty") == (record.index in empty) == (record.sleep < 0) == (record.num_probes == 0)
+        assert record.surprisal > 0, "they are read"
+    assert all(record.passes == 0 for record in memory.record.chunks if record.index in empty)
+    slept = [index for sleep in memory.record.sleeps for index in sleep.chunks]
+    assert sorted(slept) == sorted(set(range(len(memory.record.chunks))) - empty)
+    loaded = Memory.load(memory.save(tmp_path / "saved"))
+    extended = Session(loaded, base=llama).stream(Document.from_text("The ferry to Hallow sank in 1902. " * 4 + EMPTY, name="more"))
+    assert {c.exit for c in extended.record.chunks if c.index in empty} == {"empty"}
+    assert extended.record.chunks[-1].exit == "empty"
+
+
+def test_a_killed_session_with_empty_chunks_goes_on(llama: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unfinished, "CHECKPOINT_SECONDS", 0.0)
+    config = config_for(llama, "keyed", tmp_path, "sleep.allocator=uniform", "sleep.passes=3")
+    text = EMPTY + LONG[:700] + "\n" * 400 + LONG[700:] + EMPTY
+    whole = consolidate(in_pieces(text), base=llama, config=config)
+    lived = 0
+
+    def listener(event: Event) -> None:
+        nonlocal lived
+        lived += isinstance(event, PassDone)
+        if lived > 4:
+            raise Killed
+
+    folder = tmp_path / "story.unfinished"
+    with pytest.raises(Killed):
+        Session(base=llama, config=config, listener=listener, journal=Journal.open(folder)).stream(in_pieces(text))
+    memory = Session(base=llama, config=config, journal=Journal.open(folder)).stream(in_pieces(text))
+    assert equal(memory, whole)
+    assert [(c.passes, c.exit, c.sleep) for c in memory.record.chunks] == [(c.passes, c.exit, c.sleep) for c in whole.record.chunks]
+
+
+def test_a_document_of_nothing_but_such_chunks_ends_cleanly(llama: Base, tmp_path: Path) -> None:
+    memory = consolidate(in_pieces("." * 600 + "-" * 600 + "a" * 600), base=llama, config=config_for(llama, "keyed", tmp_path))
+    assert {chunk.exit for chunk in memory.record.chunks} == {"empty"}
+    assert memory.record.sleeps == []
+    loaded = Memory.load(memory.save(tmp_path / "saved"))
+    assert Session(loaded, base=llama).answer("Who kept the lamp?", "direct").answer is not None
 
 
 @pytest.mark.parametrize("overlap", [0, 64])
@@ -228,6 +310,9 @@ def test_wrong_use_is_told(llama: Base, other_llama: Base, tmp_path: Path) -> No
         consolidate(base=llama, config=config)
     with pytest.raises(DocumentError, match="text: the document is empty"):
         session.stream(Document.from_text(""))
+    (tmp_path / "bad.txt").write_bytes("é".encode() + b"\xff")
+    with pytest.raises(DocumentError, match=r"bad\.txt: not UTF-8 text near byte 2"):
+        consolidate(tmp_path / "bad.txt", base="no such model: the document is looked at first")
     memory = consolidate(Document.from_text(tiny.STORY), base=llama, config=config)
     with pytest.raises(BaseMismatchError, match="load the first model, or sleep again with this one"):
         Session(memory, base=other_llama)

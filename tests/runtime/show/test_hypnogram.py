@@ -10,13 +10,13 @@ from nrem.runtime.models.load import Base
 from nrem.runtime.show.hypnogram import plot_hypnogram
 from nrem.runtime.show.hypnogram_text import hypnogram_text
 
-EXITS = ("solved", "hopeless", "cap", "budget")
+EXITS = ("solved", "hopeless", "cap", "budget", "empty")
 
 
 def record_of(base: Base, count: int) -> MemoryRecord:
     chunks = [
         ChunkRecord(
-            document="d", index=i, start=i, end=i + 1, num_tokens=9, surprisal=2.0, sleep=0, passes=i % 5, exit=EXITS[i % 4], num_probes=2,
+            document="d", index=i, start=i, end=i + 1, num_tokens=9, surprisal=2.0, sleep=0, passes=i % 5, exit=EXITS[i % 5], num_probes=2,
             nll_before=4.0, nll_after=3.0,
         )
         for i in range(count)

@@ -12,7 +12,7 @@ from nrem.memory.memory import Memory
 from nrem.memory.saved.journal import Journal
 from nrem.runtime.config import Config
 from nrem.runtime.models.load import Base
-from nrem.runtime.readers.text import Document
+from nrem.runtime.readers.document import Document
 from nrem.runtime.session.consolidate import consolidate
 from nrem.runtime.tune.nights import Night, level_folder, sleep_at_levels
 from tests import tiny
@@ -130,9 +130,9 @@ def test_an_end_that_was_not_noted_is_noted_later(llama: Base, tmp_path: Path, r
     config = make_config(llama, tmp_path, rule, *NIGHTS["one sleep"], "sleep.passes=2", "sleep.allocator=uniform")
     journal = Journal.open(tmp_path / "work")
     whole = Night(llama, config, STORIES, (1, 2), journal, ignore).memory_at(1).record.fet
-    lines = (journal.folder / "journal.jsonl").read_text().splitlines(keepends=True)
+    lines = (journal.folder / "journal.jsonl").read_text(encoding="utf-8").splitlines(keepends=True)
     assert '"end"' in lines[-1]
-    (journal.folder / "journal.jsonl").write_text("".join(lines[:-1]))
+    (journal.folder / "journal.jsonl").write_text("".join(lines[:-1]), encoding="utf-8")
     assert Night(llama, config, STORIES, (1, 2), journal, ignore).memory_at(1).record.fet == pytest.approx(whole)
 
 

@@ -13,7 +13,7 @@ from nrem.runtime.config import Config, load_config
 from nrem.runtime.measure.evaluate import evaluate_memory
 from nrem.runtime.measure.questions import Question
 from nrem.runtime.models.load import Base
-from nrem.runtime.readers.text import Document
+from nrem.runtime.readers.document import Document
 from nrem.runtime.session.consolidate import consolidate
 from nrem.runtime.tune.job import TuneJob, run_tune
 from nrem.runtime.tune.recommend import Wish
@@ -135,7 +135,7 @@ def test_rows_of_something_else_are_not_taken(llama: Base, config: Config, tmp_p
 
 
 def test_rows_that_cannot_be_read_are_named(tmp_path: Path) -> None:
-    (tmp_path / ROWS).write_text("{\n")
+    (tmp_path / ROWS).write_text("{\n", encoding="utf-8")
     with pytest.raises(MemoryFolderError, match=r"rows\.jsonl: not the rows of a tuning run"):
         RowFile(tmp_path / ROWS)
 
@@ -158,11 +158,11 @@ def test_a_document_that_does_not_fit_the_prompt_is_said_to_be_cut(llama: Base, 
 
 def test_a_job_ends_with_its_files(llama: Base, config: Config, tmp_path: Path, story: Path) -> None:
     questions = tmp_path / "qa.jsonl"
-    questions.write_text("".join(json.dumps({"question": q.question, "answers": q.answers}) + "\n" for q in QUESTIONS))
+    questions.write_text("".join(json.dumps({"question": q.question, "answers": q.answers}) + "\n" for q in QUESTIONS), encoding="utf-8")
     job = TuneJob(documents=(str(story),), questions=questions, out=tmp_path / "run", passes=(0, 1), wish=Wish(expected_questions=5))
     said: list[str] = []
     found = run_tune(job, config, base=llama, listener=lambda event: None, tell=said.append)
     assert sorted(path.name for path in job.out.iterdir()) == ["config.toml", "plot.png", "result.json", "rows.jsonl"]
-    assert json.loads((job.out / "result.json").read_text()) == json.loads(json.dumps(found.to_dict()))
+    assert json.loads((job.out / "result.json").read_text(encoding="utf-8")) == json.loads(json.dumps(found.to_dict()))
     assert load_config(job.out / "config.toml") == found.config
     assert (job.out / "plot.png").read_bytes().startswith(b"\x89PNG")

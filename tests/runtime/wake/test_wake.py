@@ -13,7 +13,7 @@ from nrem.memory.text.heading import heading_of
 from nrem.runtime.measure.evaluate import ARMS, ask_memory, evaluate_memory
 from nrem.runtime.measure.questions import Question
 from nrem.runtime.models.load import Base
-from nrem.runtime.readers.text import Document
+from nrem.runtime.readers.document import Document
 from nrem.runtime.session.session import Session
 from nrem.runtime.wake.wake import Wake
 from nrem.runtime.wake.way import Way

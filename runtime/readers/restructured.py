@@ -1,0 +1,38 @@
+"""reStructuredText: read exactly as it is; its title is the first section title, with a line under it or over and under it.
+
+What may stand before it is comments, directives, labels and fields.
+"""
+
+import re
+from typing import final
+
+from nrem.runtime.readers.document import Document, Reader, Tell
+from nrem.runtime.readers.source import Source
+from nrem.runtime.readers.text import text_document
+
+_BEFORE = re.compile(r"[ \t]*\r?\n|\.\.(?:[ \t].*)?\r?\n(?:[ \t]+\S.*\r?\n|[ \t]*\r?\n(?=[ \t]))*|:[^:\n]+:.*\r?\n(?:[ \t]+\S.*\r?\n)*")
+"""A blank line, what begins with two dots and is indented below, or a field."""
+_LINE = r"(?P<mark>[!-/:-@\[-`{-~])(?P=mark){2,}[ \t]*\r?$"
+_OVER = re.compile(_LINE + r"\n[ \t]*(?P<title>\S.*?)[ \t]*\r?\n(?P=mark){3,}[ \t]*\r?$", re.MULTILINE)
+_UNDER = re.compile(r"(?P<title>\S.*?)[ \t]*\r?\n" + _LINE, re.MULTILINE)
+
+
+@final
+class RestructuredReader(Reader):
+    """reStructuredText, as Python's documentation is written in."""
+
+    def open(self, source: Source, *, encoding: str, tell: Tell) -> Document:
+        return text_document(source, encoding, tell, restructured_title)
+
+
+def restructured_title(start: str) -> str:
+    """The title that the start of a text gives; "" where there is none.
+
+    >>> restructured_title(".. _light:\\n\\n=========\\nThe light\\n=========\\n")
+    'The light'
+    """
+    at = 0
+    while before := _BEFORE.match(start, at):
+        at = before.end()
+    heading = _OVER.match(start, at) or _UNDER.match(start, at)
+    return " ".join(heading["title"].split()) if heading else ""

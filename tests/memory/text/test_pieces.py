@@ -1,0 +1,80 @@
+"""Texts of any script are found by their words, also where no spaces stand between them, and by words of one character."""
+
+from pathlib import Path
+
+import pytest
+
+from nrem.memory.stream.chunk import Chunk
+from nrem.memory.text.evicted import INDEX, STAMP, EvictedText
+from nrem.memory.text.pieces import pieces_of
+
+TEXTS = [
+    "灯塔建于1874年,在北面的岩石上。",
+    "看守人每天晚上六点点灯。",
+    "灯台は1874年に北の岩の上に建てられた。",
+    "番人は毎晩六時にランプをともした。",
+    "ประภาคารสร้างขึ้นในปี 1874 บนโขดหินทางเหนือ",
+    "ผู้ดูแลจุดตะเกียงทุกเย็น",
+    "등대는 1874년에 북쪽 바위 위에 세워졌다.",
+    "लाइटहाउस की बत्ती हर शाम जलती थी।",
+    "The vitamin C of limes kept the crew well.",
+    "The compiler was written in R by Ms Q, in 9 days.",
+    "ＦＵＬＬ　ＷＩＤＴＨ signals, and a café.",
+    "មេឃខៀវនៅពេលព្រឹក",
+]
+"""Chinese, Japanese, Thai, Korean, Hindi, English, wide letters and Khmer."""
+
+
+@pytest.fixture
+def evicted(tmp_path: Path) -> EvictedText:
+    text = EvictedText(tmp_path)
+    for i, line in enumerate(TEXTS):
+        text.append(Chunk(document="d", title="", index=i, start=0, end=len(line), text=line, num_tokens=1))
+    return text
+
+
+@pytest.mark.parametrize(
+    ("question", "best"),
+    [
+        ("谁每天晚上点灯?", 1),
+        ("岩石", 0),
+        ("塔", 0),
+        ("ランプ", 3),
+        ("番人は何時に", 3),
+        ("灯台はいつ建てられましたか", 2),
+        ("ตะเกียง", 5),
+        ("ประภาคารสร้างเมื่อไร", 4),
+        ("등대", 6),
+        ("बत्ती कब जलती है", 7),
+        ("Which vitamin? C?", 8),
+        ("Why R?", 9),
+        ("What is Q?", 9),
+        ("9", 9),
+        ("full width", 10),
+        ("cafe\u0301", 10),
+        ("ខៀវ", 11),
+    ],
+)
+def test_the_right_chunk_is_found(evicted: EvictedText, question: str, best: int) -> None:
+    assert next(hit.chunk.index for hit in evicted.search(question)) == best
+
+
+def test_what_is_not_there_is_not_found(evicted: EvictedText) -> None:
+    for question in ("鲸鱼", "X", "ปลาวาฬ", "zebra"):
+        assert evicted.search(question) == []
+
+
+def test_what_an_apostrophe_leaves_over_is_no_word() -> None:
+    assert pieces_of("Orrin's") == pieces_of("Orrin’s") == pieces_of("Orrin")
+    assert pieces_of("O'Brien") == ["<o>", *pieces_of("Brien")]
+
+
+def test_an_index_of_an_earlier_nrem_is_made_anew(evicted: EvictedText) -> None:
+    folder = evicted.save_index()
+    assert folder == evicted.folder / INDEX
+    stamp = folder / STAMP
+    digest, scheme = stamp.read_text(encoding="utf-8").split(maxsplit=1)
+    assert scheme.startswith("4-grams, ")
+    stamp.write_text(f"{digest} 4-grams\n", encoding="utf-8")  # what nrem 0.1.0 wrote
+    (folder / "vocab.index.json").write_text("{}", encoding="utf-8")
+    assert EvictedText(evicted.folder).search("岩石")[0].chunk.index == 0
