@@ -12,7 +12,7 @@ from weakref import WeakSet
 
 from torch import nn
 
-from nrem.memory.errors import BaseMismatchError, MemoryFolderError, SleepError, UsageError
+from nrem.memory.errors import BaseMismatchError, SleepError, UsageError
 from nrem.memory.names import printable
 from nrem.memory.saved.atomic import replace_folder, sha256_file
 from nrem.memory.saved.card import model_card
@@ -20,7 +20,7 @@ from nrem.memory.saved.files import CARD, MEMORY, TEXT, segment_folder
 from nrem.memory.saved.fingerprint import weights_sha256
 from nrem.memory.saved.identity import BaseIdentity
 from nrem.memory.saved.record import MemoryRecord
-from nrem.memory.saved.record_file import check_target, read_record
+from nrem.memory.saved.record_file import check_target, read_checked_record
 from nrem.memory.stream.chunk import Chunk
 from nrem.memory.text.evicted import CHUNKS, EvictedText
 from nrem.memory.weights.fast_weights import FastWeights
@@ -105,16 +105,7 @@ class Memory:
     def load(cls, path: str | Path) -> Self:
         """Read a folder; refuses, in one sentence, what is missing, damaged, changed or of a newer schema."""
         folder = Path(path)
-        record = read_record(folder)
-        for name, digest in record.files.items():
-            if not (folder / name).exists():
-                if name == f"{TEXT}/{CHUNKS}":
-                    continue  # forgotten on purpose
-                raise MemoryFolderError(f"{folder}: {name} is missing; restore the file or sleep again")
-            if sha256_file(folder / name) != digest:
-                raise MemoryFolderError(
-                    f"{folder}: {name} was changed or damaged after saving (its hash differs); restore it or sleep again"
-                )
+        record = read_checked_record(folder)
         segments = [Segment.load(segment_folder(folder, index)) for index in range(record.num_segments)]
         text = EvictedText(folder / TEXT) if (folder / TEXT / CHUNKS).exists() else None
         return cls(record=record, segments=segments, text=text, folder=folder)

@@ -14,12 +14,12 @@ from typing import Any, Literal, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from nrem.consolidation.allocate.config import SleepConfig
-from nrem.consolidation.guard import GuardConfig
+from nrem.consolidation.guard_config import GuardConfig
 from nrem.consolidation.probe.probes import ProbeConfig
 from nrem.consolidation.write.config import StudyConfig
 from nrem.memory.errors import ConfigError, NremError
 from nrem.memory.stream.window import StreamConfig
-from nrem.memory.weights.fast_weights import FastWeightsConfig
+from nrem.memory.weights.config import FastWeightsConfig
 from nrem.runtime.wake.config import AnswerConfig
 
 T = TypeVar("T")

@@ -62,11 +62,31 @@ def test_importing_nrem_is_light() -> None:
     assert heavy_after("import nrem; dir(nrem); nrem.__version__") == []
 
 
+def after_command(arguments: list[str]) -> list[str]:
+    """Which heavy libraries a fresh interpreter holds after running this command."""
+    call = "try:\n    from nrem.runtime.commands.main import main; main()\nexcept SystemExit:\n    pass"
+    return heavy_after(f"import sys; sys.argv = ['nrem', *{arguments!r}]\n{call}")
+
+
 @pytest.mark.parametrize("arguments", [["--help"], ["ls", "tests"]])
 def test_help_and_a_listing_are_light(arguments: list[str]) -> None:
-    call = "try:\n    from nrem.runtime.commands.main import main; main()\nexcept SystemExit:\n    pass"
-    run = f"import sys; sys.argv = ['nrem', *{arguments!r}]\n{call}"
-    assert heavy_after(run) == []
+    assert after_command(arguments) == []
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["ask", "tests", "Who?"],
+        ["ask", "m", ""],
+        ["chat", "tests"],
+        ["sleep", "none.md", "-o", "m"],
+        ["sleep", "README.md", "-o", "tests"],
+        ["sleep", "README.md", "-o", "m", "--model", "none"],
+        ["sleep", "README.md", "-o", "m", "--set", "sleep.pases=1"],
+    ],
+)
+def test_what_is_refused_is_refused_before_a_model_library_is_imported(arguments: list[str]) -> None:
+    assert set(after_command(arguments)) <= {"numpy"}
 
 
 @pytest.mark.parametrize("code", ["import torch", "from nrem import Session"])

@@ -24,7 +24,8 @@ from nrem.consolidation.protocol.protocol import Protocol
 from nrem.consolidation.write.learned import Sizes
 from nrem.consolidation.write.rules import trainable
 from nrem.memory.stream.chunk import Chunk, cut_chunks
-from nrem.memory.weights.fast_weights import FastWeights, FastWeightsConfig, first_layer
+from nrem.memory.weights.config import FastWeightsConfig
+from nrem.memory.weights.fast_weights import FastWeights, first_layer
 from nrem.memory.weights.layers import find_targets
 from nrem.runtime.config import Config, load_config
 from nrem.runtime.models.load import Base, wrap

@@ -2,11 +2,12 @@
 
 from collections import Counter
 
+from nrem.memory.saved.identity import BaseIdentity
 from nrem.memory.saved.record import MemoryRecord
 
 CARD = """---
-base_model: {base}
-library_name: peft
+{base}library_name: peft
+pipeline_tag: text-generation
 tags: [nrem, lora]
 ---
 
@@ -32,6 +33,7 @@ print(Session(Memory.load("{name}")).answer("...").answer)
 ```
 
 PEFT opens the folder as well: `peft.PeftModel.from_pretrained(base_model, "{name}")`.
+{weights_from}
 
 ## Limits
 
@@ -45,7 +47,7 @@ def model_card(record: MemoryRecord, name: str) -> str:
     asked = [c for c in record.chunks if c.num_probes]
     exits = Counter(c.exit for c in record.chunks)
     return CARD.format(
-        base=record.base.name,
+        base=f"base_model: {record.base.name}\nbase_model_relation: adapter\n" if record.base.on_hub else "",
         name=name,
         count=len(record.documents),
         short=record.base.short(),
@@ -61,4 +63,18 @@ def model_card(record: MemoryRecord, name: str) -> str:
         protocol=record.protocol.get("id", ""),
         seed=record.seed,
         weights=record.base.weights_sha256[:12],
+        weights_from=_weights_from(record.base),
     )
+
+
+def _weights_from(base: BaseIdentity) -> str:
+    """Which weights `base_model` must have: said where its name alone does not say it."""
+    if not base.on_hub:
+        source = f", {base.source}" if base.source else ""
+        return f"`base_model` was the folder `{base.name}`{source}: elsewhere, load a copy of it first."
+    if base.source:
+        return (
+            f"It was written on {base.source}, which nrem loads by itself. `adapter_config.json` names `{base.name}`, as the hub has it: "
+            "its weights are near these but not equal to them, and answers with them may differ."
+        )
+    return ""

@@ -23,7 +23,7 @@ VOLATILE = (
 """Keys of a configuration that change without changing the model; saving one adds `architectures`."""
 
 
-def identify(model: nn.Module, tokenizer: Any, name: str, revision: str = "") -> BaseIdentity:
+def identify(model: nn.Module, tokenizer: Any, name: str, revision: str = "", source: str = "") -> BaseIdentity:
     """Hash a loaded model and its tokenizer (no fast weights attached, or they do not count: they live outside the model)."""
     config = {k: v for k, v in model.config.to_dict().items() if k not in VOLATILE}  # type: ignore[operator,union-attr]
     backend = getattr(tokenizer, "backend_tokenizer", None)
@@ -37,6 +37,7 @@ def identify(model: nn.Module, tokenizer: Any, name: str, revision: str = "") ->
         tokenizer_sha256=_sha256(vocabulary.encode()),
         chat_template_sha256=_sha256(template.encode()) if template else "",
         dtype=str(model.dtype).removeprefix("torch."),
+        source=source,
     )
 
 

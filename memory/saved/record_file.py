@@ -1,12 +1,11 @@
-"""`memory.json` in its folder: read, and the place for a new one looked at. Knows nothing about tensors."""
+"""`memory.json` in its folder: read, and compared with the files beside it; the place for a new one looked at. Knows no tensors."""
 
 import json
-import os
 from pathlib import Path
 
 from nrem.memory.errors import MemoryFolderError, MissingFileError, UsageError
-from nrem.memory.names import printable
-from nrem.memory.saved.files import ADAPTER_CONFIG, MEMORY, RESUME
+from nrem.memory.saved.atomic import sha256_file
+from nrem.memory.saved.files import ADAPTER_CONFIG, MEMORY, RESUME, TEXT
 from nrem.memory.saved.record import MemoryRecord
 
 
@@ -30,13 +29,24 @@ def read_record(folder: Path) -> MemoryRecord:
     return MemoryRecord.from_dict(values, str(path))
 
 
+def read_checked_record(folder: Path) -> MemoryRecord:
+    """`read_record`, and the files that must not change are there as they were saved; text that was forgotten on purpose may be gone.
+
+    Imports no model library: a memory that cannot be used is refused in a fraction of a second.
+    """
+    record = read_record(folder)
+    for name, digest in record.files.items():
+        if not (folder / name).exists():
+            if name.startswith(f"{TEXT}/"):
+                continue
+            raise MemoryFolderError(f"{folder}: {name} is missing; restore the file or sleep again")
+        if sha256_file(folder / name) != digest:
+            raise MemoryFolderError(f"{folder}: {name} was changed or damaged after saving (its hash differs); restore it or sleep again")
+    return record
+
+
 def check_target(target: Path, *, force: bool) -> None:
-    """Refuse to write over what is there, and a name under which nothing could be read again, before any work is done."""
-    try:
-        os.fsencode(target.absolute()).decode("utf-8")
-    except UnicodeDecodeError:
-        where = printable(target.absolute())
-        raise UsageError(f"{where}: not UTF-8, expected a path that safetensors can open; choose another name or place") from None
+    """Refuse to write over what is there, before any work is done."""
     if not target.exists():
         return
     if not (target / MEMORY).exists() and (not target.is_dir() or any(target.iterdir())):

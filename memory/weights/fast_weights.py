@@ -12,44 +12,19 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Literal, Self
+from typing import Any, Self
 
 import torch
 import torch.nn.functional as F
 from jaxtyping import Float
-from peft import LoraConfig
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from nrem.memory.errors import MemoryFolderError, UsageError
+from nrem.memory.errors import MemoryFolderError
 from nrem.memory.saved.files import ADAPTER_CONFIG, ADAPTER_WEIGHTS
+from nrem.memory.weights.adapter_config import write_adapter_config
+from nrem.memory.weights.config import FastWeightsConfig, Layers
 from nrem.memory.weights.layers import adapted_module, decoder_layers, find_targets
-
-Layers = Literal["upper-half", "upper-third", "upper-quarter", "all"]
-
-
-@dataclass(frozen=True, kw_only=True)
-class FastWeightsConfig:
-    rank: int = 16
-    """Rank r of the factors; engines such as vLLM accept 8, 16, 32, 64 or 128."""
-    target: str = "auto"
-    """Suffix of the adapted modules; "auto" is the MLP's output projection (`down_proj` in Llama, `mlp.c_proj` in GPT-2)."""
-    layers: Layers = "upper-half"
-    """Which decoder layers are adapted; what lies below them is computed once per text and reused by every pass."""
-    segment_chunks: int | Literal["auto"] = "auto"
-    """Chunks of one document that one adapter holds; the next ones go into a further segment of the memory, and a question is routed to one
-    segment. 0: one adapter holds all; "auto" is what the protocol says, or 0 for an untrained one."""
-    question_chunks: int | Literal["auto"] = "auto"
-    """Most chunks that a question is answered from: a search finds them, and the adapter for the question is solved from their statistics
-    alone, each by how well it matches. 1: the best one only; 0: all chunks of the segment; "auto" is what the protocol was measured to do
-    best with, or 0 for an untrained one."""
-
-    def __post_init__(self) -> None:
-        if self.rank < 1:
-            raise UsageError(f"fast_weights.rank: got {self.rank}, expected a whole number from 1; 16 is the default")
-        for name in ("segment_chunks", "question_chunks"):
-            if (value := getattr(self, name)) != "auto" and value < 0:
-                raise UsageError(f'fast_weights.{name}: got {value}, expected "auto", 0 or a number of chunks')
 
 
 @dataclass
@@ -191,25 +166,8 @@ class FastWeights:
     def save(self, folder: Path, base_model: str, revision: str = "") -> None:
         """Write PEFT's two files into an existing folder."""
         kept = {name: f for name, f in self.factors.items() if len(f.A)} or {name: f.empty() for name, f in self.factors.items()}
-        largest = max(len(f.A) for f in kept.values())
-        smaller = {name: len(f.A) for name, f in sorted(kept.items()) if len(f.A) < largest}
-        config = LoraConfig(
-            r=largest,
-            lora_alpha=largest,
-            rank_pattern=smaller,
-            alpha_pattern=smaller,
-            target_modules=sorted(kept),
-            fan_in_fan_out=self.transposed,
-            task_type="CAUSAL_LM",
-            inference_mode=True,
-            base_model_name_or_path=base_model,
-            revision=revision or None,
-        )
-        config.save_pretrained(str(folder))
-        path = folder / ADAPTER_CONFIG
-        values = json.loads(path.read_text(encoding="utf-8"))
-        values["target_modules"] = sorted(kept)  # PEFT keeps a set: sorted, equal memories are equal files
-        path.write_text(json.dumps(values, indent=2, sort_keys=True) + "\n", encoding="utf-8")
+        ranks = {name: len(f.A) for name, f in kept.items()}
+        write_adapter_config(folder, ranks, transposed=self.transposed, base_model=base_model, revision=revision)
         tensors = {key: t.detach().cpu().contiguous().to(self.kept_dtype) for key, t in FastWeights(kept).tensors().items()}
         save_file(tensors, folder / ADAPTER_WEIGHTS, metadata={"format": "pt"})
 

@@ -15,13 +15,15 @@ from nrem.consolidation.protocol.folder import shipped
 from nrem.memory.memory import Memory
 from nrem.runtime.checks.check import Check
 from nrem.runtime.models import default as default_model
-from nrem.runtime.models.load import best_dtype
+from nrem.runtime.models.cache import cache_folder, damage
+from nrem.runtime.models.dtype import ROWS, Shape, best_dtype, processor, speeds_here
 from nrem.runtime.models.tiny import tiny_base, tiny_config
 from nrem.runtime.readers.document import Document
 from nrem.runtime.session.session import Session
 
 LIBRARIES = ("torch", "transformers", "peft", "safetensors", "bm25s", "tokenizers")
-FLAGS = ("avx2", "avx512f", "avx512_bf16", "amx_bf16")
+SHAPE = Shape(576, 1536)
+"""Of the default model."""
 TEXT = "Maren Tull kept the Orrin lighthouse from 1843 to 1871. The lamp burned 60 litres of oil a night. The harbour froze in 1858."
 
 
@@ -33,6 +35,7 @@ def examine() -> Iterator[Check]:
     for name in ("nrem", *LIBRARIES):
         yield Check(name, True, metadata.version(name))
     yield Check("processor", True, _processor())
+    yield Check("float types", True, _float_types())
     yield Check("GPU", torch.cuda.is_available(), _gpu(), needed=False)
     yield _bitsandbytes()
     yield _default_model()
@@ -41,14 +44,15 @@ def examine() -> Iterator[Check]:
 
 
 def _processor() -> str:
-    try:
-        words = set(Path("/proc/cpuinfo").read_text(encoding="utf-8").split())
-    except OSError:
-        words = set()
-    flags = [flag for flag in FLAGS if flag in words]
-    dtype = str(best_dtype()).removeprefix("torch.")
-    threads = f"{torch.get_num_threads()} threads on {os.cpu_count()} cores"
-    return f"{platform.machine()}, {threads}, {', '.join(flags) or 'no vector flags known'}; dtype auto is {dtype}"
+    return f"{processor()}; {platform.machine()}, {torch.get_num_threads()} threads on {os.cpu_count()} cores"
+
+
+def _float_types() -> str:
+    """Measured anew, and kept for all that comes: who suspects the figures asks the doctor."""
+    speeds = speeds_here(SHAPE, again=True)
+    many, decoding = (", ".join(f"{name} {value:.3g}" for name, value in figures.items()) for figures in (speeds.many, speeds.decoding))
+    products = f"products of {ROWS} x {SHAPE.hidden} x {SHAPE.columns}: {many} GFLOP/s; of one row, as in decoding: {decoding}"
+    return f"{products}; dtype auto is {str(best_dtype(SHAPE)).removeprefix('torch.')}"
 
 
 def _gpu() -> str:
@@ -68,12 +72,12 @@ def _bitsandbytes() -> Check:
 
 
 def _default_model() -> Check:
-    folder = default_model.cache_folder() / default_model.REVISION
+    folder = cache_folder() / default_model.FOLDER
     if not folder.exists():
         return Check(
             "default model", False, "not fetched yet; the first use does it, or `python -m nrem.runtime.models.load`", needed=False
         )
-    if problem := default_model.damage(folder):
+    if problem := damage(folder, hash_anyway=True):
         return Check("default model", False, f"{folder} is damaged ({problem}); the next use makes it again", needed=False)
     return Check("default model", True, f"{folder}, hashes right", needed=False)
 

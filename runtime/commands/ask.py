@@ -1,7 +1,7 @@
 """`nrem ask`."""
 
 import sys
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Annotated
 
 import typer
@@ -27,11 +27,17 @@ def ask(
     as_json: JsonOption = False,
 ) -> None:
     """Answer questions from a memory, one answer a line; a person at a terminal also sees how sure it is, and what it leans on."""
+    from nrem.runtime.wake.ready import check_ready
+
+    given = [*model_setting(model), *way_setting(way), *(settings or [])]
+    asked = _each_question(questions)
+    check_ready(memory, given)
+
     from nrem.runtime.show.answer import answer_lines, one_line
     from nrem.runtime.wake.talk import ask_each, open_wake
 
-    wake = open_wake(memory, [*model_setting(model), *way_setting(way), *(settings or [])])
-    for answer in ask_each(wake, _each_question(questions)):
+    wake = open_wake(memory, given)
+    for answer in ask_each(wake, asked):
         if as_json:
             print_json(answer.to_dict())
             continue
@@ -40,8 +46,9 @@ def ask(
             print(answer_lines(answer, sure=wake.config.answer.sure), file=sys.stderr, flush=True)
 
 
-def _each_question(questions: Sequence[str]) -> Iterable[str]:
+def _each_question(questions: Sequence[str]) -> Iterator[str]:
+    """Those given, which are looked at now, and those on standard input as they come."""
     from nrem.runtime.wake.config import check_question
 
-    for question in questions:
-        yield from (line for line in sys.stdin if line.strip()) if question == "-" else [check_question(question)]
+    given = [question if question == "-" else check_question(question) for question in questions]
+    return (line for question in given for line in (sys.stdin if question == "-" else [question]) if line.strip())

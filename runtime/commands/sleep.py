@@ -41,13 +41,17 @@ def sleep(
     """Read documents, sleep on them, save the memory."""
     from nrem.runtime.commands.progress import Progress
     from nrem.runtime.config import load_config
-    from nrem.runtime.session.job import SleepJob, run_sleep
+    from nrem.runtime.session.ready import SleepJob, check_job
 
     job = SleepJob(documents=tuple(documents), out=out, resume=resume, force=force, forget_text=forget_text, encoding=encoding)
     resolved = load_config(config, [*model_setting(model), *passes_setting(passes), *_budget(budget), *(settings or [])])
     progress = Progress(quiet=be_quiet)
     try:
-        memory = run_sleep(job, resolved, listener=progress, tell=progress.note)
+        opened = None if resume and out.exists() else check_job(job, resolved, progress.note)
+
+        from nrem.runtime.session.job import run_sleep
+
+        memory = run_sleep(job, resolved, documents=opened, listener=progress, tell=progress.note)
     except KeyboardInterrupt:
         if job.unfinished.exists():
             progress.note(f"the same command with --resume goes on from the last checkpoint in {job.unfinished}")

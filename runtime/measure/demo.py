@@ -18,7 +18,8 @@ from nrem.runtime.config import Config
 from nrem.runtime.measure.evaluate import ARMS, Evaluation, Question, evaluate_memory, read_questions
 from nrem.runtime.models.load import Base
 from nrem.runtime.parts import load_base, make_fast_weights, make_protocol
-from nrem.runtime.session.job import SleepJob, run_sleep
+from nrem.runtime.session.job import run_sleep
+from nrem.runtime.session.ready import SleepJob
 from nrem.runtime.session.session import Session
 from nrem.runtime.wake.decode import Answer, Answerer
 

@@ -3,29 +3,23 @@
 Run as a module, it fetches the default model and prints where it lies: `python -m nrem.runtime.models.load`.
 """
 
+import logging
 import os
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import torch
-from transformers import AutoModelForCausalLM, AutoTokenizer, BitsAndBytesConfig, PreTrainedModel
+from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
-from nrem.memory.errors import ModelError, UsageError
+from nrem.memory.errors import ModelError
 from nrem.memory.saved.fingerprint import identify
 from nrem.memory.saved.identity import BaseIdentity
 from nrem.runtime.models import default as default_model
-from nrem.runtime.models.gguf import first_line, read_gguf
-
-DTYPES = {
-    "bf16": torch.bfloat16,
-    "bfloat16": torch.bfloat16,
-    "fp32": torch.float32,
-    "float32": torch.float32,
-    "fp16": torch.float16,
-    "float16": torch.float16,
-}
+from nrem.runtime.models.dtype import DTYPES, Shape, best_dtype
+from nrem.runtime.models.gguf import first_line, unpacked
+from nrem.runtime.models.source import DTYPES as NAMES
+from nrem.runtime.models.source import Source, find_source, known_elsewhere
 
 
 @dataclass(frozen=True)
@@ -51,98 +45,114 @@ def load(
 ) -> Base:
     """Load a model for sleeping: evaluation mode, no gradients on its weights.
 
-    `dtype` "auto" takes bfloat16 where the processor or GPU is fast at it, else float32. Raises `UsageError` for a wrong
+    `dtype` "auto" takes the float type that this machine was measured to be fastest in, see `dtype`. Raises `UsageError` for a wrong
     `dtype` or `load_in`, `ModelError` where the model cannot be had or cannot run here.
     """
     _quiet()
-    if dtype != "auto" and dtype not in DTYPES:
-        raise UsageError(f"dtype: got {dtype!r}, expected auto or one of {', '.join(DTYPES)}")
-    if load_in not in (None, "4bit", "8bit"):
-        raise UsageError(f"load_in: got {load_in!r}, expected 4bit, 8bit or nothing")
-    torch_dtype = best_dtype() if dtype == "auto" else DTYPES[dtype]
-    if name == default_model.NAME:
-        model, tokenizer = _from_folder(default_model.default_model_folder(), load_in, torch_dtype)
-        identity_name, identity_revision = default_model.HUB_NAME, default_model.REVISION
-    elif name.endswith(".gguf"):
-        if load_in:
-            raise UsageError(f"load_in: {name} is a GGUF file with its own packing; load it without load_in")
-        model, tokenizer = read_gguf(Path(name), torch_dtype)
-        identity_name, identity_revision = Path(name).stem, ""
-    elif Path(name).is_dir():
-        model, tokenizer = _from_folder(Path(name), load_in, torch_dtype)
-        identity_name, identity_revision = str(name), ""
-    else:
-        model, tokenizer = _from_hub(name, load_in, torch_dtype, revision)
-        identity_name, identity_revision = name, revision or ""
-    return wrap(model, tokenizer, identity_name, identity_revision)
+    place = _place(find_source(name, load_in, dtype), revision)
+    wanted = best_dtype(Shape.of(_config(place))) if dtype == "auto" else DTYPES[NAMES[dtype]]
+    model, tokenizer = _pretrained(place, load_in, wanted)
+    base = wrap(model, tokenizer, place.name, place.revision, place.source)
+    if wanted != torch.float16 or load_in:
+        return base
+    return _in_float16(base)
 
 
-def wrap(model: PreTrainedModel, tokenizer: Any, name: str = "", revision: str = "") -> Base:
+def wrap(model: PreTrainedModel, tokenizer: Any, name: str = "", revision: str = "", source: str = "") -> Base:
     """A `Base` of a model and tokenizer that the caller has already loaded; freezes the weights."""
     model.eval().requires_grad_(False)
     if tokenizer.eos_token_id is None:
         raise ModelError(f"{name or type(model).__name__}: the tokenizer has no end-of-sequence token; set tokenizer.eos_token")
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
-    return Base(model, tokenizer, identify(model, tokenizer, name or model.config.name_or_path or type(model).__name__, revision))
+    name = name or model.config.name_or_path or type(model).__name__
+    return Base(model, tokenizer, identify(model, tokenizer, name, revision, source))
 
 
-def best_dtype() -> torch.dtype:
-    """bfloat16 where this machine multiplies it faster than float32, else float32."""
-    if torch.cuda.is_available():
-        return torch.bfloat16 if torch.cuda.is_bf16_supported() else torch.float16
+@dataclass(frozen=True)
+class _Place:
+    """What transformers is given, and what the model is called in a memory."""
+
+    path_or_id: str
+    name: str
+    revision: str = ""
+    source: str = ""
+    hub_revision: str | None = None
+    """Asked for of the hub; None for a folder."""
+
+
+def _place(source: Source, revision: str | None) -> _Place:
+    if source.kind == "hub":
+        return _Place(source.name, source.name, revision or "", hub_revision=revision or "main")
+    if source.kind == "folder":
+        return _Place(source.name, *known_elsewhere(source.path))
+    if source.kind == "gguf":
+        found = unpacked(source.path)
+        return _Place(str(found.folder), found.hub_name or str(found.folder.resolve()), source=found.source)
+    return _Place(str(default_model.default_model_folder()), default_model.HUB_NAME, source=default_model.SOURCE)
+
+
+def _config(place: _Place) -> Any:
+    """The configuration, before any weight is read."""
     try:
-        flags = Path("/proc/cpuinfo").read_text(encoding="utf-8")
-    except OSError:
-        return torch.float32
-    return torch.bfloat16 if "amx_bf16" in flags or "avx512_bf16" in flags else torch.float32
+        return AutoConfig.from_pretrained(place.path_or_id, revision=place.hub_revision or "main")
+    except (OSError, ValueError) as error:
+        raise _not_found(place, error) from error
 
 
-def _from_folder(folder: Path, load_in: str | None, dtype: torch.dtype) -> tuple[PreTrainedModel, Any]:
-    if not (folder / "config.json").exists():
-        raise ModelError(f"{folder}: no config.json in this folder; name a transformers model folder, a .gguf file or a Hugging Face id")
-    return _pretrained(str(folder), load_in, dtype, None)
+def _not_found(place: _Place, error: Exception) -> ModelError:
+    if place.hub_revision is None:
+        return ModelError(f"{place.path_or_id}: transformers cannot open this folder ({first_line(error)}); save the model again")
+    return ModelError(
+        f"{place.path_or_id}: not found on the hub or the hub cannot be reached ({first_line(error)}); check the name and the "
+        f"connection, or use a local folder or {default_model.NAME}"
+    )
 
 
-def _from_hub(name: str, load_in: str | None, dtype: torch.dtype, revision: str | None) -> tuple[PreTrainedModel, Any]:
-    if name.count("/") != 1 or name.startswith((".", "/")):
-        raise ModelError(
-            f"{name}: no such folder or file, and not a Hugging Face id (owner/name); name one of these or {default_model.NAME}"
-        )
-    try:
-        return _pretrained(name, load_in, dtype, revision)
-    except OSError as error:
-        raise ModelError(
-            f"{name}: not found on the hub or the hub cannot be reached ({first_line(error)}); check the name and the "
-            f"connection, or use a local folder or {default_model.NAME}"
-        ) from error
-
-
-def _pretrained(name: str, load_in: str | None, dtype: torch.dtype, revision: str | None) -> tuple[PreTrainedModel, Any]:
-    options: dict[str, Any] = {"dtype": dtype, "revision": revision or "main"}
+def _pretrained(place: _Place, load_in: str | None, dtype: torch.dtype) -> tuple[PreTrainedModel, Any]:
+    options: dict[str, Any] = {"dtype": dtype, "revision": place.hub_revision or "main"}
     if torch.cuda.is_available():
         options["device_map"] = "cuda"
     if load_in:
-        options["quantization_config"] = (
-            BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_compute_dtype=dtype, bnb_4bit_quant_type="nf4")
-            if load_in == "4bit"
-            else BitsAndBytesConfig(load_in_8bit=True)
-        )
-        try:
-            import bitsandbytes  # noqa: F401
-        except ImportError:
-            raise ModelError(f"load_in {load_in}: bitsandbytes is not installed; `pip install bitsandbytes`, or load without it") from None
-    tokenizer = AutoTokenizer.from_pretrained(name, revision=options["revision"])
+        options["quantization_config"] = _packing(load_in, dtype)
+    elif dtype == torch.float16:
+        options["dtype"] = "auto"  # as the files have them; see _in_float16
     try:
-        model = AutoModelForCausalLM.from_pretrained(name, **options)
+        tokenizer = AutoTokenizer.from_pretrained(place.path_or_id, revision=options["revision"])
+        model = AutoModelForCausalLM.from_pretrained(place.path_or_id, **options)
         if load_in:  # a kernel that is missing on this machine shows at the first product only
             with torch.no_grad():
                 model(input_ids=torch.tensor([[0, 1]], device=model.device), use_cache=False)
+    except OSError as error:
+        raise _not_found(place, error) from error
     except (RuntimeError, NotImplementedError, AttributeError) as error:
         if not load_in:
             raise
         raise ModelError(f"load_in {load_in}: bitsandbytes cannot run on this machine ({first_line(error)}); load without it") from error
     return model, tokenizer
+
+
+def _packing(load_in: str, dtype: torch.dtype) -> Any:
+    """How bitsandbytes is to pack the weights. The only place that imports it: at import it logs which optional kernels it lacks."""
+    from transformers import BitsAndBytesConfig
+
+    logger = logging.getLogger("bitsandbytes")
+    if logger.level == logging.NOTSET:  # else the user has chosen
+        logger.setLevel(logging.ERROR)
+    try:
+        import bitsandbytes  # noqa: F401
+    except ImportError:
+        raise ModelError(f"load_in {load_in}: bitsandbytes is not installed; `pip install bitsandbytes`, or load without it") from None
+    if load_in == "4bit":
+        return BitsAndBytesConfig(load_in_4bit=True, bnb_4bit_compute_dtype=dtype, bnb_4bit_quant_type="nf4")
+    return BitsAndBytesConfig(load_in_8bit=True)
+
+
+def _in_float16(base: Base) -> Base:
+    """The same base, run in float16. It was identified by the weights as they are stored: float16 has no room for the smallest of them, and
+    a memory would not know its base again."""
+    base.model.to(torch.float16)
+    return replace(base, identity=replace(base.identity, dtype="float16"))
 
 
 def _quiet() -> None:

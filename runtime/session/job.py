@@ -3,57 +3,36 @@
 The journal lies beside the target, in `MEMORY.unfinished`, from the first token until the memory is saved. Knows nothing about terminals.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
 from nrem.consolidation.events import Listener
-from nrem.memory.errors import UsageError
-from nrem.memory.library.folder import check_is_unfinished
 from nrem.memory.memory import Memory
-from nrem.memory.saved.files import MEMORY, RESUME, UNFINISHED
+from nrem.memory.saved.files import MEMORY, RESUME
 from nrem.memory.saved.journal import Journal
-from nrem.memory.saved.record_file import check_target, read_record
+from nrem.memory.saved.record_file import read_record
 from nrem.runtime.config import Config
 from nrem.runtime.models.load import Base
 from nrem.runtime.parts import load_base
-from nrem.runtime.readers.read import open_documents
+from nrem.runtime.readers.document import Document
+from nrem.runtime.session.ready import SleepJob, check_job
 from nrem.runtime.session.session import Session
 
 
-@dataclass(frozen=True, kw_only=True)
-class SleepJob:
-    """What to read, where to put it, and what to do with what is there."""
-
-    documents: tuple[str, ...]
-    """File names; `-` is standard input."""
-    out: Path
-    resume: bool = False
-    """Go on with an unfinished run of the same documents."""
-    force: bool = False
-    """Replace an older memory; without `resume` also throw away an unfinished run."""
-    forget_text: bool = False
-    """Do not keep the evicted text in the memory."""
-    encoding: str = ""
-    """Of the documents; "" finds it out for each."""
-
-    @property
-    def unfinished(self) -> Path:
-        """The journal's folder."""
-        return self.out.with_name(f"{self.out.name}{UNFINISHED}")
-
-
-def run_sleep(job: SleepJob, config: Config, *, base: Base | None = None, listener: Listener, tell: Callable[[str], None]) -> Memory:
-    """Read, sleep, save. Everything that can be refused is refused before the model is loaded, if it was not given."""
+def run_sleep(
+    job: SleepJob,
+    config: Config,
+    *,
+    documents: Sequence[Document] | None = None,
+    base: Base | None = None,
+    listener: Listener,
+    tell: Callable[[str], None],
+) -> Memory:
+    """Read, sleep, save. Everything that can be refused is refused before the model is loaded, if it was not given; `documents` are what
+    `check_job` has opened already."""
     if job.resume and (done := _finished(job)):
         tell(f"{job.out}: nothing is unfinished, the memory is there already")
         return done
-    check_target(job.out, force=job.force)
-    if job.unfinished.exists():
-        check_is_unfinished(job.unfinished)
-        if not (job.resume or job.force):
-            raise UsageError(f"{job.unfinished}: an unfinished sleep is there; go on with --resume, or start again with --force")
-    documents = open_documents(job.documents, encoding=job.encoding, tell=tell)
+    documents = check_job(job, config, tell) if documents is None else documents
     if base is None:
         tell(f"loading {config.model.name}")
         base = load_base(config)

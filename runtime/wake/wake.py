@@ -11,7 +11,6 @@ from dataclasses import replace
 from functools import cached_property
 
 from nrem.consolidation.protocol.protocol import Protocol
-from nrem.memory.errors import UsageError
 from nrem.memory.memory import EVERYTHING, Memory, Route
 from nrem.memory.stream.chunk import Chunk
 from nrem.memory.text.heading import heading_of
@@ -22,7 +21,7 @@ from nrem.runtime.parts import load_base, make_fast_weights, make_protocol
 from nrem.runtime.wake.config import check_question
 from nrem.runtime.wake.decode import Answer, Answerer
 from nrem.runtime.wake.sleep_again import sleep_again
-from nrem.runtime.wake.ways import AUTO, WAYS
+from nrem.runtime.wake.ways import WAYS, resolve_way
 
 
 class Wake:
@@ -75,15 +74,8 @@ class Wake:
 
     def way(self, wanted: str = "") -> str:
         """The name of the way that is gone; raises `UsageError` where there is no such way, or no text to search."""
-        wanted = wanted or self.config.answer.way
-        kept = self.memory.text is not None and len(self.memory.text) > 0
-        if wanted == AUTO:
-            return "search" if kept and not self.config.answer.sleep_again else "direct"
-        if wanted not in WAYS:
-            raise UsageError(f"way: got {wanted!r}, expected {AUTO} or one of {', '.join(WAYS)}")
-        if WAYS[wanted].searches and not kept:
-            raise UsageError(f"way {wanted}: {self.memory.name} has forgotten its text, and there is nothing to search; answer with direct")
-        return wanted
+        c, text = self.config.answer, self.memory.text
+        return resolve_way(wanted or c.way, kept=text is not None and len(text) > 0, again=c.sleep_again > 0, memory=self.memory.name)
 
     @cached_property
     def nothing_written(self) -> FastWeights:

@@ -1,5 +1,6 @@
 """The ways of answering that there are. A way is one file and one row here; settings, help texts, arms of evaluations and tests follow."""
 
+from nrem.memory.errors import UsageError
 from nrem.runtime.wake.direct import Direct
 from nrem.runtime.wake.read import Read
 from nrem.runtime.wake.search import Search
@@ -17,3 +18,15 @@ AUTO = "auto"
 def ways_in_words() -> str:
     """What each way does, for help texts."""
     return "; ".join([*(f"{name}: {(way.__doc__ or '').strip()}" for name, way in WAYS.items()), f"{AUTO}: search where the text was kept"])
+
+
+def resolve_way(wanted: str, *, kept: bool, again: bool, memory: str) -> str:
+    """The name of the way that is gone: `kept` is whether the memory has its text, `again` whether unsure answers sleep again, `memory` how
+    it is called. Raises `UsageError` where there is no such way, or nothing to search."""
+    if wanted == AUTO:
+        return "search" if kept and not again else "direct"
+    if wanted not in WAYS:
+        raise UsageError(f"way: got {wanted!r}, expected {AUTO} or one of {', '.join(WAYS)}")
+    if WAYS[wanted].searches and not kept:
+        raise UsageError(f"way {wanted}: {memory} has forgotten its text, and there is nothing to search; answer with direct")
+    return wanted

@@ -16,7 +16,8 @@ from benchmarks.speed.plain import PlainWay, Row
 from nrem.consolidation.protocol.folder import save_protocol
 from nrem.consolidation.resample import Resampler, interval
 from nrem.memory.errors import NremError, UsageError
-from nrem.memory.weights.fast_weights import FastWeights, FastWeightsConfig
+from nrem.memory.weights.config import FastWeightsConfig
+from nrem.memory.weights.fast_weights import FastWeights
 from nrem.runtime.measure.questions import Question, QuestionedDocument, read_documents
 from nrem.runtime.models.load import Base, load
 from tests import tiny

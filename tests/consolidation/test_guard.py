@@ -6,7 +6,8 @@ import pytest
 import torch
 
 from nrem.consolidation.budget import CostModel, Ledger
-from nrem.consolidation.guard import Guard, GuardConfig, GuardReport
+from nrem.consolidation.guard import Guard, GuardReport
+from nrem.consolidation.guard_config import GuardConfig
 from nrem.memory.errors import UsageError
 from nrem.runtime.models.load import Base
 from tests import tiny

@@ -15,7 +15,8 @@ from safetensors.torch import load_file, save_file
 from nrem.memory.errors import MemoryFolderError, ModelError, UsageError
 from nrem.memory.saved.files import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from nrem.memory.saved.fingerprint import weights_sha256
-from nrem.memory.weights.fast_weights import FastWeights, FastWeightsConfig
+from nrem.memory.weights.config import FastWeightsConfig
+from nrem.memory.weights.fast_weights import FastWeights
 from nrem.runtime.models.load import Base
 from tests import tiny
 

@@ -1,6 +1,7 @@
 """The demo, the doctor and the smoke training: everything that a stranger runs first, on a tiny model."""
 
 import json
+import re
 
 import pytest
 
@@ -60,10 +61,22 @@ def test_the_demo_replaces_nothing_but_itself(shell: Shell) -> None:
 def test_the_doctor_tries_everything(shell: Shell) -> None:
     found = json.loads(shell("doctor", "--json").out)
     checks = {c["name"]: c for c in found["checks"]}
-    assert {"python", "torch", "transformers", "peft", "processor", "GPU", "bitsandbytes", "default model", "tiny night"} <= checks.keys()
+    assert {
+        "python",
+        "torch",
+        "transformers",
+        "peft",
+        "processor",
+        "float types",
+        "GPU",
+        "bitsandbytes",
+        "default model",
+        "tiny night",
+    } <= checks.keys()
     assert found["ok"]
     assert checks["tiny night"]["ok"]
     assert "not fetched yet" in checks["default model"]["found"]
+    assert re.search(r"float32 [\d.]+, bfloat16 [\d.]+, float16 [\d.]+ GFLOP/s.*; dtype auto is", checks["float types"]["found"])
     assert "tiny night" in shell("doctor").out
 
 

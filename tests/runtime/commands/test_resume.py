@@ -12,7 +12,8 @@ import pytest
 from nrem.consolidation.events import ignore
 from nrem.memory.saved.atomic import sha256_file
 from nrem.runtime.config import load_config
-from nrem.runtime.session.job import SleepJob, run_sleep
+from nrem.runtime.session.job import run_sleep
+from nrem.runtime.session.ready import SleepJob
 from tests import tiny
 from tests.cli import Shell
 

@@ -10,7 +10,8 @@ import torch
 from nrem.memory.errors import ModelError, UsageError
 from nrem.memory.saved.fingerprint import identify, weights_sha256
 from nrem.runtime.models.default import HUB_NAME, cache_folder
-from nrem.runtime.models.load import Base, best_dtype, load, wrap
+from nrem.runtime.models.dtype import Shape, best_dtype
+from nrem.runtime.models.load import Base, load, wrap
 from tests import tiny
 
 
@@ -93,7 +94,7 @@ def test_the_cache_can_be_moved(monkeypatch: pytest.MonkeyPatch, tmp_path: Path)
 @pytest.mark.real_model
 def test_the_default_model_speaks(real_base: Base) -> None:
     assert real_base.identity.name == HUB_NAME
-    assert real_base.model.dtype == best_dtype()
+    assert real_base.model.dtype == best_dtype(Shape(576, 1536))
     messages = [{"role": "user", "content": "What is the capital of France?"}]
     text = real_base.tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
     ids = torch.tensor([real_base.tokenizer(text, add_special_tokens=False).input_ids])

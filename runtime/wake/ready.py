@@ -1,0 +1,18 @@
+"""Whether a saved memory can be asked, looked at before a model library is imported: what can be refused is refused in a fraction of a
+second. Knows nothing about answers."""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+from nrem.memory.saved.files import TEXT
+from nrem.memory.saved.record_file import read_checked_record
+from nrem.runtime.config import config_from_dict
+from nrem.runtime.models.source import find_source
+from nrem.runtime.wake.ways import resolve_way
+
+
+def check_ready(folder: Path, settings: Sequence[str] = ()) -> None:
+    """Raises what `Wake.open` would raise of the memory's files, its settings, the model's name, and the way of answering."""
+    config = config_from_dict(read_checked_record(folder).config, settings)
+    find_source(config.model.name, config.model.load_in, config.model.dtype)
+    resolve_way(config.answer.way, kept=(folder / TEXT).is_dir(), again=config.answer.sleep_again > 0, memory=str(folder))
