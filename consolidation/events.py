@@ -3,8 +3,17 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from nrem.memory.saved.record import ChunkRecord, SleepRecord
+from nrem.memory.saved.record import ChunkRecord, MemoryRecord, SleepRecord
 from nrem.memory.stream.chunk import Chunk
+
+
+@dataclass(frozen=True, kw_only=True)
+class NightStarted:
+    """Documents are about to be read."""
+
+    name: str
+    num_bytes: int | None
+    """Of text, in all of them; None where that is not known beforehand."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -61,7 +70,14 @@ class SleepEnded:
     chunks: tuple[ChunkRecord, ...] = ()
 
 
-Event = ChunkRead | ChunksEvicted | SleepStarted | PassDone | SleepEnded
+@dataclass(frozen=True, kw_only=True)
+class NightEnded:
+    """Everything was read and slept on."""
+
+    record: MemoryRecord
+
+
+Event = NightStarted | ChunkRead | ChunksEvicted | SleepStarted | PassDone | SleepEnded | NightEnded
 Listener = Callable[[Event], None]
 
 

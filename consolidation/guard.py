@@ -1,6 +1,7 @@
 """The guard: a sleep is kept only if recall rose and the model still reads unrelated text as before; else everything is rolled back.
 
-Measured on a short text that belongs to no document: KL(base || attached) and the ratio of perplexities, per token.
+Measured on a short text that belongs to no document: KL(base || attached) and the ratio of perplexities, per token. How much of it is read
+goes with what was slept on, so that the guard of a short document costs less than the document.
 """
 
 from collections.abc import Sequence
@@ -15,6 +16,11 @@ from transformers import PreTrainedModel
 
 from nrem.consolidation.budget import CostModel, Ledger
 from nrem.consolidation.guard_config import GuardConfig
+
+LEAST_TOKENS = 32
+"""Of the unrelated text: on good and on damaged adapters alike, KL over so many is within a quarter of KL over 256."""
+TOKENS_SLEPT = 16
+"""A token of it is read for so many that were slept on."""
 
 
 @dataclass(frozen=True)
@@ -39,20 +45,25 @@ class Guard:
         self.ids = torch.tensor([list(unrelated)[: config.unrelated_tokens]], device=model.device)
         self._base: Float[Tensor, "token vocab"] | None = None
 
-    @property
-    def fet(self) -> float:
-        """What one reading costs."""
-        return self.cost.forward(self.ids.shape[1], self.ids.shape[1] / 2)
+    def length(self, slept: int) -> int:
+        """Tokens that are read after a sleep on this many."""
+        return min(self.ids.shape[1], max(LEAST_TOKENS, slept // TOKENS_SLEPT))
 
-    def check(self, attached: AbstractContextManager[Any], recall_gain: float, nll_gain: float) -> GuardReport:
-        """Read the unrelated text with the fast weights of `attached`."""
-        if self._base is None:
-            self._base = self._read()
+    def fet(self, slept: int) -> float:
+        """What one reading costs after a sleep on this many tokens."""
+        return self._fet(self.length(slept))
+
+    def check(self, attached: AbstractContextManager[Any], recall_gain: float, nll_gain: float, slept: int) -> GuardReport:
+        """Read the unrelated text with the fast weights of `attached`, after a sleep on this many tokens."""
+        length = self.length(slept)
+        if self._base is None or len(self._base) < length - 1:
+            self._base = self._read(length)
+        base = self._base[: length - 1]
         with attached:
-            now = self._read()
-        targets = self.ids[0, 1:, None]
-        kl = (self._base.exp() * (self._base - now)).sum(-1).mean()
-        ratio = (self._base.gather(1, targets).mean() - now.gather(1, targets).mean()).exp()
+            now = self._read(length)
+        targets = self.ids[0, 1:length, None]
+        kl = (base.exp() * (base - now)).sum(-1).mean()
+        ratio = (base.gather(1, targets).mean() - now.gather(1, targets).mean()).exp()
         return GuardReport(float(kl), float(ratio), recall_gain, nll_gain)
 
     def objection(self, report: GuardReport) -> str:
@@ -72,6 +83,9 @@ class Guard:
         return ""
 
     @torch.no_grad()
-    def _read(self) -> Float[Tensor, "token vocab"]:
-        with self.ledger.debit("guard", self.fet):
-            return torch.log_softmax(self.model(input_ids=self.ids, use_cache=False).logits[0, :-1].float(), -1)
+    def _read(self, length: int) -> Float[Tensor, "token vocab"]:
+        with self.ledger.debit("guard", self._fet(length)):
+            return torch.log_softmax(self.model(input_ids=self.ids[:, :length], use_cache=False).logits[0, :-1].float(), -1)
+
+    def _fet(self, length: int) -> float:
+        return self.cost.forward(length, length / 2)

@@ -15,7 +15,7 @@ class GuardConfig:
     """Recall of the sleep's held-out probes must have risen by at least this (0: it must not have fallen), or else their answer NLL have
     fallen: with a handful of probes, one that is lost says little by itself."""
     unrelated_tokens: int = 256
-    """How much of the unrelated text is read."""
+    """Most tokens of the unrelated text that are read: one for 16 that were slept on, and 32 at least."""
     enabled: bool = True
     """Whether a sleep that fails is rolled back."""
 

@@ -1,24 +1,27 @@
 """Sleep: chunks -> probes -> passes, granted round by round -> probes -> exits -> guard: keep or roll back.
 
 This file is the sentence; every noun has its own file: `rule` writes a pass, `recall` scores the probes, `allocate` says who goes on,
-`guard` decides what stays, `budget` counts. A sleep can be cut off at any pass and goes on from its last checkpoint with the same result.
+`guard` decides what stays, `budget` counts. Where the allocator decides by no look, probes only say how the night went: a sample of the
+chunks is asked about, and nothing written depends on it. A sleep that was cut off goes on from its last checkpoint, to the same end.
 """
 
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from torch import Tensor
 
-from nrem.consolidation.allocate.allocator import Allocator, Progress, leave
+from nrem.consolidation.allocate.allocator import Allocator, Exit, Progress, leave
 from nrem.consolidation.allocate.config import SleepConfig
 from nrem.consolidation.budget import Ledger
 from nrem.consolidation.events import Listener, PassDone, SleepStarted
 from nrem.consolidation.guard import Guard
+from nrem.consolidation.probe.looks import UNASKED, asked, note, note_first
 from nrem.consolidation.probe.probes import Probe
 from nrem.consolidation.probe.recall import Recall, RecallMeter
+from nrem.consolidation.probe.sample import sample
 from nrem.consolidation.read.split_model import SplitModel
 from nrem.consolidation.write.rule import PassReport, WriteRule
 from nrem.memory.saved.record import SleepRecord
@@ -51,6 +54,8 @@ class Sleeper:
     config: SleepConfig
     allocator: Allocator
     listener: Listener
+    share: float = 1.0
+    """What both looks at the probes may cost, of what reading the chunks and one pass cost; 1 asks about all chunks."""
 
     def questions_of(self, chunk: Chunk) -> list[Probe]:
         """The held-out questions of a chunk; none where it states nothing that can be asked for."""
@@ -81,9 +86,12 @@ class Sleeper:
             reading = resume[0]["reading"] if resume else [p.chunk for p in progress if p.exit is None]
             self.rule.begin([c for c in chunks if c.index in set(reading)], replay)
             before = self._restore(resume[1]) if resume else self._snapshot()
+            if self.share < 1 and not resume:
+                self._look_at_sample(progress, chunks)
             self._announce(index, chunks, replay, progress)
+            reserve = self._reserve(progress, chunks)
             while active := [p for p in progress if p.exit is None]:
-                active = self._affordable(active, chunks, allocator)
+                active = self._affordable(active, reserve, allocator)
                 if not active:
                     break
                 pass_started = time.perf_counter()
@@ -93,31 +101,39 @@ class Sleeper:
                     self.rule.publish()  # who listens may look, too
                     if active[0].passes < self.config.passes:  # after the last pass all chunks are looked at together
                         self._look(active, chunks)
-                leave(active, allocator.exits(active))
+                leave(active, self._exits(allocator, active))
                 self._tell(index, progress, active, report, time.perf_counter() - pass_started)
                 if checkpoint:
                     checkpoint(*self._state(progress, reading, before))
             recall = self._recall_after(progress, chunks)
             self.rule.end()
             self.meter.forget()
-        result = self._judge(index, replay, progress, recall, before, started, spent)
+        result = self._judge(index, chunks, replay, progress, recall, before, started, spent)
         result.record.price = allocator.next_price(progress)
         return result
 
     def _start(self, allocator: Allocator, chunks: Sequence[Chunk], signals: Mapping[int, Mapping[str, float]]) -> list[Progress]:
-        """Look, plan, and let those go that need no pass."""
-        progress = self._first_look(chunks)
+        """Look where looks decide, plan, and let those go that need no pass."""
+        progress = [Progress(chunk=c.index, num_probes=0) for c in chunks]
+        if self.share == 1:
+            self._first_look(progress, chunks)
         self._plan(allocator, progress, chunks, signals)
-        leave(progress, allocator.exits(progress))
+        leave(progress, self._exits(allocator, progress))
         return progress
 
-    def _first_look(self, chunks: Sequence[Chunk]) -> list[Progress]:
-        """Recall before the first pass; not measured when even that would break the budget."""
-        if not self.ledger.affords(2 * self.meter.fet(chunks) + 2 * self.guard.fet):
-            return [Progress(chunk=c.index, num_probes=0, exit="budget") for c in chunks]
-        first = self.meter.measure(chunks)
-        looks = ((c.index, first[c.index]) for c in chunks)
-        return [Progress(chunk=i, num_probes=r.probes, recall=[r.recalled], nll=[r.nll], looked_at=[0]) for i, r in looks]
+    def _first_look(self, progress: Sequence[Progress], chunks: Sequence[Chunk]) -> None:
+        """Recall before the first pass; all leave, and nothing is measured, when even that would break the budget."""
+        if self.ledger.affords(2 * self.meter.fet(chunks) + 2 * self.guard.fet(_tokens(chunks))):
+            note_first(progress, self.meter.measure(chunks))
+        else:
+            leave(progress, {p.chunk: "budget" for p in progress})
+
+    def _look_at_sample(self, progress: Sequence[Progress], chunks: Sequence[Chunk]) -> None:
+        """The same of some of the chunks that get a pass."""
+        waiting = [c for c, p in zip(chunks, progress, strict=True) if p.exit is None]
+        if waiting:
+            expected = _tokens(waiting) + self.rule.next_pass_fet([c.index for c in waiting])  # a token that is read costs 1 FET or more
+            self._first_look(progress, sample(waiting, self.meter, self.share * min(expected, self.ledger.remaining_fet)))
 
     def _plan(
         self, allocator: Allocator, progress: Sequence[Progress], chunks: Sequence[Chunk], signals: Mapping[int, Mapping[str, float]]
@@ -129,31 +145,41 @@ class Sleeper:
             p.signals = {
                 "num_tokens": float(chunk.num_tokens),
                 "pass_fet": self.rule.next_pass_fet([chunk.index]),
-                "look_fet": self.meter.fet([chunk]) / self.config.look_every,
+                "look_fet": self.meter.fet([chunk]) / self.config.look_every if self.share == 1 else 0.0,
                 **signals.get(p.chunk, {}),
             }
-        budget = self.ledger.remaining_fet - 2 * self.meter.fet(chunks) - 2 * self.guard.fet
+        looks = min(2 * self.meter.fet(chunks), self.ledger.remaining_fet * self.share)
+        budget = self.ledger.remaining_fet - looks - 2 * self.guard.fet(_tokens(chunks))
         open_ = [p for p in progress if p.exit is None]
         if self.config.mean_passes:
             budget = min(budget, self.config.mean_passes * sum(p.fet_of_a_pass for p in open_))
         allocator.plan(open_, budget)
 
-    def _affordable(self, active: Sequence[Progress], chunks: Sequence[Chunk], allocator: Allocator) -> list[Progress]:
+    def _exits(self, allocator: Allocator, active: Sequence[Progress]) -> dict[int, Exit]:
+        """Who gets no further pass; an allocator that decides by no look is shown none, whoever was asked."""
+        if allocator.looks == "none":
+            active = [replace(p, recall=[], nll=[], looked_at=[]) for p in active]
+        return allocator.exits(active)
+
+    def _affordable(self, active: Sequence[Progress], reserve: float, allocator: Allocator) -> list[Progress]:
         """The active chunks that the caps still pay a pass for; those that promise least leave."""
         ranked = sorted(active, key=allocator.worth, reverse=True)
 
         def too_many(count: int) -> bool:
-            return not self.ledger.affords(self._round_fet(ranked[:count], chunks))
+            return not self.ledger.affords(self._pass_fet(ranked[:count]) + reserve)
 
         paid = {p.chunk for p in ranked[: bisect_left(range(1, len(ranked) + 1), True, key=too_many)]}
         leave(active, {p.chunk: "budget" for p in active if p.chunk not in paid})
         return [p for p in active if p.chunk in paid]
 
-    def _round_fet(self, active: Sequence[Progress], chunks: Sequence[Chunk]) -> float:
-        """What must still fit under the cap before a pass may start: the pass, a look, the last look at all chunks, and the guard."""
+    def _pass_fet(self, active: Sequence[Progress]) -> float:
+        return self.rule.next_pass_fet([p.chunk for p in active]) if self.ledger.limited else 0.0
+
+    def _reserve(self, progress: Sequence[Progress], chunks: Sequence[Chunk]) -> float:
+        """What must still fit under the cap behind a pass: a look, the last look at all who are asked, and the guard."""
         if not self.ledger.limited:
             return 0.0
-        return self.rule.next_pass_fet([p.chunk for p in active]) + 2 * self.meter.fet(chunks) + 2 * self.guard.fet
+        return self.meter.fet(asked(progress, chunks), looks=2) + 2 * self.guard.fet(_tokens(chunks))
 
     def _note(self, active: Sequence[Progress], report: PassReport) -> None:
         for p in active:
@@ -161,23 +187,19 @@ class Sleeper:
             p.loss.append(report.loss[p.chunk])
 
     def _look(self, active: Sequence[Progress], chunks: Sequence[Chunk]) -> None:
-        wanted = {p.chunk for p in active}
-        found = self.meter.measure([c for c in chunks if c.index in wanted])
-        for p in active:
-            p.recall.append(found[p.chunk].recalled)
-            p.nll.append(found[p.chunk].nll)
-            p.looked_at.append(p.passes)
+        note(active, self.meter.measure(asked(active, chunks)))
 
     def _recall_after(self, progress: Sequence[Progress], chunks: Sequence[Chunk]) -> dict[int, Recall]:
-        """Recall of all chunks at the end; a chunk that left early is looked at again, since later passes moved the weights."""
+        """Recall at the end; a chunk that left early is looked at again, since later passes moved the weights."""
         if not any(p.passes for p in progress):
             return {}
         self.rule.complete()
-        return self.meter.measure(chunks)
+        return {p.chunk: UNASKED for p in progress} | self.meter.measure(asked(progress, chunks))
 
     def _judge(
         self,
         index: int,
+        chunks: Sequence[Chunk],
         replay: Sequence[Chunk],
         progress: list[Progress],
         recall: dict[int, Recall],
@@ -191,7 +213,7 @@ class Sleeper:
         figures, objection = {}, ""
         if recall:
             nll_gain = _mean([p.nll[0] - recall[p.chunk].nll for p in progress if p.num_probes])
-            report = self.guard.check(self.fast.attached(self.split.model), now - was, nll_gain)
+            report = self.guard.check(self.fast.attached(self.split.model), now - was, nll_gain, _tokens(chunks))
             figures, objection = report.to_dict(), self.guard.objection(report)
         if objection:
             self.fast.restore(before[0])
@@ -215,6 +237,7 @@ class Sleeper:
             kept=not objection,
             guard=figures,
             reason=objection,
+            sample=self.share < 1,
         )
         return SleepResult(record=record, progress=tuple(progress))
 
@@ -263,6 +286,10 @@ class Sleeper:
                 fet=self.ledger.total_fet,
             )
         )
+
+
+def _tokens(chunks: Sequence[Chunk]) -> int:
+    return sum(c.num_tokens for c in chunks)
 
 
 def _last_recall(progress: Sequence[Progress]) -> float:

@@ -71,23 +71,24 @@ class Memory:
         """Write the folder, whole or not at all; `force` replaces an older memory, and never anything else."""
         target = Path(path)
         check_target(target, force=force)
-        if forget_text and len(self.segments) > 1:
+        segments = self.segments[: self.record.num_segments]  # the last may have been opened, and nothing written into it
+        if forget_text and len(segments) > 1:
             raise UsageError(
-                f"{target}: a memory of {len(self.segments)} segments needs its text to find the one that a question is about; "
+                f"{target}: a memory of {len(segments)} segments needs its text to find the one that a question is about; "
                 "keep the text, or sleep with --set fast_weights.segment_chunks=0 to write all into one adapter"
             )
         target.parent.mkdir(parents=True, exist_ok=True)
         made = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
         try:
             made.chmod(0o755)
-            for index, segment in enumerate(self.segments):
+            for index, segment in enumerate(segments):
                 segment_folder(made, index).mkdir(exist_ok=True)
                 segment.save(segment_folder(made, index), self.record.base.name, self.record.base.revision)
             if self.text is not None and len(self.text) and not forget_text:
                 (made / TEXT).mkdir()
                 shutil.copyfile(self.text.path, made / TEXT / CHUNKS)
                 EvictedText(made / TEXT).save_index()
-            folders = [segment_folder(made, index) for index in range(len(self.segments))]
+            folders = [segment_folder(made, index) for index in range(len(segments))]
             kept = [path for path in (*(f / name for f in folders for name in FILES), made / TEXT / CHUNKS) if path.exists()]
             self.record.files = {str(path.relative_to(made)): sha256_file(path) for path in kept}
             (made / MEMORY).write_text(
@@ -183,4 +184,4 @@ class Memory:
     @property
     def num_bytes(self) -> int:
         """Size of the adapters' weights, bytes."""
-        return sum(segment.weights.num_bytes for segment in self.segments)
+        return sum(segment.weights.num_bytes for segment in self.segments[: self.record.num_segments])

@@ -1,5 +1,11 @@
 """`python -m nrem` is the command line."""
 
-from nrem.runtime.commands.main import main
+import sys
 
-main()
+try:
+    from nrem.runtime.commands.main import main
+
+    main()
+except KeyboardInterrupt:  # while the command line itself was loading
+    print("nrem: interrupted", file=sys.stderr)
+    sys.exit(130)

@@ -11,6 +11,7 @@ from nrem.consolidation.events import Listener
 from nrem.consolidation.guard import Guard
 from nrem.consolidation.probe.material import StudyMaterial
 from nrem.consolidation.probe.recall import RecallMeter
+from nrem.consolidation.probe.sample import QUESTIONS
 from nrem.consolidation.protocol.folder import find_protocol, read_curves, retired_protocol, shipped_for, with_calibration
 from nrem.consolidation.protocol.protocol import Protocol
 from nrem.consolidation.protocol.unlearned import unlearned_protocol
@@ -83,17 +84,28 @@ def make_sleeper(
     curves = read_curves(Path(config.sleep.curves)) if config.sleep.curves else protocol.curves
     parts = make_rule_parts(base, config, protocol, fast, ledger)
     rule = RULES[protocol.rule].rule(parts)
+    allocator = sleep.make_allocator(curves)
+    share = config.probes.share if allocator.looks == "none" else 1.0
     alone = rule.alone if question_chunks(config, protocol) else None  # probes are asked of what a question will be asked of
     return Sleeper(
         split=parts.split,
         fast=fast,
         rule=rule,
-        meter=RecallMeter(parts.split, parts.material, ledger, parts.cost, fast.num_parameters, alone=alone),
+        meter=RecallMeter(
+            parts.split,
+            parts.material,
+            ledger,
+            parts.cost,
+            fast.num_parameters,
+            alone=alone,
+            questions=QUESTIONS if share < 1 else None,
+        ),
         guard=guard or Guard(base.model, protocol.plain_ids(unrelated_text(), start=True), config.guard, ledger, parts.cost),
         ledger=ledger,
         config=sleep,
-        allocator=sleep.make_allocator(curves),
+        allocator=allocator,
         listener=listener,
+        share=share,
     )
 
 

@@ -23,6 +23,9 @@ NUMBER = re.compile(rf"[$£€]?\b\d[\d,]*(?:\.\d+)?(?:\s?%|\s(?:per cent|percen
 CAPITAL = r"[A-ZÀ-ÖØ-Þ][\w'’\-]*"
 NAME = re.compile(rf"\b{CAPITAL}(?:(?: | of | de | la | van | von | du | del | of the ){CAPITAL})*")
 MOST_MENTIONS = 2
+LONGEST = 400
+"""Characters of what may still be one sentence over several lines."""
+WORD_LIKE = re.compile(r"[^\W_]+(?:['’.\-][^\W_]+)*")
 WORD = re.compile(r"[^\W\d_][\w'’\-]*")
 COMMON = frozenset(
     """a about above after again against all almost along already also although always am among an and another any are around as at away be
@@ -64,13 +67,19 @@ def find_facts(chunk: Chunk) -> tuple[Fact, ...]:
 
 
 def _facts_of(chunk: Chunk) -> Iterator[Fact]:
-    for start, end in sentences(chunk.text):
-        sentence = " ".join(chunk.text[start:end].split())
-        if sentence.startswith("#") or len(sentence.split()) < 4:
+    for sentence in _sentences(chunk.text):
+        if sentence.startswith("#") or len(WORD_LIKE.findall(sentence)) < 4:
             continue
         spans = _spans(sentence)
         for begin, stop, kind in spans:
             yield Fact(chunk=chunk.index, sentence=sentence, start=begin, end=stop, kind=kind)
+
+
+def _sentences(text: str) -> Iterator[str]:
+    """The sentences, white space made one; rows of a table, which has no full stops, count as one each."""
+    for start, end in sentences(text):
+        lines = text[start:end].splitlines() if end - start > LONGEST else [text[start:end]]
+        yield from (" ".join(line.split()) for line in lines)
 
 
 def _spans(sentence: str) -> list[tuple[int, int, str]]:

@@ -23,6 +23,7 @@ class StudyMaterial:
         prefix = tuple(prompts.question_prefix())
         self._prefix = prefix if len(prefix) <= longest_prefix else ()
         self._facts = lru_cache(maxsize=KEPT)(find_facts)
+        self._held_out = lru_cache(maxsize=KEPT)(self._make_held_out)
         self.study = lru_cache(maxsize=KEPT)(self._study)
 
     def num_phrasings(self, objective: str) -> int:
@@ -40,11 +41,15 @@ class StudyMaterial:
 
     def held_out_probes(self, chunk: Chunk) -> list[Probe]:
         """The scoring questions of a chunk; none where it states nothing that can be asked for."""
-        return held_out_probes(self._facts(chunk), self.config)
+        return self._held_out(chunk)
 
-    def held_out(self, chunk: Chunk) -> list[Item]:
-        """The scoring questions as items."""
-        return [self._item(probe) for probe in self.held_out_probes(chunk)]
+    def held_out(self, chunk: Chunk, limit: int | None = None) -> list[Item]:
+        """The scoring questions as items, at most `limit` of them, spread evenly."""
+        probes = self.held_out_probes(chunk)
+        return [self._item(probe) for probe in (probes if limit is None else thin(probes, limit))]
+
+    def _make_held_out(self, chunk: Chunk) -> list[Probe]:
+        return held_out_probes(self._facts(chunk), self.config, lambda text: len(self.prompts.plain_ids(text)))
 
     def _item(self, probe: Probe) -> Item:
         prompt = self.prompts.question_ids(probe.question)[len(self._prefix) :]

@@ -6,12 +6,15 @@ whether the fact can be asked for in other words. Knows nothing about models or 
 
 import random
 import re
-from collections.abc import Sequence
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from nrem.consolidation.probe.facts import COMMON, Fact
 from nrem.memory.errors import UsageError
 
+T = TypeVar("T")
 WORDS = re.compile(r"[^\W_][\w'’\-]*")
 ASK = {
     "date": ("When", "On what date"),
@@ -31,11 +34,18 @@ class ProbeConfig:
     """At most this many facts of a chunk are scored by their held-out phrasing."""
     keyword_variants: int = 3
     """How many differently drawn keyword questions a fact gets, besides its cloze and in-place phrasings."""
+    question_tokens: int = 48
+    """Longest held-out question; one made from a longer sentence keeps the words nearest to what it asks for."""
+    share: float = 0.08
+    """What looks at the probes may cost, of what reading the chunks and one pass over them cost, where nothing is decided by looks: two
+    questions each are asked about a sample of the chunks. 1 asks all questions about all chunks."""
 
     def __post_init__(self) -> None:
-        for name in ("facts_per_chunk", "held_out_per_chunk", "keyword_variants"):
+        for name in ("facts_per_chunk", "held_out_per_chunk", "keyword_variants", "question_tokens"):
             if getattr(self, name) < 1:
                 raise UsageError(f"probes.{name}: got {getattr(self, name)}, expected a whole number from 1")
+        if not 0 < self.share <= 1:
+            raise UsageError(f"probes.share: got {self.share}, expected a share above 0, up to 1 for all chunks")
 
     @property
     def num_phrasings(self) -> int:
@@ -52,11 +62,11 @@ class Probe:
     answer: str
 
 
-def thin(facts: Sequence[Fact], limit: int) -> list[Fact]:
-    """At most `limit` of the facts, spread evenly, in order."""
-    if len(facts) <= limit:
-        return list(facts)
-    return [facts[(2 * i + 1) * len(facts) // (2 * limit)] for i in range(limit)]
+def thin(things: Sequence[T], limit: int) -> list[T]:
+    """At most `limit` of the things, spread evenly, in order."""
+    if len(things) <= limit:
+        return list(things)
+    return [things[(2 * i + 1) * len(things) // (2 * limit)] for i in range(limit)]
 
 
 def study_items(facts: Sequence[Fact], phrasing: int, seed: int) -> list[Probe]:
@@ -69,8 +79,10 @@ def study_items(facts: Sequence[Fact], phrasing: int, seed: int) -> list[Probe]:
     return [Probe(chunk=f.chunk, question=_study_question(f, phrasing, seed), answer=f.answer) for f in facts]
 
 
-def held_out_probes(facts: Sequence[Fact], config: ProbeConfig) -> list[Probe]:
+def held_out_probes(facts: Sequence[Fact], config: ProbeConfig, count_tokens: Callable[[str], int] = len) -> list[Probe]:
     """The scoring questions of a chunk: question word first, then the sentence's content words in order, without its grammar.
+
+    What no question of `question_tokens` can ask for is left out.
 
     >>> fact = Fact(chunk=0, sentence="The Orrin light was lit in 1843.", start=27, end=31, kind="year")
     >>> held_out_probes([fact], ProbeConfig())[0].question
@@ -78,9 +90,24 @@ def held_out_probes(facts: Sequence[Fact], config: ProbeConfig) -> list[Probe]:
     """
     probes = []
     for fact in thin(facts, config.held_out_per_chunk):
-        question = f"{ASK[fact.kind][0]}: {' '.join(_content_words(fact))}?"
-        probes.append(Probe(chunk=fact.chunk, question=question, answer=fact.answer))
+        if question := _held_out_question(fact, config.question_tokens, count_tokens):
+            probes.append(Probe(chunk=fact.chunk, question=question, answer=fact.answer))
     return probes
+
+
+def _held_out_question(fact: Fact, most: int, count_tokens: Callable[[str], int]) -> str:
+    """With as many words on both sides of what it asks for as fit; empty where none does, or the answer is too long itself."""
+    before, after = _content_words(fact.sentence[: fact.start]), _content_words(fact.sentence[fact.end :])
+
+    def asked(reach: int) -> str:
+        near = [*before[max(0, len(before) - reach) :], *after[:reach]]
+        return f"{ASK[fact.kind][0]}: {' '.join(near)}?"
+
+    if count_tokens(fact.answer) > most:
+        return ""
+    whole = max(len(before), len(after))
+    fits = bisect_right(range(whole + 1), most, key=lambda reach: count_tokens(asked(reach)))
+    return asked(fits - 1) if fits > 1 or (fits and not whole) else ""
 
 
 def _study_question(fact: Fact, phrasing: int, seed: int) -> str:
@@ -91,14 +118,13 @@ def _study_question(fact: Fact, phrasing: int, seed: int) -> str:
     if phrasing == 1:
         word = rng.choice(("who", "what")) if fact.kind == "name" and not before.strip() else IN_PLACE[fact.kind]
         return _sentence_case((before + word + after).rstrip(" .;:!") + "?")
-    words = _content_words(fact)
+    words = _content_words(f"{before} {after}")
     keep = min(len(words), max(2, round(len(words) * rng.uniform(0.4, 0.9))))
     return f"{rng.choice(ASK[fact.kind])} {' '.join(rng.sample(words, keep))}?"
 
 
-def _content_words(fact: Fact) -> list[str]:
-    rest = f"{fact.sentence[: fact.start]} {fact.sentence[fact.end :]}"
-    return [word for word in WORDS.findall(rest) if word.lower() not in COMMON]
+def _content_words(text: str) -> list[str]:
+    return [word for word in WORDS.findall(text) if word.lower() not in COMMON]
 
 
 def _sentence_case(text: str) -> str:

@@ -40,7 +40,10 @@ class RecallMeter:
         adapter_weights: int,
         batch_tokens: int = 2048,
         alone: Callable[[int], AbstractContextManager[None]] | None = None,
+        questions: int | None = None,
     ) -> None:
+        """`questions` is how many of a chunk are asked at most; None for all of its held-out ones."""
+        self.questions = questions
         self.split, self.material, self.ledger, self.cost = split, material, ledger, cost
         self.adapter_weights, self.batch_tokens, self.alone = adapter_weights, batch_tokens, alone
         self._items: dict[int, list[Item]] = {}
@@ -49,12 +52,12 @@ class RecallMeter:
         """Drop the stored activations."""
         self._items = {}
 
-    def fet(self, chunks: Sequence[Chunk]) -> float:
-        """An upper bound of what `measure` debits for these chunks."""
-        new = [item for chunk in chunks if chunk.index not in self._items for item in self.material.held_out(chunk)]
-        every = [item for chunk in chunks for item in self.material.held_out(chunk)]
+    def fet(self, chunks: Sequence[Chunk], looks: int = 1) -> float:
+        """An upper bound of what `measure` debits for these chunks, asked so many times."""
+        new = [item for chunk in chunks if chunk.index not in self._items for item in self._held_out(chunk)]
+        every = [item for chunk in chunks for item in self._held_out(chunk)]
         lower = sum(self._lower_fet(group) for group in pack(new, self.batch_tokens))
-        return lower + sum(self._upper_fet(group) for group in self._pack(every))
+        return lower + looks * sum(self._upper_fet(group) for group in self._pack(every))
 
     @torch.no_grad()
     def measure(self, chunks: Sequence[Chunk]) -> dict[int, Recall]:
@@ -86,10 +89,13 @@ class RecallMeter:
         new = [chunk for chunk in chunks if chunk.index not in self._items]
         for chunk in new:
             self._items[chunk.index] = []
-        for group in pack([item for chunk in new for item in self.material.held_out(chunk)], self.batch_tokens):
+        for group in pack([item for chunk in new for item in self._held_out(chunk)], self.batch_tokens):
             with self.ledger.debit("probes", self._lower_fet(group)):
                 for item in with_lower(self._collate(group), self.split):
                     self._items[item.chunk].append(item)
+
+    def _held_out(self, chunk: Chunk) -> list[Item]:
+        return self.material.held_out(chunk, self.questions)
 
     def _pack(self, items: Sequence[Item]) -> list[list[Item]]:
         """Groups to be asked together: of like length, and of one chunk where each chunk is asked alone."""

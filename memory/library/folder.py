@@ -1,7 +1,9 @@
 """The library: the memories in a folder, whole, damaged or unfinished, and the way to delete one. Knows nothing about models."""
 
 import os
+import shlex
 import shutil
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,10 +22,14 @@ from nrem.memory.saved.files import (
     UNFINISHED,
 )
 from nrem.memory.saved.record import MemoryRecord
-from nrem.memory.saved.record_file import read_record
+from nrem.memory.saved.record_file import check_plain, read_record
 
 OWN = (CARD, MEMORY, ADAPTER_CONFIG, ADAPTER_WEIGHTS, STATISTICS, TEXT)
 JOURNAL = (EVENTS, RESUME, f".{RESUME}.tmp", TEXT, SEALED)
+
+
+UNFINISHED_ENTRY = "unfinished"
+"""The problem of an entry that is a sleep which was cut off."""
 
 
 @dataclass(frozen=True)
@@ -41,14 +47,17 @@ class Entry:
 def list_memories(folder: Path) -> list[Entry]:
     """The memories directly in a folder, by name; a folder that is a memory itself is the only one.
 
-    Raises `MissingFileError` for a folder that is not there. Files are not opened, except each `memory.json`.
+    Raises `MissingFileError` for a folder that is not there; one memory that cannot be read does not hide the others. Files are not opened,
+    except each `memory.json`.
     """
     if not folder.is_dir():
-        raise MissingFileError(f"{folder}: no such folder; name one that holds memories, `nrem sleep DOC -o {folder}/NAME` makes the first")
+        raise MissingFileError(
+            f"{folder}: no such folder; name one that holds memories, `nrem sleep DOC -o {shlex.quote(f'{folder}/NAME')}` makes the first"
+        )
     if (folder / MEMORY).exists():
         return [_entry(folder)]
     found = (path for path in sorted(folder.iterdir()) if path.is_dir() and not path.name.startswith("."))
-    return [_entry(path) for path in found if (path / MEMORY).exists() or is_unfinished(path)]
+    return [_entry(path) for path in found if _is_memory(path)]
 
 
 def delete_memory(folder: Path) -> None:
@@ -85,13 +94,31 @@ def check_is_unfinished(folder: Path) -> None:
         raise UsageError(f"{folder}: is not an unfinished sleep, and its name is needed for one; move it away, or choose another name")
 
 
-def _entry(folder: Path) -> Entry:
-    size = sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
-    if not (folder / MEMORY).exists():
-        return Entry(folder, None, size, "unfinished")
+def _is_memory(path: Path) -> bool:
+    """Whether it is one, or may be: a folder that cannot be looked into is listed with the reason."""
     try:
+        return (path / MEMORY).exists() or is_unfinished(path)
+    except OSError:
+        return True
+
+
+def _size(folder: Path) -> int:
+    size = 0
+    for inside, _, names in os.walk(folder):  # passes over what it cannot open
+        for name in names:
+            with suppress(OSError):
+                size += os.stat(os.path.join(inside, name)).st_size
+    return size
+
+
+def _entry(folder: Path) -> Entry:
+    size = _size(folder)
+    try:
+        if not (folder / MEMORY).exists():
+            return Entry(folder, None, size, UNFINISHED_ENTRY)
         record = read_record(folder)
-    except NremError as error:
+        check_plain(record, str(folder / MEMORY))
+    except (NremError, OSError) as error:
         return Entry(folder, None, size, str(error).removeprefix(f"{folder}: "))
     missing = [name for name in record.files if name.startswith("adapter") and not (folder / name).exists()]
     return Entry(folder, record, size, f"{missing[0]} is missing" if missing else "")

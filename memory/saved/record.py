@@ -43,13 +43,14 @@ class ChunkRecord:
     sleep: int = -1
     """Index of the sleep that consolidated it; -1 while it waits, and for a chunk that says nothing."""
     segment: int = 0
-    """Which of the memory's adapters holds it."""
+    """Which of the memory's adapters holds it; of a chunk that had no pass, the one that was written last before it."""
     passes: int = 0
     pass_fet: float = 0.0
     """What a pass over it alone costs."""
     exit: str = ""
     """solved | hopeless | cap | budget; `empty` for a chunk that says nothing (`Chunk.says_nothing`); "" while it waits."""
     num_probes: int = 0
+    """Held-out questions that were asked about it; 0 where it states nothing that can be asked for, or is not in the sample."""
     recall_before: float = 0.0
     recall_after: float = 0.0
     nll_before: float = 0.0
@@ -86,6 +87,8 @@ class SleepRecord:
     """Why it was rolled back; empty when kept."""
     price: float = 0.0
     """What the next sleep asks of a pass, nats of answer NLL per FET, where the allocator has prices."""
+    sample: bool = False
+    """Whether only some of the chunks were asked about, since nothing was decided by it; `num_probes` of the others is 0."""
 
 
 @dataclass(kw_only=True)

@@ -1,7 +1,11 @@
 """`memory.json` in its folder: read, and compared with the files beside it; the place for a new one looked at. Knows no tensors."""
 
 import json
+import shlex
+from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
+from typing import Any
 
 from nrem.memory.errors import MemoryFolderError, MissingFileError, UsageError
 from nrem.memory.saved.atomic import sha256_file
@@ -12,7 +16,7 @@ from nrem.memory.saved.record import MemoryRecord
 def read_record(folder: Path) -> MemoryRecord:
     """The `memory.json` of a folder; the errors say what else the folder may be."""
     if not folder.is_dir():
-        raise MissingFileError(f"{folder}: no such memory; `nrem ls` lists them, `nrem sleep DOC -o {folder}` makes one")
+        raise MissingFileError(f"{folder}: no such memory; `nrem ls` lists them, `nrem sleep DOC -o {shlex.quote(str(folder))}` makes one")
     path = folder / MEMORY
     if not path.exists():
         if (folder / RESUME).exists():
@@ -43,6 +47,21 @@ def read_checked_record(folder: Path) -> MemoryRecord:
         if sha256_file(folder / name) != digest:
             raise MemoryFolderError(f"{folder}: {name} was changed or damaged after saving (its hash differs); restore it or sleep again")
     return record
+
+
+def check_plain(record: MemoryRecord, where: str) -> None:
+    """Raise `MemoryFolderError` where a value is of another type than its key has, as after an edit by hand: lists count with them."""
+    kinds: dict[str, Any] = {"str": str, "int": int, "float": (int, float), "bool": bool}
+    parts: dict[str, Sequence[Any]] = {"documents": record.documents, "chunks": record.chunks, "sleeps": record.sleeps}
+    for name, rows in parts.items():
+        for number, row in enumerate(rows):
+            for field in fields(row):
+                value, kind = getattr(row, field.name), kinds.get(str(getattr(field.type, "__name__", field.type)), object)
+                if not isinstance(value, kind):
+                    what = f"{name}[{number}].{field.name} is {value!r}, expected {getattr(field.type, '__name__', field.type)}"
+                    raise MemoryFolderError(f"{where}: {what}; restore the file or sleep again")
+    if not all(isinstance(value, (int, float)) for value in (*record.fet.values(), *record.seconds.values())):
+        raise MemoryFolderError(f"{where}: fet or seconds hold what is no number; restore the file or sleep again")
 
 
 def check_target(target: Path, *, force: bool) -> None:

@@ -1,5 +1,6 @@
 """What `nrem demo` shows: the document, the night, and what came of it."""
 
+import shlex
 from pathlib import Path
 
 from rich.console import Console
@@ -45,7 +46,7 @@ def show_night(out: Console, night: Night) -> None:
         begins = " ".join(evicted[c.index].text.split())[:FIRST_WORDS] if c.index in evicted else ""
         table.add_row(str(c.index), escape(begins), str(c.num_tokens), f"{c.surprisal:.2f}", str(c.passes), *probe_cells(c), c.exit)
     out.print(table)
-    out.print(f"\n[bold]Sleeps[/]  passes write the chunks into fast weights; held-out probes: {probes(summary(record, None))}\n")
+    out.print(f"\n[bold]Sleeps[/]  passes write the chunks into fast weights; {probes(summary(record, None))}\n")
     out.print(sleeps_table(record))
 
 
@@ -69,9 +70,8 @@ def show_comparison(out: Console, night: Night, comparison: Comparison) -> None:
     for name, answer in (("memory", comparison.by_memory), ("document in the prompt", comparison.by_context)):
         table.add_row(name, f"{answer.prompt_tokens:,}", f"{answer.document_tokens:,}", f"{answer.fet:,.0f}", f"{answer.seconds:.2f}")
     out.print(table)
-    out.print(
-        f'\nThe memory is in {memory.folder}; ask it something:\n\n    nrem ask {memory.folder} "{arms["memory"][0].question.question}"'
-    )
+    hint = f"nrem ask {shlex.quote(str(memory.folder))} {shlex.quote(arms['memory'][0].question.question)}"
+    out.print(f"\nThe memory is in {memory.folder}; ask it something:\n\n    {hint}", markup=False)
 
 
 def _said(outcome: Outcome) -> str:

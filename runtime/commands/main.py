@@ -80,6 +80,8 @@ def main(argv: Sequence[str] | None = None, commands: Mapping[str, Callable[...,
     try:
         code: Any = make_app(commands)(args=list(sys.argv[1:] if argv is None else argv), prog_name="nrem", standalone_mode=False)
         sys.stdout.flush()
+        if code == 130:  # what typer makes of Ctrl-C
+            raise KeyboardInterrupt
     except NremError as error:
         fail(str(error), 2 if isinstance(error, UsageError) else 1)
     except (KeyboardInterrupt, typer.Abort):

@@ -12,6 +12,7 @@ from nrem.runtime.commands.options import (
     PassesOption,
     QuietOption,
     SetOption,
+    fail,
     model_setting,
     passes_setting,
     print_memory,
@@ -53,8 +54,9 @@ def sleep(
 
         memory = run_sleep(job, resolved, documents=opened, listener=progress, tell=progress.note)
     except KeyboardInterrupt:
+        progress.close()
         if job.unfinished.exists():
-            progress.note(f"the same command with --resume goes on from the last checkpoint in {job.unfinished}")
+            fail(f"interrupted; the same command with --resume goes on from the last checkpoint in {job.unfinished}", 130)
         raise
     finally:
         progress.close()

@@ -4,8 +4,9 @@ The journal lies beside the target, in `MEMORY.unfinished`, from the first token
 """
 
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
-from nrem.consolidation.events import Listener
+from nrem.consolidation.events import Listener, NightStarted
 from nrem.memory.memory import Memory
 from nrem.memory.saved.files import MEMORY, RESUME
 from nrem.memory.saved.journal import Journal
@@ -16,6 +17,9 @@ from nrem.runtime.parts import load_base
 from nrem.runtime.readers.document import Document
 from nrem.runtime.session.ready import SleepJob, check_job
 from nrem.runtime.session.session import Session
+
+PLAIN = ("", ".txt", ".text", ".md", ".markdown", ".csv", ".tsv", ".log", ".rst")
+"""Endings of files whose size is that of their text."""
 
 
 def run_sleep(
@@ -41,6 +45,8 @@ def run_sleep(
         session = Session(base=base, config=config, listener=listener, journal=journal)
         if note := about_depth(session):
             tell(note)
+        name = documents[0].name if len(documents) == 1 else f"{len(documents)} documents"
+        listener(NightStarted(name=name, num_bytes=_size(job.documents)))
         memory = session.read(*documents)
         if not memory.record.sleeps:
             tell("nothing was slept on: every chunk is only blank lines, rules, dots or one repeated character")
@@ -51,6 +57,12 @@ def run_sleep(
         raise
     journal.remove()
     return Memory.load(job.out)  # its text lies in its own folder, no longer in the journal's
+
+
+def _size(names: Sequence[str]) -> int | None:
+    """Bytes of text, where each is a file whose bytes are its text."""
+    plain = all(Path(name).is_file() and Path(name).suffix.lower() in PLAIN for name in names)
+    return sum(Path(name).stat().st_size for name in names) if plain else None
 
 
 def about_depth(session: Session) -> str:

@@ -15,6 +15,7 @@ from nrem.consolidation.guard import Guard
 from nrem.consolidation.protocol.protocol import Protocol
 from nrem.consolidation.sleep import Sleeper
 from nrem.memory.memory import Memory
+from nrem.memory.saved.record import ChunkRecord
 from nrem.memory.stream.chunk import Chunk
 from nrem.memory.weights.segment import Segment
 from nrem.runtime.config import Config
@@ -48,11 +49,17 @@ class SegmentWriter:
             yield run
             rest = rest[len(run) :]
 
+    def home(self, passes: int) -> int:
+        """The segment that the chunks of a sleep of so many passes belong to: the open one, or, as long as nothing was written into it, the
+        one before. So no segment is saved that holds nothing, but for a memory's first, which PEFT opens."""
+        begun = passes > 0 or any(c.passes for c in self._held)
+        return self.open if begun else max(0, self.open - 1)
+
     def replay(self, run: Sequence[Chunk]) -> list[Chunk]:
         """Chunks that the open segment holds from earlier sleeps, from the evicted text: as many as the configuration says, spread evenly
         over them, or all that were written where the rule needs them."""
         assert self.memory.text is not None
-        held = [c.index for c in self.memory.record.chunks if c.sleep >= 0 and c.segment == self.open]
+        held = [c.index for c in self._held]
         if self.sleeper.rule.rereads:
             return [self.memory.text.get(index) for index in held if self.memory.record.chunks[index].passes]
         count = min(len(held), round(self.config.sleep.replay * len(run)))
@@ -77,11 +84,18 @@ class SegmentWriter:
     def _of_one_document(chunks: Sequence[Chunk]) -> list[Chunk]:
         return list(takewhile(lambda chunk: chunk.document == chunks[0].document, chunks))
 
+    @property
+    def _held(self) -> list[ChunkRecord]:
+        """The chunks of earlier sleeps that belong to the open segment."""
+        return [c for c in self.memory.record.chunks if c.sleep >= 0 and c.segment == self.open]
+
     def _room(self, chunk: Chunk) -> int:
         """How many more chunks the open segment takes, of this chunk's document."""
         if not self.capacity:
             return len(self.memory.record.chunks)
-        held = [c for c in self.memory.record.chunks if c.sleep >= 0 and c.segment == self.open]
+        held = self._held
+        if not any(c.passes for c in held):
+            return self.capacity
         return 0 if held and held[-1].document != chunk.document else max(0, self.capacity - len(held))
 
     def _open_next(self) -> None:

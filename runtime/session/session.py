@@ -19,7 +19,7 @@ from torch import Tensor
 from transformers import DynamicCache
 
 from nrem.consolidation.budget import CostModel, Ledger
-from nrem.consolidation.events import ChunkRead, ChunksEvicted, Listener, SleepEnded, ignore
+from nrem.consolidation.events import ChunkRead, ChunksEvicted, Listener, NightEnded, SleepEnded, ignore
 from nrem.consolidation.read.split_model import cache_argument
 from nrem.consolidation.sleep import SleepResult
 from nrem.memory.errors import SleepError, UsageError
@@ -133,6 +133,7 @@ class Session:
             if len(self.buffer):
                 self.sleep()
             self._finish()
+            self.listener(NightEnded(record=self.memory.record))
         return self.memory
 
     def read(self, *documents: Document | str | Path) -> Memory:
@@ -243,10 +244,11 @@ class Session:
         self._unfinished.during_sleep(self.memory, self.ledger, state, tensors)
 
     def _note_sleep(self, result: SleepResult) -> None:
+        home = self.writer.home(result.record.passes)
         self.memory.record.sleeps.append(result.record)
         for p in result.progress:
             record = self.memory.record.chunks[p.chunk]
-            record.sleep, record.segment = result.record.index, self.writer.open
+            record.sleep, record.segment = result.record.index, home
             record.passes, record.exit, record.pass_fet = p.passes, p.exit or "", p.signals.get("pass_fet", 0.0)
             record.num_probes, record.recall_before, record.recall_after = p.num_probes, p.recall[0], p.recall[-1]
             record.nll_before, record.nll_after = p.nll[0], p.nll[-1]

@@ -59,6 +59,8 @@ def _legend(record: MemoryRecord, most: int, worst: float, step: int) -> Text:
         if count := sum(c.exit == exit for c in record.chunks):
             line.append(f"{count} {exit or 'waiting'}  ", style)
     column = "a chunk" if step == 1 else f"{step} chunks"
+    if any(c.passes and not c.num_probes for c in record.chunks):
+        line.append("· not asked  ", "dim")
     line.append(f"full height: {most} {'pass' if most == 1 else 'passes'}, NLL {worst:.1f}; a column is {column}", "dim")
     return line
 

@@ -1,19 +1,24 @@
 """What a terminal shows of memories: summaries for programs, sentences and tables for people. Knows nothing about how they were made."""
 
+import shlex
 from collections import Counter
 from collections.abc import Sequence
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 from rich.table import Table
 
-from nrem.memory.library.folder import Entry
+from nrem.memory.library.folder import UNFINISHED_ENTRY, Entry
 from nrem.memory.saved.files import ADAPTER_WEIGHTS, TEXT, segment_folder
-from nrem.memory.saved.record import ChunkRecord, MemoryRecord
+from nrem.memory.saved.record import ChunkRecord, MemoryRecord, SleepRecord
 from nrem.runtime.checks.check import Check
 from nrem.runtime.show.hypnogram_text import hypnogram_text
+from nrem.runtime.show.night import FET, counts, ends, gain, over_budget, recalled, rolled_back, times
+from nrem.runtime.show.night import plural as plural
+from nrem.runtime.show.night import share as share
+from nrem.runtime.show.plain import cell, plain
 
 
 def summary(record: MemoryRecord, folder: Path | None) -> dict[str, Any]:
@@ -34,6 +39,7 @@ def summary(record: MemoryRecord, folder: Path | None) -> dict[str, Any]:
         "probe_nll_after": _mean([c.nll_after for c in asked]),
         "exits": dict(sorted(Counter(c.exit or "waiting" for c in record.chunks).items())),
         "rolled_back": [s.index for s in record.sleeps if not s.kept],
+        **counts(record),
         **_bytes(record, folder),
     }
 
@@ -51,16 +57,19 @@ def _bytes(record: MemoryRecord, folder: Path | None) -> dict[str, Any]:
 
 
 def sleep_report(record: MemoryRecord, folder: Path) -> str:
-    """A finished sleep in three lines."""
+    """A finished sleep in a few lines: what the answers gained first."""
     s = summary(record, folder)
-    exits = ", ".join(f"{count} {reason}" for reason, count in s["exits"].items())
     return "\n".join(
-        [
-            f"{folder}: {plural(s['tokens'], 'token')} in {plural(s['chunks'], 'chunk')}, {plural(s['sleeps'], 'sleep')}, "
-            f"up to {plural(s['passes'], 'pass', 'passes')} a chunk, {s['fet']:,.0f} FET, {s['seconds']:,.1f} s",
-            f"held-out probes: {probes(s)}; chunks left as: {exits}",
-            f'ask it: nrem ask {folder} "..."',
-        ]
+        line
+        for line in (
+            gain(s),
+            recalled(s, text_kept=(folder / TEXT).is_dir()),
+            rolled_back(record),
+            f"{plain(str(folder))}: {plural(s['tokens'], 'token')}, {s['chunks_written']:,} of {plural(s['chunks'], 'chunk')} written in "
+            f"{plural(s['sleeps'], 'sleep')}, {s['seconds']:,.1f} s, {s['fet']:,.0f} FET ({FET}); chunks left as {ends(s['exits'])}",
+            f'ask it: nrem ask {plain(shlex.quote(str(folder)))} "..."',
+        )
+        if line
     )
 
 
@@ -72,41 +81,51 @@ def memory_to_dict(record: MemoryRecord, folder: Path) -> dict[str, Any]:
 
 def memory_report(record: MemoryRecord, folder: Path) -> None:
     """Print it all for a person."""
-    out = console()
+    out, kept = console(), (folder / TEXT).is_dir()
     s = summary(record, folder)
-    out.print(f"[bold]{folder}[/]: made {record.created} on {record.base.short()}, protocol {record.protocol['id']}, seed {record.seed}")
-    text = "evicted text kept" if (folder / TEXT).is_dir() else "evicted text forgotten"
-    out.print(f"held-out probes: {probes(s)}; {text}")
+
+    def tell(text: str) -> None:
+        out.print(cell(text))
+
+    tell(f"{folder}: made {record.created} on {record.base.short()}, protocol {record.protocol['id']}, seed {record.seed}")
+    for line in (gain(s), recalled(s, text_kept=kept), rolled_back(record), over_budget(record)):
+        if line:
+            tell(line)
+    tell(f"chunks left as {ends(s['exits'])}; {'evicted text kept' if kept else 'evicted text forgotten'}")
     if s["adapter_bytes"]:
         of_cache = f", {share(s['share_of_cache'])} of the attention cache of the same text" if s["share_of_cache"] else ""
-        out.print(f"adapter: {size(s['adapter_bytes'])}, {s['adapter_bytes_per_token']:,.0f} bytes a token{of_cache}")
+        a_token = f", {s['adapter_bytes_per_token']:,.0f} bytes a token" if s["adapter_bytes_per_token"] else ""
+        tell(f"adapter: {size(s['adapter_bytes'])}{a_token}{of_cache}")
     out.print()
     out.print(hypnogram_text(record, out.width))
     for table in (documents_table(record), sleeps_table(record), chunks_table(record), costs_table(record)):
         out.print()
         out.print(table)
+    tell(FET)
     if record.canary:
-        out.print(f"\ncanary: {record.canary['question']} -> {record.canary['answer']}", markup=False)
+        out.print()
+        tell(f"canary, the answer that it gave when it was made: {record.canary['question']} -> {record.canary['answer']}")
 
 
 def library_table(entries: Sequence[Entry]) -> Table:
     """The memories of a folder, a line each."""
-    table = plain_table("memory", "documents", ">tokens", ">passes", ">recall before", ">after", ">size", "base", "made")
+    table = plain_table("memory", "documents", ">tokens", ">chunks written", "right answers became", ">size", "base", "made")
     for entry in entries:
         if entry.record is None or entry.problem:
-            table.add_row(str(entry.folder), entry.problem, "", "", "", "", size(entry.num_bytes), "", "")
+            why = entry.problem if entry.problem == UNFINISHED_ENTRY else "(cannot be used)"  # the sentence about it stands below the table
+            table.add_row(cell(str(entry.folder)), why, "", "", "", size(entry.num_bytes), "", "")
             continue
         s = summary(entry.record, entry.folder)
+        asked = s["probe_nll_before"] is not None
         table.add_row(
-            str(entry.folder),
-            ", ".join(s["documents"]),
+            cell(str(entry.folder)),
+            cell(", ".join(s["documents"])),
             f"{s['tokens']:,}",
-            str(s["passes"]),
-            share(s["recall_before"]),
-            share(s["recall_after"]),
+            f"{s['chunks_written']:,} of {s['chunks']:,}",
+            times(s["probe_nll_before"] - s["probe_nll_after"]).removesuffix(", token for token") if asked else "-",
             size(entry.num_bytes),
-            entry.record.base.short(),
-            entry.record.created[:10],
+            cell(entry.record.base.short()),
+            cell(entry.record.created[:10]),
         )
     return table
 
@@ -115,26 +134,46 @@ def documents_table(record: MemoryRecord) -> Table:
     """What was read."""
     table = plain_table("document", "title", ">tokens", ">chunks", "sha256")
     for d in record.documents:
-        table.add_row(d.name, d.title, f"{d.num_tokens:,}", str(d.num_chunks), d.sha256[:12])
+        table.add_row(cell(d.name), cell(d.title), f"{d.num_tokens:,}", str(d.num_chunks), d.sha256[:12])
     return table
 
 
 def sleeps_table(record: MemoryRecord) -> Table:
-    """Every sleep, and what the guard said."""
-    table = plain_table(">sleep", ">chunks", ">replayed", ">passes", ">recall before", ">after", ">FET", ">seconds", "guard")
-    for s in record.sleeps:
-        table.add_row(
-            str(s.index + 1),
-            str(len(s.chunks)),
-            str(len(s.replayed)),
-            str(s.passes),
-            share(s.recall_before),
-            share(s.recall_after),
-            f"{s.fet:,.0f}",
-            f"{s.seconds:,.1f}",
-            "kept" if s.kept else f"rolled back: {s.reason}",
-        )
+    """Every sleep, and what the guard said; those in a row that the budget left without a pass are one line."""
+    table = plain_table(">sleep", ">chunks", ">replayed", ">passes", *PROBES, ">FET", ">seconds", "guard")
+    for paid, some in groupby(record.sleeps, key=lambda s: _paid(record, s)):
+        for sleeps in [[s] for s in some] if paid else [list(some)]:
+            first, last = sleeps[0], sleeps[-1]
+            table.add_row(
+                str(first.index + 1) if first is last else f"{first.index + 1}-{last.index + 1}",
+                f"{sum(len(s.chunks) for s in sleeps):,}",
+                str(sum(len(s.replayed) for s in sleeps)),
+                str(first.passes),
+                *_sleep_cells(record, first),
+                f"{sum(s.fet for s in sleeps):,.0f}",
+                f"{sum(s.seconds for s in sleeps):,.1f}",
+                cell(("kept" if first.kept else f"rolled back: {first.reason}") if paid else "nothing written: the budget ran out"),
+            )
     return table
+
+
+def _paid(record: MemoryRecord, sleep: SleepRecord) -> bool:
+    """Whether the budget left anything for it; chunks that were forgotten later are not there to tell."""
+    return sleep.passes > 0 or not sleep.chunks or any(record.chunks[i].exit != "budget" for i in sleep.chunks)
+
+
+def _sleep_cells(record: MemoryRecord, sleep: SleepRecord) -> tuple[str, ...]:
+    """What its questions gained, over its chunks."""
+    asked = [record.chunks[i] for i in sleep.chunks if record.chunks[i].num_probes]
+    if not asked:
+        return ("-",) * len(PROBES)
+    nll = [sum(values) / len(asked) for values in ([c.nll_before for c in asked], [c.nll_after for c in asked])]
+    return (
+        str(sum(c.num_probes for c in asked)),
+        *(f"{x:.2f}" for x in nll),
+        share(sleep.recall_before),
+        share(sleep.recall_after),
+    )
 
 
 def chunks_table(record: MemoryRecord) -> Table:
@@ -143,7 +182,7 @@ def chunks_table(record: MemoryRecord) -> Table:
     for c in record.chunks:
         table.add_row(
             str(c.index),
-            c.document,
+            cell(c.document),
             f"{c.start}-{c.end}",
             str(c.num_tokens),
             f"{c.surprisal:.2f}",
@@ -157,10 +196,11 @@ def chunks_table(record: MemoryRecord) -> Table:
 
 def costs_table(record: MemoryRecord) -> Table:
     """FET and seconds by kind of work."""
-    table = plain_table("work", ">FET", ">seconds")
+    table, all_fet = plain_table("work", ">FET", ">share", ">seconds"), sum(record.fet.values())
     for kind in sorted(record.fet, key=lambda kind: -record.fet[kind]):
-        table.add_row(kind, f"{record.fet[kind]:,.0f}", f"{record.seconds.get(kind, 0.0):,.2f}")
-    table.add_row("all", f"{sum(record.fet.values()):,.0f}", f"{sum(record.seconds.values()):,.2f}", style="bold")
+        part = share(record.fet[kind] / all_fet if all_fet else None)
+        table.add_row(kind, f"{record.fet[kind]:,.0f}", part, f"{record.seconds.get(kind, 0.0):,.2f}")
+    table.add_row("all", f"{all_fet:,.0f}", "", f"{sum(record.seconds.values()):,.2f}", style="bold")
     return table
 
 
@@ -195,27 +235,25 @@ def check_report(checks: Sequence[Check]) -> None:
     table = Table(box=None, pad_edge=False, show_header=False)
     for check in checks:
         mark = "[green]ok[/]" if check.ok else "[red]failed[/]" if check.needed else "[yellow]-[/]"
-        table.add_row(mark, check.name, escape(check.found))
+        table.add_row(mark, check.name, cell(check.found))
     console().print(table)
 
 
-PROBES = (">recall before", ">after", ">NLL before", ">after")
-"""Columns of `probe_cells`."""
+PROBES = (">questions", ">NLL before", ">after", ">recall before", ">after")
+"""Columns of `probe_cells`: held-out questions, the NLL of their right answers, and how many are said word for word."""
 
 
 def probe_cells(chunk: ChunkRecord) -> tuple[str, ...]:
-    """What a chunk's held-out probes said before and after its passes; dashes where it has none."""
+    """What a chunk's questions said before and after its passes; dashes where none was asked."""
     if not chunk.num_probes:
         return ("-",) * len(PROBES)
-    return share(chunk.recall_before), share(chunk.recall_after), f"{chunk.nll_before:.2f}", f"{chunk.nll_after:.2f}"
+    nll = f"{chunk.nll_before:.2f}", f"{chunk.nll_after:.2f}"
+    return str(chunk.num_probes), *nll, share(chunk.recall_before), share(chunk.recall_after)
 
 
 def probes(found: dict[str, Any]) -> str:
     """The same over all chunks of a `summary`, in words."""
-    if found["recall_before"] is None:
-        return "none, the text states nothing that can be asked for"
-    recall = f"recall {share(found['recall_before'])} before, {share(found['recall_after'])} after"
-    return f"{recall}, answer NLL {found['probe_nll_before']:.2f} before, {found['probe_nll_after']:.2f} after"
+    return gain(found)
 
 
 def plain_table(*columns: str, title: str = "") -> Table:
@@ -230,19 +268,6 @@ def console(*, silent: bool = False) -> Console:
     """Standard output; lines are not folded to a terminal's width where there is no terminal."""
     out = Console(highlight=False, quiet=silent)
     return out if out.is_terminal else Console(highlight=False, quiet=silent, width=200)
-
-
-def plural(count: int, one: str, many: str = "") -> str:
-    """
-    >>> plural(1, "pass", "passes"), plural(1200, "token")
-    ('1 pass', '1,200 tokens')
-    """
-    return f"{count:,} {one if count == 1 else many or one + 's'}"
-
-
-def share(value: float | None) -> str:
-    """A share of 1 in per cent, or a dash."""
-    return "-" if value is None else f"{100 * value:.0f} %"
 
 
 def size(num_bytes: float) -> str:

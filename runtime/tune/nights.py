@@ -110,7 +110,7 @@ class Night:
             before, at = segments[self._segment_of(sleep)], _looks_until(record, sleep, level)
             after = _joined(before, self._written_at(level, sleep))
             sleep.passes, sleep.recall_after, nll_gain = level, sleep.recall_before + at["recall"], at["nll"]
-            sleep.guard, sleep.reason = self._judge(after, at["recall"], nll_gain)
+            sleep.guard, sleep.reason = self._judge(after, at["recall"], nll_gain, sum(record.chunks[i].num_tokens for i in sleep.chunks))
             sleep.kept = not sleep.reason
             if sleep.kept:
                 segments[self._segment_of(sleep)] = after
@@ -188,11 +188,11 @@ class Night:
             raise SleepError(f"{folder}: sleep {sleep.index + 1} ended before {level} passes; tune again with fewer")
         return Segment.load(folder)
 
-    def _judge(self, segment: Segment, recall_gain: float, nll_gain: float) -> tuple[dict[str, float], str]:
+    def _judge(self, segment: Segment, recall_gain: float, nll_gain: float, slept: int) -> tuple[dict[str, float], str]:
         """What the guard says of a segment; not charged, since the end of the deepest sleep has paid for one such look already."""
         guard, ledger = self.session.writer.sleeper.guard, self.session.ledger
         model, state = self.base.model, ledger.state()
-        report = guard.check(segment.weights.to(model.device).attached(model), recall_gain, nll_gain)
+        report = guard.check(segment.weights.to(model.device).attached(model), recall_gain, nll_gain, slept)
         ledger.restore(state)
         return report.to_dict(), guard.objection(report)
 

@@ -20,14 +20,14 @@ def make_guard(base: Base, config: GuardConfig | None = None, ledger: Ledger | N
 
 
 def test_the_base_does_not_differ_from_itself(base: Base) -> None:
-    report = make_guard(base).check(nullcontext(), 0.25, -0.5)
+    report = make_guard(base).check(nullcontext(), 0.25, -0.5, 1024)
     assert report.to_dict() == pytest.approx({"kl": 0, "perplexity_ratio": 1, "recall_gain": 0.25, "nll_gain": -0.5}, abs=1e-5)
 
 
 @torch.no_grad()
 def test_the_figures_are_the_definitions(base: Base) -> None:
     guard, fast = make_guard(base), tiny.make_fast_weights(base, scale=0.5)
-    report = guard.check(fast.attached(base.model), 0.0, 0.0)
+    report = guard.check(fast.attached(base.model), 0.0, 0.0, 1024)
     ids = torch.tensor([list(tiny.STORY.encode()[:64])])
     p = base.model(input_ids=ids).logits[0, :-1].softmax(-1)
     with fast.attached(base.model):
@@ -44,8 +44,8 @@ def test_every_reading_is_charged_and_the_base_is_read_once(llama: Base) -> None
     ledger = Ledger()
     guard = make_guard(llama, ledger=ledger)
     for _ in range(2):
-        guard.check(nullcontext(), 0.0, 0.0)
-    assert ledger.total_fet == pytest.approx(3 * guard.fet)
+        guard.check(nullcontext(), 0.0, 0.0, 1024)
+    assert ledger.total_fet == pytest.approx(3 * guard.fet(1024))
 
 
 @pytest.mark.parametrize(

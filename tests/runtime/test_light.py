@@ -27,7 +27,7 @@ EVERYTHING = "import nrem; [getattr(nrem, name) for name in nrem.__all__]; impor
 def run(code: str) -> tuple[set[str], str]:
     """The heavy libraries that a fresh interpreter holds after this code, and what it printed."""
     check = f"{code}\nimport sys\nprint('HEAVY', *[name for name in {HEAVY!r} if name in sys.modules])"
-    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True, cwd=ROOT)
+    done = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True, cwd=ROOT, encoding="utf-8")
     *printed, last = done.stdout.splitlines()
     return set(last.split()[1:]), "\n".join(printed) + done.stderr
 

@@ -104,3 +104,36 @@ def test_thinning_keeps_order_and_spreads_evenly(count: int, limit: int) -> None
 def test_a_limit_of_nothing_is_refused() -> None:
     with pytest.raises(UsageError, match=r"probes\.facts_per_chunk: got 0, expected a whole number from 1"):
         ProbeConfig(facts_per_chunk=0)
+
+
+ROWS = "\n".join(f"{4100 + i},2024-03-{i % 28 + 1:02d},Ana Okafor{i},Wexley,lamp oil,{i * 3},2.5,{i * 7}.5,yes" for i in range(30))
+
+
+def test_a_row_of_a_table_is_a_sentence_of_its_own() -> None:
+    facts = find_facts(make_chunk("order,date,customer,town,item,quantity,unit_price,total,paid\n" + ROWS))
+    assert len({fact.sentence for fact in facts}) > 20
+    assert max(len(fact.sentence) for fact in facts) < 100
+
+
+def test_a_long_sentence_is_cut_around_what_is_asked_for() -> None:
+    sentence = " ".join(f"left{i}" for i in range(300)) + " in 1843 came " + " ".join(f"right{i}" for i in range(300)) + "."
+    [fact] = [fact for fact in find_facts(make_chunk(sentence)) if fact.answer == "1843"]
+    config = ProbeConfig(question_tokens=40)
+    [probe] = held_out_probes([fact], config, lambda text: len(text.split()))
+    assert 36 <= len(probe.question.split()) <= 40
+    assert "left299" in probe.question
+    assert "right0" in probe.question
+    assert "left0 " not in probe.question
+    [whole] = held_out_probes([fact], ProbeConfig(question_tokens=10_000), len)
+    assert len(whole.question.split()) > 600
+
+
+def test_what_no_short_question_can_ask_for_is_left_out() -> None:
+    blob = "x" * 500
+    start = len(f"{blob} {blob} was ")
+    fact = Fact(chunk=0, sentence=f"{blob} {blob} was 1843 {blob} {blob}", start=start, end=start + 4, kind="year")
+    assert held_out_probes([fact], ProbeConfig()) == []
+    long_answer = Fact(chunk=0, sentence=f"It was called {blob} then.", start=14, end=514, kind="name")
+    assert held_out_probes([long_answer], ProbeConfig()) == []
+    with pytest.raises(UsageError, match=r"probes\.share: got 0, expected a share above 0, up to 1 for all chunks"):
+        ProbeConfig(share=0)

@@ -43,7 +43,7 @@ def test_peft_finds_the_base_by_itself(memory: tuple[Memory, Base], tmp_path: Pa
 
 def test_a_folder_is_named_by_its_absolute_path(memory: tuple[Memory, Base], model_folder: Path, tmp_path: Path) -> None:
     made, base = memory
-    values = json.loads((made.save(tmp_path / "story") / ADAPTER_CONFIG).read_text())
+    values = json.loads((made.save(tmp_path / "story") / ADAPTER_CONFIG).read_text(encoding="utf-8"))
     assert (values["base_model_name_or_path"], values["revision"]) == (str(model_folder), None)
     assert base.identity.short().startswith(f"{model_folder.name} (weights ")
     card = model_card(made.record, "story")

@@ -37,7 +37,7 @@ def test_peft_reads_what_it_would_have_written(tmp_path: Path, ranks: tuple[int,
 def test_engines_find_the_keys_that_they_refuse_by(tmp_path: Path) -> None:
     """vLLM and SGLang read these by name, and want a list of targets."""
     write_adapter_config(tmp_path, {NAMES[0]: 4}, transposed=False, base_model="some/base", revision="")
-    values = json.loads((tmp_path / ADAPTER_CONFIG).read_text())
+    values = json.loads((tmp_path / ADAPTER_CONFIG).read_text(encoding="utf-8"))
     assert values["target_modules"] == [NAMES[0]]
     assert values["revision"] is None
     assert (values["modules_to_save"], values["use_rslora"], values["use_dora"], values["bias"]) == (None, False, False, "none")

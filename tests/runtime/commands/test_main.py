@@ -76,15 +76,17 @@ def test_sleep_ends_with_one_json_object(shell: Shell) -> None:
     assert wanted <= figures.keys()
     assert figures["memory"] == "m"
     assert sum(figures["exits"].values()) == figures["chunks"]
-    assert "reading" in done.err
-    assert "sleep 1" in done.err
+    assert [line.split()[0] for line in done.err.splitlines()] == ["loading", "read"], "no terminal: two lines"
+    assert f"wrote {figures['chunks_written']} of {figures['chunks']} chunks in {figures['sleeps']} sleep" in done.err
 
 
-def test_sleep_shows_people_the_night_and_tells_them_in_three_lines(shell: Shell) -> None:
+def test_sleep_shows_people_the_night_and_tells_them_what_moved_first(shell: Shell) -> None:
     done = shell(*SLEEP, "m", "--quiet")
     lines = done.out.splitlines()
     assert [line.split(" ")[0] for line in lines[:3]] == ["passes", "before", "after"]
-    assert len(lines) == 7
+    assert [line.split(" ")[0] for line in lines[4:]] == ["right", "said", "m:", "ask"]
+    assert "answer NLL" in lines[4]
+    assert "FET (1 FET (forward-equivalent token) is what one token through the base model costs)" in lines[6]
     assert 'nrem ask m "..."' in done.out
     assert done.err == ""
 
@@ -178,6 +180,34 @@ def test_ls_says_that_there_is_nothing(shell: Shell) -> None:
     assert (done.code, done.out) == (0, "")
     assert "no memories in memories" in done.err
     assert shell("ls", "nowhere").code == 2
+
+
+def test_one_bad_memory_does_not_hide_the_others(shell: Shell, memory: str) -> None:
+    for name, content in (("bad", "{"), ("list", "[1]"), ("edited", None), ("unreadable", "")):
+        (shell.folder / "memories" / name).mkdir()
+        if content is None:
+            values = json.loads((shell.folder / memory / "memory.json").read_text(encoding="utf-8"))
+            values["chunks"][0]["num_tokens"] = "many"
+            content = json.dumps(values)
+        (shell.folder / "memories" / name / "memory.json").write_text(content, encoding="utf-8")
+    (shell.folder / "memories" / "unreadable" / "memory.json").unlink()
+    (shell.folder / "memories" / "unreadable" / "memory.json").mkdir()
+    (shell.folder / "memories" / "cut.unfinished").mkdir()
+    done = shell("ls")
+    assert done.code == 1
+    assert len(done.out.splitlines()) == 7
+    assert "story.md" in done.out
+    said = done.err.splitlines()
+    assert [line.split(":")[1].strip() for line in said] == [f"memories/{name}" for name in ("bad", "edited", "list", "unreadable")]
+    assert "chunks[0].num_tokens is 'many', expected <class 'int'>" not in said[1]
+    assert "chunks[0].num_tokens is 'many', expected int" in said[1]
+    rows = shell("ls", "--json")
+    assert (rows.code, len(rows.out.splitlines())) == (1, 6)
+
+
+def test_hints_can_be_pasted(shell: Shell) -> None:
+    done = shell(*SLEEP, "my memories/it's", "--quiet")
+    assert """nrem ask 'my memories/it'"'"'s' "..." """.strip() in done.out
 
 
 def test_show_says_how_it_was_made(shell: Shell, memory: str) -> None:
@@ -295,3 +325,27 @@ def test_a_question_that_is_too_long_is_refused(shell: Shell, memory: str) -> No
     done = shell("ask", memory, "Who? " * 300)
     assert (done.code, done.out) == (2, "")
     assert "nrem: question: got 1500 characters, expected at most 1000; ask something shorter" in done.err
+
+
+def test_ctrl_c_says_one_sentence(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also while the model loads; where there is something to go on from, the sentence says how."""
+
+    def interrupt(*_: Any, **__: Any) -> None:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patched:
+        patched.setattr("nrem.runtime.session.job.load_base", interrupt)
+        done = shell(*SLEEP, "m")
+    assert (done.code, done.out) == (130, "")
+    assert done.err.splitlines()[1:] == ["nrem: interrupted"]
+    assert not (shell.folder / "m.unfinished").exists()
+
+    monkeypatch.setattr("nrem.runtime.session.resume.CHECKPOINT_SECONDS", 0.0)
+    with monkeypatch.context() as patched:
+        patched.setattr("nrem.consolidation.sleep.Sleeper._judge", interrupt)
+        done = shell(*SLEEP, "m")
+    assert done.code == 130
+    assert done.err.splitlines()[1:] == [
+        "nrem: interrupted; the same command with --resume goes on from the last checkpoint in m.unfinished"
+    ]
+    assert shell(*SLEEP, "m", "--resume").code == 0

@@ -10,7 +10,7 @@ from nrem.runtime.models.cache import MANIFEST, STAMPS, damage, made_once
 
 def make(folder: Path) -> None:
     folder.mkdir()
-    (folder / "weights").write_text("1234")
+    (folder / "weights").write_text("1234", encoding="utf-8")
 
 
 def fail(folder: Path) -> None:
@@ -20,7 +20,7 @@ def fail(folder: Path) -> None:
 
 def test_it_is_made_once(tmp_path: Path) -> None:
     folder = made_once(tmp_path / "kept" / "model", make, "the model")
-    assert (folder / "weights").read_text() == "1234"
+    assert (folder / "weights").read_text(encoding="utf-8") == "1234"
     assert made_once(folder, fail, "the model") == folder
 
 
@@ -34,7 +34,7 @@ def test_what_fails_on_the_way_leaves_nothing(tmp_path: Path) -> None:
 def test_a_damaged_one_is_told_and_made_again(tmp_path: Path, name: str) -> None:
     folder = made_once(tmp_path / "model", make, "the model")
     assert damage(folder) == ""
-    (folder / name).write_text("12x")
+    (folder / name).write_text("12x", encoding="utf-8")
     with pytest.warns(UserWarning, match=r"nrem: the model in .*model is damaged \(.*\) and is made again"):
         made_once(folder, make, "the model")
     assert damage(folder, hash_anyway=True) == ""
@@ -46,11 +46,11 @@ def test_what_was_found_right_is_hashed_again_only_when_asked(tmp_path: Path) ->
     assert (folder / STAMPS).exists()
     weights = folder / "weights"
     before = weights.stat()
-    weights.write_text("1235")
+    weights.write_text("1235", encoding="utf-8")
     os.utime(weights, ns=(before.st_atime_ns, before.st_mtime_ns))  # a disk that forgets a bit leaves no later time
     assert damage(folder) == ""
     assert damage(folder, hash_anyway=True) == "weights has changed"
     os.utime(weights)
     assert damage(folder) == "weights has changed"
-    (folder / STAMPS).write_text("{")
+    (folder / STAMPS).write_text("{", encoding="utf-8")
     assert damage(folder) == "weights has changed"

@@ -50,14 +50,14 @@ def test_the_figures_are_kept_and_believed_until_measured_again(monkeypatch: pyt
     monkeypatch.setattr(dtype, "_quiet", lambda: True)
     speeds_here(TINY)
     book = cache_folder() / "dtype.json"
-    ((key, figures),) = json.loads(book.read_text()).items()
+    ((key, figures),) = json.loads(book.read_text(encoding="utf-8")).items()
     assert f"{torch.get_num_threads()} threads; 256 x 32 x 48" in key
     for slow, fast in (("float32", "bfloat16"), ("bfloat16", "float32")):  # impossible figures: only what was kept can give them
         figures["many"] |= {slow: 1.0, fast: 1e6}
-        book.write_text(json.dumps({key: figures, "another machine": {}}))
+        book.write_text(json.dumps({key: figures, "another machine": {}}), encoding="utf-8")
         assert best_dtype(TINY) == getattr(torch, fast)
     assert speeds_here(TINY, again=True).many["float32"] < 1e6
-    assert set(json.loads(book.read_text())) == {key, "another machine"}
+    assert set(json.loads(book.read_text(encoding="utf-8"))) == {key, "another machine"}
 
 
 def test_figures_of_a_busy_machine_are_kept_until_it_is_quiet(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -78,13 +78,13 @@ def test_figures_of_a_busy_machine_are_kept_until_it_is_quiet(monkeypatch: pytes
 def test_a_damaged_book_is_measured_anew(content: str) -> None:
     book = cache_folder() / "dtype.json"
     book.parent.mkdir(parents=True)
-    book.write_text(content.replace("KEY", dtype._key(TINY)))
+    book.write_text(content.replace("KEY", dtype._key(TINY)), encoding="utf-8")
     assert speeds_here(TINY).many["float32"] > 0
-    assert dtype._key(TINY) in json.loads(book.read_text())
+    assert dtype._key(TINY) in json.loads(book.read_text(encoding="utf-8"))
 
 
 def test_a_cache_that_cannot_be_written_is_only_slower(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "file").write_text("")
+    (tmp_path / "file").write_text("", encoding="utf-8")
     monkeypatch.setenv("NREM_CACHE", str(tmp_path / "file"))
     assert speeds_here(TINY).many["float32"] > 0
 

@@ -71,15 +71,15 @@ def test_it_is_hashed_again_only_when_it_changed(tmp_path: Path) -> None:
     path = write_gguf(tmp_path / "tiny.gguf")
     unpacked(path)
     book = cache_folder() / "gguf" / "hashes.json"
-    known = json.loads(book.read_text())
+    known = json.loads(book.read_text(encoding="utf-8"))
     known[str(path)]["sha256"] = "0" * 64  # a wrong one, which is believed as long as the file looks the same
     kept = cache_folder() / "gguf" / ("0" * 16) / "believed"
     shutil.copytree(unpacked(path).folder, kept)
-    book.write_text(json.dumps(known))
+    book.write_text(json.dumps(known), encoding="utf-8")
     assert unpacked(path).folder == kept
     os.utime(path)
     assert unpacked(path).folder != kept
-    book.write_text("[]")
+    book.write_text("[]", encoding="utf-8")
     assert unpacked(path).folder != kept
 
 

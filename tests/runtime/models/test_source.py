@@ -11,7 +11,7 @@ def test_names_are_told_apart(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -
     monkeypatch.chdir(tmp_path)
     for name in ("one", "owner/one"):
         Path(name).mkdir(parents=True)
-        (Path(name) / "config.json").write_text("{}")
+        (Path(name) / "config.json").write_text("{}", encoding="utf-8")
     Path("file.gguf").write_text("", encoding="utf-8")
     kinds = {name: find_source(name).kind for name in ("smollm2-135m", "one", "owner/one", "file.gguf", "owner/two")}
     assert kinds == {"smollm2-135m": "default", "one": "folder", "owner/one": "folder", "file.gguf": "gguf", "owner/two": "hub"}
