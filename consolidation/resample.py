@@ -1,6 +1,8 @@
 """Bootstrap intervals for everything that is measured: ceilings, tuning, benchmarks. Knows nothing about what the values are."""
 
 from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from statistics import fmean
 
 import numpy as np
 
@@ -33,3 +35,37 @@ def interval(resampled: np.ndarray) -> list[float] | None:
     """The middle 95 % of the resamples that have a value; None where none has."""
     kept = resampled[np.isfinite(resampled)]
     return [float(x) for x in np.percentile(kept, [2.5, 97.5])] if len(kept) else None
+
+
+@dataclass(frozen=True)
+class Interval:
+    """A mean and the middle 95 % of its resamples."""
+
+    mean: float
+    low: float
+    high: float
+
+    def to_dict(self) -> dict[str, float]:
+        return asdict(self)
+
+
+class QuestionResampler:
+    """The same for `count` questions that are drawn one by one: the same draw for every way of answering."""
+
+    def __init__(self, count: int, seed: int = 0) -> None:
+        self._questions = [f"{number:09d}" for number in range(count)]
+        self._drawn = Resampler(self._questions, seed)
+
+    def mean(self, values: Sequence[float]) -> Interval:
+        """The mean of one value a question.
+
+        >>> QuestionResampler(3).mean([2.0, 2.0, 2.0])
+        Interval(mean=2.0, low=2.0, high=2.0)
+        """
+        ends = interval(self._drawn.means(values, self._questions))
+        assert ends is not None, "every question is a group of its own, so every draw has a mean"
+        return Interval(fmean(values), round(ends[0], 9), round(ends[1], 9))
+
+    def difference(self, values: Sequence[float], others: Sequence[float]) -> Interval:
+        """The mean of `values - others`, question by question."""
+        return self.mean([value - other for value, other in zip(values, others, strict=True)])

@@ -14,7 +14,7 @@ from typing import Any
 from torch import Tensor
 
 from nrem.consolidation.allocate.allocator import Allocator, Exit, Progress, leave
-from nrem.consolidation.allocate.config import SleepConfig
+from nrem.consolidation.allocate.config import ResolvedSleep
 from nrem.consolidation.budget import Ledger
 from nrem.consolidation.events import Listener, PassDone, SleepStarted
 from nrem.consolidation.guard import Guard
@@ -51,7 +51,7 @@ class Sleeper:
     meter: RecallMeter
     guard: Guard
     ledger: Ledger
-    config: SleepConfig
+    config: ResolvedSleep
     allocator: Allocator
     listener: Listener
     share: float = 1.0
@@ -77,8 +77,6 @@ class Sleeper:
         `signals` is what reading left of every chunk, by its index, for allocators that plan; `price` what the last sleep's record left
         for those that price.
         """
-        assert self.config.passes != "auto", "a session resolves its configuration"
-        assert self.config.look_every != "auto", "a session resolves its configuration"
         started, spent = time.perf_counter(), self.ledger.total_fet
         allocator = self.allocator if price is None else self.allocator.at_price(price)
         with self.fast.attached(self.split.model):
@@ -139,7 +137,6 @@ class Sleeper:
         self, allocator: Allocator, progress: Sequence[Progress], chunks: Sequence[Chunk], signals: Mapping[int, Mapping[str, float]]
     ) -> None:
         """Tell the allocator what is known, and what the passes and the looks between them may cost."""
-        assert self.config.look_every != "auto", "a session resolves its configuration"
         for p, chunk in zip(progress, chunks, strict=True):
             self.rule.begin([chunk], [])  # what it costs alone: replay, and what is read along with it, are not for it to decide
             p.signals = {
@@ -262,7 +259,6 @@ class Sleeper:
         return part("before.fast/"), part("before.rule/")
 
     def _announce(self, index: int, chunks: Sequence[Chunk], replay: Sequence[Chunk], progress: Sequence[Progress]) -> None:
-        assert self.config.passes != "auto", "a session resolves its configuration"
         self.listener(
             SleepStarted(
                 index=index,

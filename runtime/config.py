@@ -6,7 +6,7 @@ The section classes live beside their parts; `configs/` holds values only. The r
 import difflib
 import tomllib
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any, Literal, TypeVar
@@ -60,6 +60,8 @@ class Config:
     answer: AnswerConfig = field(default_factory=AnswerConfig)
     seed: int = 0
     """Seed of the fast weights' start and of the study questions."""
+    given: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False, metadata={"setting": False})
+    """No setting: which keys were set by whoever called, and where, such as `--set seed=2`. Not saved."""
 
 
 def presets() -> list[str]:
@@ -68,17 +70,29 @@ def presets() -> list[str]:
     return sorted(f.name.removesuffix(".toml") for f in files if f.name.endswith(".toml"))
 
 
-def load_config(source: str | Path | None = None, settings: Sequence[str] = ()) -> Config:
-    """Resolve a configuration: `source` is a preset's name or a TOML file (None: `default`), `settings` are `a.b=c` strings."""
+Flags = Mapping[str, Mapping[str, Any]]
+"""Values that flags stand for, by the name that errors give the flag: `{"--passes": {"sleep": {"passes": 4, "allocator": "uniform"}}}`."""
+
+
+def load_config(source: str | Path | None = None, settings: Sequence[str] = (), flags: Flags | None = None) -> Config:
+    """Resolve a configuration: `source` is a preset's name or a TOML file (None: `default`), `settings` are `a.b=c` strings.
+
+    Later ones win: source, then flags, then settings. Keys that a file only repeats from the defaults do not count as given: files that
+    nrem writes list every key.
+    """
     name = "default" if source is None else str(source)
-    values = _read_toml(name)
-    return resolve(Config, [(name, values), *setting_layers(settings)])
+    values, over = _read_toml(name), [*(flags or {}).items(), *setting_layers(settings)]
+    config = resolve(Config, [(name, values), *over])
+    defaults = _flat(asdict(Config()))
+    own = {key: f"--config {name}" for key, value in _flat(values).items() if value != defaults[key]}
+    return replace(config, given=own | _given(over))
 
 
-def config_from_dict(values: Mapping[str, Any], settings: Sequence[str] = ()) -> Config:
-    """The configuration of a saved memory, with `a.b=c` strings over it."""
+def config_from_dict(values: Mapping[str, Any], settings: Sequence[str] = (), flags: Flags | None = None) -> Config:
+    """The configuration of a saved memory, with flags and `a.b=c` strings over it; what was saved does not count as given."""
     values = {RENAMED.get(key, key): value for key, value in values.items()}
-    return resolve(Config, [("saved configuration", values), *setting_layers(settings)])
+    over = [*(flags or {}).items(), *setting_layers(settings)]
+    return replace(resolve(Config, [("saved configuration", values), *over]), given=_given(over))
 
 
 def setting_layers(settings: Sequence[str]) -> list[tuple[str, dict[str, Any]]]:
@@ -87,12 +101,13 @@ def setting_layers(settings: Sequence[str]) -> list[tuple[str, dict[str, Any]]]:
 
 
 def to_dict(config: Config) -> dict[str, Any]:
-    return asdict(config)
+    """All settings, for `config_from_dict`."""
+    return {key: value for key, value in asdict(config).items() if key in _settings(Config)}
 
 
 def to_toml(config: Config) -> str:
     """TOML text that `load_config` reads back to an equal configuration."""
-    values = asdict(config)
+    values = to_dict(config)
     lines = [f"{key} = {_toml(value)}" for key, value in values.items() if not isinstance(value, dict)]
     for section, entries in values.items():
         if isinstance(entries, dict):
@@ -113,14 +128,15 @@ def resolve(kind: type[T], layers: Sequence[tuple[str, Mapping[str, Any]]]) -> T
         first = error.errors()[0]
         cause = (first.get("ctx") or {}).get("error")
         if isinstance(cause, NremError):
-            raise ConfigError(f"{layers[-1][0]}: {cause}") from None
+            where = next((name for name, values in reversed(layers) if any(key in str(cause) for key in _flat(values))), layers[-1][0])
+            raise ConfigError(f"{where}: {cause}") from None
         path = ".".join(str(part) for part in first["loc"])
         where = next((name for name, values in reversed(layers) if _has(values, first["loc"])), layers[-1][0])
         raise ConfigError(f"{where}: {path} is {first['input']!r}; {first['msg'].lower()}") from None
 
 
 def _refuse_unknown(kind: type, values: Mapping[str, Any], where: str, prefix: str) -> None:
-    known = {f.name: f.type for f in fields(kind)}
+    known = _settings(kind)
     for key, value in values.items():
         if key not in known:
             if not prefix and key in RENAMED:
@@ -135,6 +151,23 @@ def _refuse_unknown(kind: type, values: Mapping[str, Any], where: str, prefix: s
                     f"{where}: {prefix}{key} is a section, got {value!r}; set one of its keys, such as {_example(section, key)}"
                 )
             _refuse_unknown(section, value, where, f"{prefix}{key}.")
+
+
+def _settings(kind: type) -> dict[str, Any]:
+    """The types of the keys of a section, by name."""
+    return {f.name: f.type for f in fields(kind) if f.metadata.get("setting", True)}
+
+
+def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Values under their full keys, `section.key`."""
+    out: dict[str, Any] = {}
+    for key, value in values.items():
+        out |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return out
+
+
+def _given(layers: Sequence[tuple[str, Mapping[str, Any]]]) -> dict[str, str]:
+    return {key: where for where, values in layers for key in _flat(values)}
 
 
 def _example(section: type, name: str) -> str:

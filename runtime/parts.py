@@ -6,6 +6,8 @@ from pathlib import Path
 
 import torch
 
+from nrem.consolidation.allocate.config import ResolvedSleep
+from nrem.consolidation.allocate.curves import CurveTable
 from nrem.consolidation.budget import CostModel, Ledger
 from nrem.consolidation.events import Listener
 from nrem.consolidation.guard import Guard
@@ -80,11 +82,10 @@ def make_sleeper(
     base: Base, config: Config, protocol: Protocol, fast: FastWeights, ledger: Ledger, listener: Listener, guard: Guard | None = None
 ) -> Sleeper:
     """Everything that a sleep needs, around the fast weights that it writes; a `guard` that has read its text already is taken over."""
-    sleep = config.sleep.resolved(protocol.trained_passes, protocol.ceiling.n_star if protocol.ceiling else None)
-    curves = read_curves(Path(config.sleep.curves)) if config.sleep.curves else protocol.curves
+    sleep = resolved_sleep(config, protocol)
     parts = make_rule_parts(base, config, protocol, fast, ledger)
     rule = RULES[protocol.rule].rule(parts)
-    allocator = sleep.make_allocator(curves)
+    allocator = sleep.make_allocator(measured_curves(config, protocol))
     share = config.probes.share if allocator.looks == "none" else 1.0
     alone = rule.alone if question_chunks(config, protocol) else None  # probes are asked of what a question will be asked of
     return Sleeper(
@@ -107,6 +108,16 @@ def make_sleeper(
         listener=listener,
         share=share,
     )
+
+
+def resolved_sleep(config: Config, protocol: Protocol) -> ResolvedSleep:
+    """The configuration of a sleep with this protocol."""
+    return config.sleep.resolved(protocol.trained_passes, protocol.ceiling.n_star if protocol.ceiling else None)
+
+
+def measured_curves(config: Config, protocol: Protocol) -> CurveTable | None:
+    """What allocators predict from: the configured file, else what was measured with the protocol, else nothing."""
+    return read_curves(Path(config.sleep.curves)) if config.sleep.curves else protocol.curves
 
 
 def make_rule(base: Base, config: Config, protocol: Protocol, fast: FastWeights, ledger: Ledger) -> WriteRule:

@@ -27,7 +27,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     ("runtime.config",),
     ("runtime.models",),
     ("runtime.parts", "runtime.show"),
-    ("runtime.wake",),
+    ("runtime.wake", "runtime.without_effect"),
     ("runtime.session",),
     ("runtime.measure",),
     ("runtime.tune", "runtime.checks"),

@@ -1,6 +1,7 @@
 """Tiny models, one per family, built from a configuration with seeded weights, and their byte tokenizer. No files, no network."""
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import torch
 from tokenizers import Tokenizer, decoders, models, pre_tokenizers
@@ -111,11 +112,17 @@ def make_descent_protocol(base: Base) -> Protocol:
 def make_config(*settings: str) -> Config:
     """The defaults at the size of a tiny model: chunks of two sentences or three, a window of two chunks, a sleep after four."""
     small = ("stream.chunk_tokens=128", "stream.window_tokens=256", "stream.buffer_tokens=512", "fast_weights.rank=4", "sleep.passes=2")
-    quick = ("sleep.look_every=1", "probes.facts_per_chunk=4", "probes.held_out_per_chunk=2", "probes.question_tokens=400")
-    return load_config(
-        None,
-        (*small, *quick, "probes.share=1", "guard.unrelated_tokens=32", "protocol.name=untrained", "answer.max_new_tokens=6", *settings),
+    quick = (
+        "sleep.look_every=1",
+        "probes.facts_per_chunk=4",
+        "probes.held_out_per_chunk=2",
+        "probes.question_tokens=400",
+        "probes.share=1",
     )
+    own = ("guard.unrelated_tokens=32", "protocol.name=untrained", "answer.max_new_tokens=6")
+    config = load_config(None, (*small, *quick, *own, *settings))
+    mine = {text.partition("=")[0] for text in settings}
+    return replace(config, given={key: where for key, where in config.given.items() if key in mine})  # the rest is no user's wish
 
 
 def make_chunks(base: Base, text: str = STORY, max_tokens: int = 128, title: str = "Orrin") -> list[Chunk]:

@@ -19,7 +19,7 @@ from nrem.runtime.measure.questions import Question, QuestionedDocument, read_do
 CountTokens = Callable[[str], int]
 PIECE_CHARACTERS = 900
 SCORING = 6
-"""At most so many questions score a chunk."""
+"""Most questions that score a chunk."""
 GENERATED = ("easy", "easy", "known", "foreign", "junk", "junk")
 NAMES = "Alder Birch Cedar Dogwood Elder Fir Gorse Hazel Ivy Juniper Larch Maple Oak Pine Rowan Spruce Thorn Willow Yew".split()
 CAPITALS = {

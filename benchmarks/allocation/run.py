@@ -37,18 +37,18 @@ MAIN_BUDGET = 0.5
 
 
 def live(base: Base, config: Config, documents: Sequence[MixedDocument], most: int, budget: float) -> dict[str, Any]:
-    """Elimination through whole sessions with so many passes a chunk, beside uniform by straight lines at the same FET of passes.
+    """Elimination through whole sessions with a budget of passes a chunk, beside uniform by straight lines at the same FET of passes.
 
     Neither looks between its passes; what both pay anyway (reading, the first and the last look, guard) is left out of both.
     """
     asked = [d.live(base.count_tokens, config.stream.chunk_tokens, config.probes, config.seed) for d in documents]
     run = Run(base, [d for d in asked if d.questions], lambda _: None)
 
-    def slept(**sleep: Any) -> Arm:
-        return run.slept(replace(config, sleep=replace(config.sleep, **sleep)), wrong=False)[0]
+    def slept(sleep: SleepConfig) -> Arm:
+        return run.slept(replace(config, sleep=sleep), wrong=False)[0]
 
-    adaptive = slept(allocator="elimination", passes=most, look_every=most, mean_passes=budget)
-    even = [slept(allocator="uniform", passes=n, look_every=max(1, n)) for n in range(int(budget) + 2)]
+    adaptive = slept(replace(config.sleep, allocator="elimination", passes=most, look_every=most, mean_passes=budget))
+    even = [slept(replace(config.sleep.even(n), look_every=max(1, n))) for n in range(int(budget) + 2)]
     mine, groups = _by_document(adaptive), [d.id for d in run.documents]
     theirs = [_by_document(arm) for arm in even]
     at_same_fet = [
@@ -163,8 +163,8 @@ def _measured(base: Base, config: Config, documents: Sequence[MixedDocument], pa
 def report(tables: Tables, sleep: SleepConfig) -> dict[str, Any]:
     """Everything that follows from the table."""
     most = tables.deciding.levels[-1]
-    sleep = replace(sleep, passes=most, look_every=most)
-    budgets = {budget: score(tables, sleep, budget) for budget in BUDGETS if budget <= most}
+    resolved = replace(sleep, passes=most, look_every=most).resolved(most)
+    budgets = {budget: score(tables, resolved, budget) for budget in BUDGETS if budget <= most}
     main_budget = min(MAIN_BUDGET, max(budgets))
     chosen = budgets[main_budget]
     best = chosen["elimination"]

@@ -1,6 +1,6 @@
 """The arms of `benchmarks.allocation.run` on a cached table, at equal FET, with the looks that they decide by charged to them.
 
-Every document is a sleep with a budget of so many passes a chunk. What an arm did not spend is not held against it: it is compared with
+Every document is a sleep with a budget of passes a chunk. What an arm did not spend is not held against it: it is compared with
 the FET that it did spend, spread evenly (uniform), dealt out at random in its own histogram (shuffled), or placed best (oracle). What is
 calibrated is calibrated on the other documents. Gains are in answer NLL, nats per token, above 0 for better. Knows nothing about models.
 """
@@ -14,7 +14,7 @@ import numpy as np
 from benchmarks.allocation.replay import Replay, even_gains, gains_at, oracle_gains, replay, shuffled_gains
 from benchmarks.allocation.saved import Savings
 from benchmarks.allocation.table import Tables
-from nrem.consolidation.allocate.config import SleepConfig
+from nrem.consolidation.allocate.config import ResolvedSleep
 from nrem.consolidation.allocate.curves import Curve, CurveTable
 from nrem.consolidation.allocate.greedy import Greedy
 from nrem.consolidation.allocate.predict import SIGNALS, GainPredictor
@@ -107,8 +107,8 @@ class Scores:
         return {"mean": float(values.mean())} | _ends(resampler.means(values.tolist(), self.documents))
 
 
-def score(tables: Tables, sleep: SleepConfig, mean_passes: float) -> dict[str, dict[str, Any]]:
-    """All arms with a budget of so many passes a chunk."""
+def score(tables: Tables, sleep: ResolvedSleep, mean_passes: float) -> dict[str, dict[str, Any]]:
+    """All arms with a budget of `mean_passes` a chunk."""
     scores = {arm: Scores() for arm in ARMS}
     for name in sorted({c.document for c in tables.deciding.curves}):
         deciding = [c for c in tables.deciding.curves if c.document == name]
@@ -121,7 +121,7 @@ def score(tables: Tables, sleep: SleepConfig, mean_passes: float) -> dict[str, d
     return {arm: rows.report() for arm, rows in scores.items()}
 
 
-def _run(arm: str, deciding: Sequence[Curve], others: CurveTable, sleep: SleepConfig, mean_passes: float) -> tuple[Replay, list[bool]]:
+def _run(arm: str, deciding: Sequence[Curve], others: CurveTable, sleep: ResolvedSleep, mean_passes: float) -> tuple[Replay, list[bool]]:
     budget = mean_passes * sum(c.pass_fet for c in deciding)
     looking = replace(sleep, allocator="elimination", look_every=1)
     if arm == "elimination_looking" or not others.curves:
@@ -135,7 +135,7 @@ def _run(arm: str, deciding: Sequence[Curve], others: CurveTable, sleep: SleepCo
     return _stream(deciding, others, replace(sleep, allocator="priced", mean_passes=mean_passes), budget), []
 
 
-def _stream(deciding: Sequence[Curve], others: CurveTable, sleep: SleepConfig, budget: float) -> Replay:
+def _stream(deciding: Sequence[Curve], others: CurveTable, sleep: ResolvedSleep, budget: float) -> Replay:
     """Sleep after sleep, each knowing only its own chunks and the price."""
     allocator, parts = sleep.make_allocator(others), []
     for start in range(0, len(deciding), SLEEP_CHUNKS):

@@ -153,14 +153,14 @@ def raw_config(config: Config, passes: int) -> Config:
         config,
         protocol=replace(config.protocol, name="untrained"),
         study=replace(config.study, objective="next-token", label_smoothing=0.0),
-        sleep=replace(config.sleep, passes=passes, allocator="uniform"),
+        sleep=config.sleep.even(passes),
         guard=replace(config.guard, enabled=False),
     )
 
 
 def at_level(config: Config, passes: int | None) -> Config:
     """So many passes for every chunk; None leaves the configuration as it is."""
-    return config if passes is None else replace(config, sleep=replace(config.sleep, passes=passes, allocator="uniform"))
+    return config if passes is None else replace(config, sleep=config.sleep.even(passes))
 
 
 def measure(

@@ -124,7 +124,7 @@ def _slept(base: Base, config: Config, tokens: int) -> Session:
     """A memory of a document of so many tokens; one quick pass, since what was written does not change what a question costs."""
     quick = replace(
         config,
-        sleep=replace(config.sleep, passes=1, allocator="uniform"),
+        sleep=config.sleep.even(1),
         probes=replace(config.probes, held_out_per_chunk=1),
         study=replace(config.study, objective="next-token"),
         guard=replace(config.guard, enabled=False),

@@ -1,13 +1,15 @@
 """The allocator: which chunks get another pass. The whole policy of a sleep, and nothing of how a pass works.
 
-Round by round it sees what each chunk has had and recalled, and says which go on; the others leave with a reason. `uniform` is the
-control; all that choose have files of their own: `allocate_elimination`, `allocate_greedy`, `allocate_priced`.
+Round by round it sees what each chunk has had and recalled, and says which go on; the others leave with a reason. Each allocator has a
+file of its own, and a row of `allocators`.
 """
 
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Literal, Self
+from typing import Literal, Protocol, Self
+
+from nrem.consolidation.allocate.curves import CurveTable
 
 Exit = Literal["solved", "hopeless", "cap", "budget"]
 Looks = Literal["none", "first", "every"]
@@ -40,11 +42,48 @@ class Progress:
         return self.signals.get("pass_fet", 0.0) + self.signals.get("look_fet", 0.0) or 1.0
 
 
+class Terms(Protocol):
+    """What the configuration says to an allocator; `SleepConfig` has the meaning of each."""
+
+    @property
+    def passes(self) -> int: ...
+    @property
+    def look_every(self) -> int: ...
+    @property
+    def looks_between(self) -> bool: ...
+    @property
+    def mean_passes(self) -> float: ...
+    @property
+    def solved_recall(self) -> float: ...
+    @property
+    def blind_passes(self) -> int: ...
+    @property
+    def risk(self) -> float: ...
+    @property
+    def min_progress(self) -> float: ...
+    @property
+    def patience(self) -> int: ...
+
+
+CHOSEN_BY = frozenset({"curves", "mean_passes", "blind_passes", "risk", "min_progress", "patience"})
+"""Keys of `SleepConfig` that an allocator may go by, or not."""
+
+
 class Allocator(ABC):
     """Decides after every round."""
 
     looks: Looks
     """Which looks at the probes it decides by: what it must be charged for where allocators are compared."""
+
+    @classmethod
+    @abstractmethod
+    def of(cls, terms: Terms, curves: CurveTable | None) -> "Allocator":
+        """The one that a configuration asks for; `curves` are those measured beforehand, None where there are none."""
+
+    @classmethod
+    def uses(cls, terms: Terms, curves: CurveTable | None) -> frozenset[str]:
+        """Those of `CHOSEN_BY` that change what `of` makes of the same arguments: none unless it says so."""
+        return frozenset()
 
     def plan(self, progress: Sequence[Progress], budget_fet: float) -> None:  # noqa: B027 - most do not plan
         """Set `granted` before the first pass; `budget_fet` is what all passes of this sleep may cost, infinite where there is no cap."""
@@ -75,23 +114,18 @@ class Limits:
     blind_passes: int = 1
     """Passes of a chunk without probes: nothing says that more of them pay."""
 
+    @classmethod
+    def of(cls, terms: Terms, *, blind_passes: int | None = None) -> Self:
+        """As configured; `blind_passes` goes over the configuration."""
+        blind = terms.blind_passes if blind_passes is None else blind_passes
+        return cls(passes=terms.passes, solved_recall=terms.solved_recall, blind_passes=blind)
+
     def exit_of(self, p: Progress) -> Exit | None:
         if p.num_probes and p.recall and p.recall[-1] >= self.solved_recall:
             return "solved"
         if p.passes >= self.passes:
             return "cap"
         return "hopeless" if not p.num_probes and p.passes >= self.blind_passes else None
-
-
-@dataclass(frozen=True, kw_only=True)
-class Uniform(Allocator):
-    """The same number of passes for every chunk."""
-
-    passes: int
-    looks: Looks = "none"
-
-    def exits(self, active: Sequence[Progress]) -> dict[int, Exit]:
-        return {p.chunk: "cap" for p in active if p.passes >= self.passes}
 
 
 def leave(progress: Sequence[Progress], exits: dict[int, Exit]) -> None:
@@ -106,8 +140,3 @@ def is_stuck(p: Progress, min_progress: float, patience: int) -> bool:
         return False
     back = -1 - patience
     return max(p.recall[-1] - p.recall[back], p.nll[back] - p.nll[-1]) < min_progress
-
-
-ALLOCATORS = ("uniform", "elimination", "greedy", "priced")
-CALIBRATED = ("greedy", "priced")
-"""Those that need curves measured beforehand."""

@@ -8,10 +8,13 @@ the pass that it decides about (benchmarks/LOG.md).
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
-from nrem.consolidation.allocate.allocator import Allocator, Exit, Limits, Looks, Progress, is_stuck
+from nrem.consolidation.allocate.allocator import Allocator, Exit, Limits, Looks, Progress, Terms, is_stuck
+from nrem.consolidation.allocate.curves import CurveTable
 from nrem.consolidation.allocate.hull import hull_levels
-from nrem.consolidation.allocate.predict import GainPredictor, reason_of, signals_of
+from nrem.consolidation.allocate.predict import Calibration, GainPredictor, reason_of, signals_of
+from nrem.consolidation.allocate.risk import progress_needed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +31,25 @@ class Elimination(Allocator):
     patience: int = 1
     predictor: GainPredictor | None = None
     looks: Looks = "every"
+
+    @classmethod
+    def of(cls, terms: Terms, curves: CurveTable | None) -> Self:
+        if curves is None or terms.looks_between:
+            needed = progress_needed(terms, curves)
+            min_progress = terms.min_progress if needed is None else needed
+            looks: Looks = "every" if terms.looks_between else "first"
+            return cls(limits=Limits.of(terms), min_progress=min_progress, patience=terms.patience, looks=looks)
+        predictor = Calibration.of(terms, curves, "elimination").predictor
+        limits = Limits.of(terms, blind_passes=terms.passes)  # of a chunk without probes as much is known as of any other
+        return cls(limits=limits, min_progress=terms.min_progress, predictor=predictor, looks="none")
+
+    @classmethod
+    def uses(cls, terms: Terms, curves: CurveTable | None) -> frozenset[str]:
+        if not terms.looks_between:
+            return frozenset({"blind_passes"} if curves is None else {"curves", "min_progress", "mean_passes"})
+        calibrated = {"curves", "risk"} if curves is not None else set[str]()
+        own = {"min_progress"} if progress_needed(terms, curves) is None else set[str]()
+        return frozenset({"patience", "blind_passes"} | calibrated | own)
 
     def plan(self, progress: Sequence[Progress], budget_fet: float) -> None:
         if self.predictor is None or math.isinf(budget_fet):

@@ -1,15 +1,18 @@
 """Greedy: predicted curves, upper concave hull, best gain per FET first, behind a gate that falls back to the same FET spread evenly.
 
 Levels are planned before the first pass, from what reading left; where there are looks, a chunk still leaves when it is solved or stuck.
-See `allocate_predict` for the predictions and the gate.
+See `predict` for the predictions and the gate.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Self
 
-from nrem.consolidation.allocate.allocator import Allocator, Exit, Limits, Looks, Progress, is_stuck
+from nrem.consolidation.allocate.allocator import Allocator, Exit, Limits, Looks, Progress, Terms, is_stuck
+from nrem.consolidation.allocate.curves import CurveTable
 from nrem.consolidation.allocate.hull import even_levels, hull_levels
 from nrem.consolidation.allocate.predict import Calibration, Gate, reason_of, signals_of
+from nrem.consolidation.allocate.risk import progress_needed
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -23,8 +26,26 @@ class Greedy(Allocator):
     patience: int = 1
     looks: Looks = "first"
 
+    @classmethod
+    def of(cls, terms: Terms, curves: CurveTable | None) -> Self:
+        calibration = Calibration.of(terms, curves, "greedy")
+        if not terms.looks_between:  # of a chunk without probes as much is known as of any other
+            limits = Limits.of(terms, blind_passes=terms.passes)
+            return cls(limits=limits, calibration=calibration, min_progress=terms.min_progress, looks="none")
+        needed = progress_needed(terms, curves)
+        min_progress = terms.min_progress if needed is None else needed
+        limits = Limits.of(terms)
+        return cls(limits=limits, calibration=calibration, min_progress=min_progress, patience=terms.patience, looks="every")
+
+    @classmethod
+    def uses(cls, terms: Terms, curves: CurveTable | None) -> frozenset[str]:
+        if not terms.looks_between:
+            return frozenset({"curves", "mean_passes"})
+        own = {"min_progress"} if progress_needed(terms, curves) is None else set[str]()
+        return frozenset({"curves", "mean_passes", "risk", "patience", "blind_passes"} | own)
+
     def gate_at(self, mean_passes: float) -> Gate:
-        """The gate's decision, and what it is based on, at a budget of so many passes a chunk."""
+        """The gate's decision, and what it is based on, at a budget of `mean_passes` a chunk."""
         return Gate.of(self.calibration, min(mean_passes, self.limits.passes))
 
     def plan(self, progress: Sequence[Progress], budget_fet: float) -> None:

@@ -13,7 +13,7 @@ ROUNDING = 1e-9
 
 
 @dataclass(frozen=True, kw_only=True)
-class Step:
+class HullStep:
     """From one corner of a unit's hull to the next."""
 
     unit: int
@@ -24,7 +24,7 @@ class Step:
     fet: float
 
 
-def hull_steps(levels: Sequence[int], gains: Sequence[Sequence[float]], costs: Sequence[float]) -> list[Step]:
+def hull_steps(levels: Sequence[int], gains: Sequence[Sequence[float]], costs: Sequence[float]) -> list[HullStep]:
     """The steps of all units that gain, best gain per FET first; `gains` has a row of cumulative gains a unit, `costs` a pass's FET."""
     steps = []
     for unit, (row, cost) in enumerate(zip(gains, costs, strict=True)):
@@ -38,7 +38,7 @@ def hull_steps(levels: Sequence[int], gains: Sequence[Sequence[float]], costs: S
         for a, b in pairwise(corners):
             if row[b] <= row[a]:
                 break
-            steps.append(Step(unit=unit, start=levels[a], stop=levels[b], gain=row[b] - row[a], fet=(levels[b] - levels[a]) * cost))
+            steps.append(HullStep(unit=unit, start=levels[a], stop=levels[b], gain=row[b] - row[a], fet=(levels[b] - levels[a]) * cost))
     return sorted(steps, key=lambda s: (-s.gain / s.fet, s.unit, s.start))
 
 

@@ -1,7 +1,7 @@
 """What passes will give a chunk, predicted from what is known before the first one, and whether such predictions may be trusted.
 
 One ridge regression on standardised signals for all levels, shrunk towards the mean curve; the gate asks, out of fold by document, whether
-levels chosen by it beat the same FET spread evenly. Ungated predictions lose to uniform unless they are good (`allocate_greedy`).
+levels chosen by it beat the same FET spread evenly. Ungated predictions lose to uniform unless they are good (`greedy`).
 
 Axes: curve (of a calibration table), signal, level.
 """
@@ -14,9 +14,10 @@ from typing import Self
 
 import numpy as np
 
-from nrem.consolidation.allocate.allocator import Exit, Progress
+from nrem.consolidation.allocate.allocator import Exit, Progress, Terms
 from nrem.consolidation.allocate.curves import Curve, CurveTable
 from nrem.consolidation.allocate.hull import hull_levels
+from nrem.memory.errors import UsageError
 
 READ = ("surprisal", "surprisal_median")
 """Signals that reading leaves: they cost nothing more."""
@@ -113,7 +114,7 @@ class Gate:
 
     @classmethod
     def of(cls, calibration: "Calibration", mean_passes: float) -> Self:
-        """Cross-validated by document at a budget of so many passes a chunk."""
+        """Cross-validated by document at a budget of `mean_passes` a chunk."""
         table = calibration.table
         names = sorted({c.document for c in table.curves})
         random.Random(0).shuffle(names)
@@ -151,6 +152,19 @@ class Calibration:
     signals: tuple[str, ...] = READ
     """What predictions may use."""
 
+    @classmethod
+    def of(cls, terms: Terms, curves: CurveTable | None, allocator: str) -> Self:
+        """At every level that a sleep may reach, from what is known where it looks between passes, and where it does not.
+
+        Raises `UsageError` for an allocator that gets no curves and cannot do without.
+        """
+        if curves is None:
+            raise UsageError(
+                f"sleep.allocator: {allocator} needs measured curves, got none: measure them with nrem ceiling, or name a file "
+                "with --set sleep.curves=FILE"
+            )
+        return cls(at_levels(curves, range(terms.passes + 1)), SIGNALS if terms.looks_between else READ)
+
     @cached_property
     def predictor(self) -> GainPredictor:
         return GainPredictor.fit(self.table.levels, self.table.curves, self.signals)
@@ -171,7 +185,7 @@ class Calibration:
         return float(np.clip(second / first, 0.0, 1.0))
 
     def price_at(self, mean_passes: float) -> float:
-        """Where so many passes a chunk are bought: nats per FET of the first one that is not, on the mean curve; 0 where all are."""
+        """Where `mean_passes` a chunk are bought: nats per FET of the first one that is not, on the mean curve; 0 where all are."""
         levels, mean = self.table.levels, self.predictor.mean
         bought = next((k for k, level in enumerate(levels) if level >= mean_passes), len(levels))
         if bought + 1 >= len(levels):

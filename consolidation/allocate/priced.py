@@ -8,7 +8,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Self
 
-from nrem.consolidation.allocate.allocator import Allocator, Exit, Limits, Looks, Progress
+from nrem.consolidation.allocate.allocator import Allocator, Exit, Limits, Looks, Progress, Terms
+from nrem.consolidation.allocate.curves import CurveTable
 from nrem.consolidation.allocate.predict import Calibration, reason_of
 
 STEP = 0.5
@@ -26,6 +27,18 @@ class Priced(Allocator):
     price: float = 0.0
     """Nats of answer NLL per FET; a memory's first sleep asks what the calibration says."""
     looks: Looks = "every"
+
+    @classmethod
+    def of(cls, terms: Terms, curves: CurveTable | None) -> Self:
+        calibration, between = Calibration.of(terms, curves, "priced"), terms.looks_between
+        limits = Limits.of(terms, blind_passes=None if between else terms.passes)
+        price = calibration.price_at(terms.mean_passes) if terms.mean_passes else 0.0
+        looks: Looks = "every" if between else "none"
+        return cls(limits=limits, calibration=calibration, mean_passes=terms.mean_passes, price=price, looks=looks)
+
+    @classmethod
+    def uses(cls, terms: Terms, curves: CurveTable | None) -> frozenset[str]:
+        return frozenset({"curves", "mean_passes"} | ({"blind_passes"} if terms.looks_between else set[str]()))
 
     def exits(self, active: Sequence[Progress]) -> dict[int, Exit]:
         out: dict[int, Exit] = {}

@@ -6,10 +6,19 @@ most the stated share of those that had something to gain. Knows nothing about m
 
 from statistics import fmean
 
+from nrem.consolidation.allocate.allocator import Terms
 from nrem.consolidation.allocate.curves import Curve, CurveTable
+from nrem.consolidation.allocate.predict import at_levels
 
 WORTH = 0.05
 """Nats per token below which a later gain is none; above what noise between two looks alone shows."""
+
+
+def progress_needed(terms: Terms, curves: CurveTable | None) -> float | None:
+    """The threshold for a sleep's own looks; None where the curves are too few to promise anything, and `min_progress` holds."""
+    if curves is None:
+        return None
+    return calibrated_progress(at_levels(curves, range(0, terms.passes + 1, terms.look_every)), terms.risk, terms.patience)
 
 
 def calibrated_progress(table: CurveTable, risk: float, patience: int = 1) -> float | None:

@@ -27,7 +27,7 @@ class StudyConfig:
     distill_top: int = 20
     """How many of the teacher's most likely tokens are kept."""
     items_per_write: int = 32
-    """A pass writes after so many study items, each time a mixture over all of its chunks."""
+    """Study items after which a pass writes, each time a mixture over all of its chunks."""
     batch_tokens: int = 2048
     """Padded tokens computed at once; bounds the memory of a pass."""
 

@@ -128,6 +128,8 @@ class DeltaParameters(LearnedWrite[DeltaSite]):
 class DeltaRule(WriteRule):
     """Writes into the fast weights alone; see the module's text."""
 
+    uses = frozenset({"sleep.replay"})
+
     def __init__(self, parts: RuleParts) -> None:
         assert isinstance(parts.learned, DeltaParameters), "a row of RULES goes with what it learns"
         self.split, self.fast, self.parameters, self.ledger, self.cost = parts.split, parts.fast, parts.learned, parts.ledger, parts.cost

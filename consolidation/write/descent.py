@@ -85,6 +85,8 @@ class DescentParameters(LearnedWrite[DescentSite]):
 class DescentRule(WriteRule):
     """Passes are counted anew in every sleep; see the module's text."""
 
+    uses = frozenset({"sleep.replay"})
+
     def __init__(self, parts: RuleParts) -> None:
         assert isinstance(parts.learned, DescentParameters), "a row of RULES goes with what it learns"
         self.split, self.fast, self.parameters, self.ledger, self.cost = parts.split, parts.fast, parts.learned, parts.ledger, parts.cost

@@ -86,7 +86,7 @@ class KeyedRidge(LearnedWrite[KeyedRidgeSite]):
         return self.solve({name: _sum_memories(s, reading.memories) for name, s in found.items()})
 
     def left(self, reading: Reading, passes: int) -> dict[str, Statistics]:
-        """What each text leaves after so many passes, one entry a row; a pass rereads it with what it alone has left so far."""
+        """What each text leaves after `passes`, one entry a row; a pass rereads it with what it alone has left so far."""
         found: dict[str, Statistics] = {}
         for number in range(passes):
             with reading.reads(number):
@@ -135,6 +135,8 @@ def _sum_memories(statistics: Statistics, memories: int) -> Statistics:
 
 class KeyedRule(WriteRule):
     """Holds the statistics of every chunk of one memory; see the module's text."""
+
+    uses = frozenset({"fast_weights.question_chunks"})
 
     def __init__(self, parts: RuleParts) -> None:
         assert isinstance(parts.learned, KeyedRidge), "a row of RULES goes with what it learns"

@@ -61,7 +61,7 @@ class LearnedWrite(Sites[AnySite], ABC):
 
     @abstractmethod
     def write(self, reading: Reading, passes: int) -> dict[str, Any]:
-        """What every memory has written at every site after so many passes, at least one, in the form that the site's `change` takes;
+        """What every memory has written at every site after `passes`, at least one, in the form that the site's `change` takes;
         differentiable as `reading.order` says."""
 
     @property

@@ -93,7 +93,7 @@ class RidgeRule(WriteRule):
 
     @torch.no_grad()
     def rewrite(self, chunks: Sequence[Chunk], passes: Mapping[int, int]) -> None:
-        """Write these chunks and no others, with so many passes of each."""
+        """Write these chunks and no others, with `passes` of each."""
         self.go_on(None, passes)
         self.begin([], chunks)
         try:

@@ -61,6 +61,9 @@ class WriteRule(ABC):
     rereads: ClassVar[bool] = False
     """Whether what is written follows from the texts alone: a sleep reads all earlier chunks of the adapter again, as `replay`, because all
     of it is solved for anew, and `rewrite` makes it from nothing."""
+    uses: ClassVar[frozenset[str]] = frozenset()
+    """Full keys of the configuration that this rule goes by and others may not; whoever sets one without effect is told so. What fast
+    weights are made by where nothing is learned need not be named."""
 
     @abstractmethod
     def __init__(self, parts: RuleParts) -> None:
@@ -107,9 +110,9 @@ class WriteRule(ABC):
         self.publish()
 
     def rewrite(self, chunks: Sequence[Chunk], passes: Mapping[int, int]) -> None:
-        """Write these chunks and no others, with so many passes of each, where the rule `rereads`."""
+        """Write these chunks and no others, with `passes` of each, where the rule `rereads`."""
         raise NotImplementedError(f"{type(self).__name__} does not write from texts alone")
 
     def go_on(self, written: WrittenStatistics | None, passes: Mapping[int, int]) -> None:  # noqa: B027 - optional
-        """Write behind what an earlier session has written, with so many passes of each chunk, by index; a rule that needs neither starts
+        """Write behind what an earlier session has written, with `passes` of each chunk, by index; a rule that needs neither starts
         from the fast weights alone."""

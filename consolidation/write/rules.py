@@ -10,6 +10,9 @@ from nrem.consolidation.write.ridge import Ridge, RidgeRule
 from nrem.consolidation.write.rule import WriteRule
 from nrem.consolidation.write.study import StudyRule
 
+OWN_WEIGHTS = frozenset({"seed", "fast_weights.rank", "fast_weights.target", "fast_weights.layers"})
+"""What fast weights are made by where no protocol has learned any."""
+
 
 class Row(NamedTuple):
     """A write rule."""
@@ -22,6 +25,11 @@ class Row(NamedTuple):
     def rereads(self) -> bool:
         """Whether what is written follows from the texts alone."""
         return self.rule.rereads
+
+    @property
+    def uses(self) -> frozenset[str]:
+        """Full keys of the configuration that it goes by and others may not."""
+        return self.rule.uses | (OWN_WEIGHTS if self.learned is None else frozenset())
 
 
 RULES: dict[str, Row] = {

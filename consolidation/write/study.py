@@ -13,6 +13,7 @@ nothing in 16 passes where Adam did (benchmarks/LOG.md); `normalise = "global"` 
 import math
 import random
 from collections.abc import Sequence
+from dataclasses import fields
 
 import torch
 import torch.nn.functional as F
@@ -20,6 +21,7 @@ from torch import Tensor
 
 from nrem.consolidation.probe.items import Batch, Item, Size, collate, pack, with_lower
 from nrem.consolidation.read.split_model import ends_layer
+from nrem.consolidation.write.config import StudyConfig
 from nrem.consolidation.write.rule import PassReport, RuleParts, WriteRule
 from nrem.consolidation.write.teacher import teacher_fet, with_teacher
 from nrem.memory.stream.chunk import Chunk
@@ -27,6 +29,10 @@ from nrem.memory.stream.chunk import Chunk
 
 class StudyRule(WriteRule):
     """One descent step per pass on the fast weights; see the module's text."""
+
+    uses = frozenset(
+        {"sleep.replay", "probes.facts_per_chunk", "probes.keyword_variants"} | {f"study.{f.name}" for f in fields(StudyConfig)}
+    )
 
     def __init__(self, parts: RuleParts) -> None:
         self.split, self.fast, self.material, self.config = parts.split, parts.fast, parts.material, parts.study

@@ -7,9 +7,8 @@ again as the start of the next window.
 import re
 from collections.abc import Callable
 from dataclasses import dataclass, fields
-from typing import Any, Self
 
-from nrem.memory.errors import MemoryFolderError, UsageError
+from nrem.memory.errors import UsageError
 from nrem.memory.stream.chunk import Chunk
 from nrem.memory.stream.sentences import sentences
 
@@ -88,22 +87,6 @@ class Window:
         evicted, self.chunks = self.chunks, ()
         self._set_overlap("")
         return evicted
-
-    def to_dict(self) -> dict[str, Any]:
-        """The state, to go on from after a kill; the configuration is not part of it."""
-        return {"overlap": self.overlap, "chunks": [chunk.to_dict() for chunk in self.chunks]}
-
-    @classmethod
-    def from_dict(cls, values: dict[str, Any], config: StreamConfig, count_tokens: Callable[[str], int]) -> Self:
-        """The window that `to_dict` described. Raises `MemoryFolderError` when the values are not such a description."""
-        window = cls(config, count_tokens)
-        match values:
-            case {"overlap": str(overlap), "chunks": list(chunks)}:
-                window._set_overlap(overlap)
-                window.chunks = tuple(Chunk.from_dict(chunk) for chunk in chunks)
-            case _:
-                raise MemoryFolderError("a saved window has the fields overlap and chunks, got something else: start the run again")
-        return window
 
     def _set_overlap(self, text: str) -> None:
         self.overlap = text

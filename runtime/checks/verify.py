@@ -3,7 +3,7 @@
 A check that fails ends the list: those behind it would only repeat what it said.
 """
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from pathlib import Path
 
 import torch
@@ -13,7 +13,7 @@ from nrem.memory.errors import MemoryFolderError, MissingFileError
 from nrem.memory.memory import Memory, Route
 from nrem.memory.saved.files import segment_folder
 from nrem.runtime.checks.check import Check
-from nrem.runtime.config import config_from_dict
+from nrem.runtime.config import Flags, config_from_dict
 from nrem.runtime.parts import load_base
 from nrem.runtime.session.session import Session
 
@@ -22,7 +22,7 @@ SAME = 1e-5
 """Largest difference of logits between two ways to the same adapter, relative to the largest logit."""
 
 
-def verify_memory(folder: Path, settings: Sequence[str] = ()) -> Iterator[Check]:
+def verify_memory(folder: Path, flags: Flags | None = None) -> Iterator[Check]:
     """Yield the checks as they are made. Raises `MissingFileError` for no memory, and `ModelError` where its base cannot be loaded."""
     try:
         memory = Memory.load(folder)
@@ -37,7 +37,7 @@ def verify_memory(folder: Path, settings: Sequence[str] = ()) -> Iterator[Check]
         yield Check("tensors", False, f"{bad[0]} holds values that are not finite; sleep again")
         return
     yield Check("tensors", True, f"{len(tensors)} tensors, all finite")
-    config = config_from_dict(memory.record.config, settings)
+    config = config_from_dict(memory.record.config, flags=flags)
     base = load_base(config)
     try:
         session = Session(memory, base=base, config=config)

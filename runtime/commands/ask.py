@@ -12,9 +12,9 @@ from nrem.runtime.commands.options import (
     ModelOption,
     SetOption,
     WayOption,
-    model_setting,
+    model_flag,
     print_json,
-    way_setting,
+    way_flag,
 )
 
 
@@ -29,19 +29,20 @@ def ask(
     """Answer questions from a memory, one answer a line; a person at a terminal also sees how sure it is, and what it leans on."""
     from nrem.runtime.wake.ready import check_ready
 
-    given = [*model_setting(model), *way_setting(way), *(settings or [])]
+    flags = {**model_flag(model), **way_flag(way)}
     asked = _each_question(questions)
-    check_ready(memory, given)
+    check_ready(memory, settings or [], flags)
 
-    from nrem.runtime.show.answer import answer_lines, one_line
+    from nrem.runtime.show.answer import answer_lines
+    from nrem.runtime.show.plain import plain
     from nrem.runtime.wake.talk import ask_each, open_wake
 
-    wake = open_wake(memory, given)
+    wake = open_wake(memory, settings or [], flags)
     for answer in ask_each(wake, asked):
         if as_json:
             print_json(answer.to_dict())
             continue
-        print(one_line(answer.answer), flush=True)
+        print(plain(answer.answer), flush=True)
         if sys.stdout.isatty():
             print(answer_lines(answer, sure=wake.config.answer.sure), file=sys.stderr, flush=True)
 

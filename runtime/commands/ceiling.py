@@ -5,7 +5,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from nrem.runtime.commands.options import ConfigOption, JsonOption, ModelOption, QuietOption, SetOption, model_setting, numbers, print_json
+from nrem.runtime.commands.options import ConfigOption, JsonOption, ModelOption, QuietOption, SetOption, model_flag, numbers, print_json
 
 
 def ceiling(
@@ -39,7 +39,7 @@ def ceiling(
     from nrem.runtime.show.memory import console
 
     levels = numbers(passes, "--passes")
-    resolved = load_config(config, [*model_setting(model), *(settings or [])])
+    resolved = load_config(config, settings or [], model_flag(model))
     progress = Progress(quiet=be_quiet)
     read = open_documents(documents, tell=progress.note) if documents else calibration_documents()
     questioned = read_documents(questions) if questions else []

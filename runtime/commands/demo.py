@@ -12,8 +12,8 @@ from nrem.runtime.commands.options import (
     PassesOption,
     QuietOption,
     SetOption,
-    model_setting,
-    passes_setting,
+    model_flag,
+    passes_flag,
     print_json,
 )
 
@@ -35,7 +35,7 @@ def demo(
     from nrem.runtime.measure.demo import compare, demo_document, sleep_on_demo
     from nrem.runtime.show.memory import console, summary
 
-    resolved = load_config(config, [*model_setting(model), *passes_setting(passes), *(settings or [])])
+    resolved = load_config(config, settings or [], {**model_flag(model), **passes_flag(passes)})
     progress, screen = Progress(quiet=be_quiet), console(silent=as_json)
     try:
         show_document(screen, demo_document())

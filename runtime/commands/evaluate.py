@@ -5,7 +5,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from nrem.runtime.commands.options import JsonOption, MemoryArgument, ModelOption, model_setting, print_json
+from nrem.runtime.commands.options import JsonOption, MemoryArgument, ModelOption, model_flag, print_json
 
 
 def evaluate(
@@ -35,7 +35,7 @@ def evaluate(
         check_arms(wanted)
     asked, other = read_questions(questions), Memory.load(wrong) if wrong else None
     asleep = Memory.load(memory)
-    base = load_base(config_from_dict(asleep.record.config, model_setting(model)))
+    base = load_base(config_from_dict(asleep.record.config, flags=model_flag(model)))
     found = evaluate_memory(base, asleep, asked, arms=wanted, wrong=other)
     if as_json:
         print_json(found.to_dict() | {"questions": [row.to_dict() for row in found.rows()]})

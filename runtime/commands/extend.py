@@ -10,7 +10,7 @@ from nrem.runtime.commands.options import (
     ModelOption,
     OutOption,
     QuietOption,
-    model_setting,
+    model_flag,
     print_memory,
     target_of,
 )
@@ -34,7 +34,7 @@ def extend(
     progress = Progress(quiet=be_quiet)
     try:
         asleep = Memory.load(memory)
-        session = Session(asleep, config=config_from_dict(asleep.record.config, model_setting(model)), listener=progress)
+        session = Session(asleep, config=config_from_dict(asleep.record.config, flags=model_flag(model)), listener=progress)
         session.read(*documents)
     finally:
         progress.close()

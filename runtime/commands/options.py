@@ -9,10 +9,12 @@ import typer
 
 from nrem.runtime.commands.quiet import debugging
 from nrem.runtime.commands.streams import is_utf8
+from nrem.runtime.show.plain import plain
 from nrem.runtime.wake.ways import ways_in_words
 
 if TYPE_CHECKING:
     from nrem.memory.saved.record import MemoryRecord
+    from nrem.runtime.config import Flags
 
 MemoryArgument = Annotated[Path, typer.Argument(metavar="MEMORY", help="A memory's folder.", show_default=False)]
 ModelOption = Annotated[
@@ -21,7 +23,7 @@ ModelOption = Annotated[
 ]
 ConfigOption = Annotated[
     Optional[str],  # noqa: UP045
-    typer.Option("--config", metavar="F", help="A preset (default, fast, thorough, gpu-4bit) or a TOML file.", show_default=False),
+    typer.Option("--config", metavar="F", help="A preset (default, fast, gpu-4bit) or a TOML file.", show_default=False),
 ]
 SetOption = Annotated[
     Optional[list[str]],  # noqa: UP045
@@ -47,7 +49,7 @@ def fail(sentence: str, code: int = 1) -> NoReturn:
     """One sentence on stderr, and exit."""
     if debugging() and sys.exc_info()[0] is not None:
         raise  # the error at hand, with its traceback
-    print(f"nrem: {sentence}", file=sys.stderr)
+    print(f"nrem: {plain(sentence)}", file=sys.stderr)
     sys.exit(code)
 
 
@@ -90,13 +92,13 @@ def target_of(memory: Path, out: Path | None) -> Path:
     return out or memory
 
 
-def way_setting(way: str | None) -> list[str]:
-    return [] if way is None else [f"answer.way={json.dumps(way)}"]
+def way_flag(way: str | None) -> "Flags":
+    return {} if way is None else {"--way": {"answer": {"way": way}}}
 
 
-def passes_setting(count: int | None) -> list[str]:
-    return [] if count is None else [f"sleep.passes={count}", "sleep.allocator=uniform"]
+def passes_flag(count: int | None) -> "Flags":
+    return {} if count is None else {"--passes": {"sleep": {"passes": count, "allocator": "uniform"}}}
 
 
-def model_setting(name: str | None) -> list[str]:
-    return [] if name is None else [f"model.name={json.dumps(name)}"]
+def model_flag(name: str | None) -> "Flags":
+    return {} if name is None else {"--model": {"model": {"name": name}}}

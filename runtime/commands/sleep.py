@@ -1,7 +1,7 @@
 """`nrem sleep`."""
 
 from pathlib import Path
-from typing import Annotated, Optional
+from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
@@ -13,10 +13,13 @@ from nrem.runtime.commands.options import (
     QuietOption,
     SetOption,
     fail,
-    model_setting,
-    passes_setting,
+    model_flag,
+    passes_flag,
     print_memory,
 )
+
+if TYPE_CHECKING:
+    from nrem.runtime.config import Flags
 
 
 def sleep(
@@ -45,7 +48,7 @@ def sleep(
     from nrem.runtime.session.ready import SleepJob, check_job
 
     job = SleepJob(documents=tuple(documents), out=out, resume=resume, force=force, forget_text=forget_text, encoding=encoding)
-    resolved = load_config(config, [*model_setting(model), *passes_setting(passes), *_budget(budget), *(settings or [])])
+    resolved = load_config(config, settings or [], {**model_flag(model), **passes_flag(passes), **_budget(budget)})
     progress = Progress(quiet=be_quiet)
     try:
         opened = None if resume and out.exists() else check_job(job, resolved, progress.note)
@@ -63,10 +66,10 @@ def sleep(
     print_memory(memory.record, out, as_json=as_json)
 
 
-def _budget(text: str | None) -> list[str]:
-    if text is None:
-        return []
+def _budget(text: str | None) -> "Flags":
     from nrem.consolidation.budget import parse_budget
 
+    if text is None:
+        return {}
     budget = parse_budget(text)
-    return [f"sleep.budget_fet={budget.fet}", f"sleep.budget_seconds={budget.seconds}"]
+    return {"--budget": {"sleep": {"budget_fet": budget.fet, "budget_seconds": budget.seconds}}}

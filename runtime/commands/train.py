@@ -9,7 +9,7 @@ import typer
 from nrem.runtime.commands.options import (
     JsonOption,
     ModelOption,
-    model_setting,
+    model_flag,
     print_json,
 )
 
@@ -55,7 +55,7 @@ def train(
         minutes=minutes,
         rule=rule,
         settings=(f"max_passes={max_passes}", f"order={order}", *(settings or [])),
-        model=tuple(model_setting(model)),
+        model=model_flag(model),
         held_out=held_out,
         start_from=start_from,
         resume=resume,

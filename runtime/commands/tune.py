@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from nrem.runtime.commands.options import ConfigOption, JsonOption, ModelOption, QuietOption, SetOption, model_setting, numbers, print_json
+from nrem.runtime.commands.options import ConfigOption, JsonOption, ModelOption, QuietOption, SetOption, model_flag, numbers, print_json
 
 if TYPE_CHECKING:
     from nrem.runtime.tune.recommend import Wish
@@ -40,7 +40,7 @@ def tune(
     from nrem.runtime.tune.job import TuneJob, run_tune
     from nrem.runtime.tune.table import tuning_report
 
-    resolved = load_config(config, [*model_setting(model), *(settings or [])])
+    resolved = load_config(config, settings or [], model_flag(model))
     job = TuneJob(
         documents=tuple(documents),
         questions=questions,

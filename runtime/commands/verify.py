@@ -1,6 +1,6 @@
 """`nrem verify`."""
 
-from nrem.runtime.commands.options import JsonOption, MemoryArgument, ModelOption, fail, model_setting, print_json
+from nrem.runtime.commands.options import JsonOption, MemoryArgument, ModelOption, fail, model_flag, print_json
 
 
 def verify(memory: MemoryArgument, model: ModelOption = None, as_json: JsonOption = False) -> None:
@@ -8,7 +8,7 @@ def verify(memory: MemoryArgument, model: ModelOption = None, as_json: JsonOptio
     from nrem.runtime.checks.verify import verify_memory
     from nrem.runtime.show.memory import check_report
 
-    checks = list(verify_memory(memory, model_setting(model)))
+    checks = list(verify_memory(memory, model_flag(model)))
     if as_json:
         print_json({"memory": str(memory), "ok": all(c.ok for c in checks), "checks": [c.to_dict() for c in checks]})
     else:

@@ -70,5 +70,4 @@ def confidence_of_questions(
 def nearest_level(levels: Sequence[int], trained_passes: int, n_star: int | None = None) -> int:
     """The measured level, 0 left out, that is nearest to what a sleep does by itself; the lower one of two."""
     depth = SleepConfig().resolved(trained_passes, n_star).passes
-    assert depth != "auto", "resolved"
     return min((level for level in levels if level), key=lambda level: abs(level - depth))

@@ -80,7 +80,7 @@ def measure_ceiling(
     """
     if list(levels) != sorted(set(levels)) or levels[0] != 0 or len(levels) < 2:
         raise UsageError(f"--passes: got {','.join(map(str, levels))}, expected rising numbers from 0, such as 0,1,2,4,8")
-    deep = replace(config.sleep, passes=levels[-1], allocator="uniform", look_every=1, budget_fet=0.0, budget_seconds=0.0)
+    deep = replace(config.sleep.even(levels[-1]), look_every=1, budget_fet=0.0, budget_seconds=0.0)
     config = replace(config, sleep=deep, guard=replace(config.guard, enabled=False), probes=replace(config.probes, share=1.0))
     protocol, curves = make_protocol(base, config), []
     asker = Asker(levels, protocol.trained_passes)

@@ -9,7 +9,7 @@ from typing import Any
 from nrem.consolidation.train.trainer import TrainConfig
 from nrem.consolidation.write.rules import trainable
 from nrem.memory.errors import UsageError
-from nrem.runtime.config import load_config, resolve, setting_layers
+from nrem.runtime.config import Flags, load_config, resolve, setting_layers
 from nrem.runtime.measure.smoke import tiny_data, tiny_training
 from nrem.runtime.measure.train import TrainJob, TrainReport, train_protocol
 from nrem.runtime.models.tiny import tiny_base
@@ -30,8 +30,8 @@ class TrainFlags:
     rule: str
     settings: tuple[str, ...]
     """`key=value` strings for `TrainConfig`."""
-    model: tuple[str, ...]
-    """`a.b=c` strings for the configuration, to load the base by."""
+    model: Flags
+    """Of the configuration, to load the base by."""
     held_out: Path | None
     start_from: Path | None
     resume: bool
@@ -47,7 +47,7 @@ def run_training(flags: TrainFlags, *, tell: Callable[[dict[str, Any]], None]) -
     config = training_config(flags)
     if not flags.data or flags.out is None:
         raise UsageError("train-protocol: --data and --out are needed; --smoke does without, on a tiny model")
-    base = load_base(load_config(None, flags.model))
+    base = load_base(load_config(flags=flags.model))
     job = TrainJob(data=flags.data, out=flags.out, minutes=flags.minutes, held_out=flags.held_out, start_from=flags.start_from)
     return train_protocol(base, job, config, resume=flags.resume, tell=tell)
 

@@ -27,7 +27,7 @@ def consolidate(
     """
     config = config or load_config()
     if passes is not None:
-        config = replace(config, sleep=replace(config.sleep, passes=passes, allocator="uniform"))
+        config = replace(config, sleep=config.sleep.even(passes))
     opened = open_documents(documents)
     return Session(base=base, config=config, listener=listener).read(*opened)
 

@@ -17,6 +17,7 @@ from nrem.runtime.parts import load_base
 from nrem.runtime.readers.document import Document
 from nrem.runtime.session.ready import SleepJob, check_job
 from nrem.runtime.session.session import Session
+from nrem.runtime.without_effect import without_effect
 
 PLAIN = ("", ".txt", ".text", ".md", ".markdown", ".csv", ".tsv", ".log", ".rst")
 """Endings of files whose size is that of their text."""
@@ -43,8 +44,9 @@ def run_sleep(
     journal = Journal.open(job.unfinished, anew=not job.resume)
     try:
         session = Session(base=base, config=config, listener=listener, journal=journal)
-        if note := about_depth(session):
-            tell(note)
+        for note in (*without_effect(config, session.protocol), about_depth(session)):
+            if note:
+                tell(note)
         name = documents[0].name if len(documents) == 1 else f"{len(documents)} documents"
         listener(NightStarted(name=name, num_bytes=_size(job.documents)))
         memory = session.read(*documents)
@@ -72,7 +74,7 @@ def about_depth(session: Session) -> str:
         return ""
     if passes == 0 and session.config.sleep.passes == "auto":
         return f"the measured ceiling is {ceiling.verdict}: passes do not pay here, so nothing is written; --passes N writes anyway"
-    if isinstance(passes, int) and passes > ceiling.n_star:
+    if passes > ceiling.n_star:
         return f"{passes} passes are asked for; they were measured to pay up to {ceiling.n_star} (nrem ceiling)"
     return ""
 

@@ -8,6 +8,7 @@ from rich.table import Table
 from rich.text import Text
 
 from nrem.runtime.show.memory import plain_table
+from nrem.runtime.show.plain import plain
 
 
 class Answered(Protocol):
@@ -38,18 +39,13 @@ class AskedRow:
         return {"question": self.question, "expected": self.expected, "answers": self.said, "f1": self.f1}
 
 
-def one_line(text: str) -> str:
-    """Text of a model or a file for a terminal: one line, and no control characters."""
-    return "".join(c if c.isprintable() else " " for c in " ".join(text.split()))
-
-
 def answer_lines(answer: Answered, sure: float) -> str:
     """How sure an answer is, in words where it is not, how it was found and what that cost."""
     doubt = "" if answer.confidence >= sure else "not sure: "
     out = [f"  {doubt}right with probability {answer.confidence:.2f}; way {answer.way}, {answer.fet:,.0f} FET (tokens' worth of reading)"]
     for place in answer.leans_on:
-        heading = f", under {one_line(str(place['heading']))!r}" if place["heading"] else ""
-        where = f"{one_line(str(place['document']))}, characters {place['start']:,} to {place['end']:,}"
+        heading = f", under {plain(str(place['heading']))!r}" if place["heading"] else ""
+        where = f"{plain(str(place['document']))}, characters {place['start']:,} to {place['end']:,}"
         out.append(f"  leans on chunk {place['chunk']} of {where}{heading}")
     return "\n".join(out)
 
@@ -59,6 +55,6 @@ def questions_table(rows: Sequence[AskedRow]) -> Table:
     arms = list(rows[0].said) if rows else []
     table = plain_table("question", "expected", *arms)
     for row in rows:
-        cells = [Text(one_line(row.said[arm]), style="bold" if row.f1[arm] == 1 else "" if row.f1[arm] else "dim") for arm in arms]
-        table.add_row(Text(one_line(row.question)), Text(one_line(row.expected)), *cells)
+        cells = [Text(plain(row.said[arm]), style="bold" if row.f1[arm] == 1 else "" if row.f1[arm] else "dim") for arm in arms]
+        table.add_row(Text(plain(row.question)), Text(plain(row.expected)), *cells)
     return table

@@ -13,7 +13,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Literal
 
-from nrem.consolidation.allocate.config import SleepConfig
+from nrem.consolidation.allocate.config import ResolvedSleep
 from nrem.consolidation.events import Event, Listener, PassDone, SleepEnded, SleepStarted
 from nrem.memory.errors import SleepError
 from nrem.memory.memory import Memory
@@ -44,7 +44,7 @@ def sleep_at_levels(
     every = _look_every(config.sleep.resolved(trained), levels)
     looks = {level: _later_looks(level, replace(config.sleep, passes=level).resolved(trained)) for level in levels}
     while rest := [level for level in levels if not (level_folder(out, level) / MEMORY).exists()]:
-        sleep = replace(config.sleep, passes=max(rest), allocator="uniform", look_every=every, budget_fet=0.0, budget_seconds=0.0)
+        sleep = replace(config.sleep.even(max(rest)), look_every=every, budget_fet=0.0, budget_seconds=0.0)
         night = Night(base, replace(config, sleep=sleep), documents, rest, Journal.open(work / f"{max(rest):04d}"), listener, looks)
         for level in night.told_apart:  # the deepest last: as long as it is missing, a killed run finds its night again
             night.memory_at(level).save(level_folder(out, level), force=True)
@@ -56,15 +56,13 @@ def level_folder(out: Path, level: int) -> Path:
     return out / f"{level:04d}"
 
 
-def _look_every(sleep: SleepConfig, levels: Sequence[int]) -> int:
+def _look_every(sleep: ResolvedSleep, levels: Sequence[int]) -> int:
     """Looks fall on every level: the guard judges by them. Where they do already, as often as configured; the last look is always taken."""
-    assert sleep.look_every != "auto", "it was resolved"
     return math.gcd(*levels) if any(level % sleep.look_every for level in levels[:-1]) else sleep.look_every
 
 
-def _later_looks(level: int, sleep: SleepConfig) -> int:
+def _later_looks(level: int, sleep: ResolvedSleep) -> int:
     """Looks after the first one, of a run to this level."""
-    assert sleep.look_every != "auto", "it was resolved"
     return math.ceil(level / sleep.look_every)
 
 
@@ -83,9 +81,10 @@ class Night:
     ) -> None:
         """`looks` is how many looks after the first one the price of a level has; None for those that this run takes until there."""
         self.base, self.config, self.levels, self.journal, self.listener = base, config, sorted(levels), journal, listener
-        self.looks = looks or {level: _later_looks(level, config.sleep) for level in levels}
         self._chunks: tuple[int, ...] = ()
         self.session = Session(base=base, config=config, listener=self._hear, journal=journal)
+        self._sleep = self.session.writer.sleeper.config
+        self.looks = looks or {level: _later_looks(level, self._sleep) for level in levels}
         sleeps = self.session.memory.record.sleeps
         if sleeps and (sleeps[-1].index, END) not in self._spent():  # killed between the end of a sleep and its line
             self._note(sleeps[-1].index, END)
@@ -169,11 +168,11 @@ class Night:
         return cost | {"reading": whole.get("reading", 0.0)}
 
     def _looks_cost(self, sleep: SleepRecord, level: int, unit: Unit) -> float:
-        """The first look and so many later ones, which cost the same, although this run may have taken more."""
+        """The first look and `self.looks[level]` later ones, which cost the same, although this run may have taken more."""
         in_all, least, deepest = self._until(sleep, END, "probes", unit), self.levels[0], self.levels[-1]
         if least == deepest:
             return in_all
-        taken = {n: _later_looks(n, self.config.sleep) for n in (least, deepest)}
+        taken = {n: _later_looks(n, self._sleep) for n in (least, deepest)}
         one = (in_all - self._until(sleep, least, "probes", unit)) / (taken[deepest] - taken[least])
         return in_all - (taken[deepest] - self.looks[level]) * one
 

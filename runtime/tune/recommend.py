@@ -11,9 +11,9 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from nrem.consolidation.budget import Budget
+from nrem.consolidation.resample import Interval, QuestionResampler
 from nrem.memory.errors import UsageError
 from nrem.runtime.show.memory import plural
-from nrem.runtime.tune.resample import Interval, Resampler
 from nrem.runtime.tune.rows import Row
 
 
@@ -50,7 +50,7 @@ class Recommendation:
     """The best number of passes if one sleeps; 0 where no number pays."""
     sentences: tuple[str, ...]
     break_even_questions: int | None = None
-    """From so many questions on sleeping is cheaper than the document in the prompt; None where it never is, or does not pay at all."""
+    """Questions from which on sleeping is cheaper than the document in the prompt; None where it never is, or does not pay at all."""
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -69,7 +69,7 @@ class Step:
         return not wish.price or self.points.mean * wish.price >= self.fet
 
 
-def recommend(rows: Sequence[Row], wish: Wish, resampler: Resampler) -> Recommendation:
+def recommend(rows: Sequence[Row], wish: Wish, resampler: QuestionResampler) -> Recommendation:
     """What to do, from the rows of all levels, 0 among them, and of the document in the prompt."""
     levels = sorted((row for row in rows if row.passes is not None), key=lambda row: row.passes or 0)
     context = next(row for row in rows if row.passes is None)
@@ -94,7 +94,7 @@ def recommend(rows: Sequence[Row], wish: Wish, resampler: Resampler) -> Recommen
     return Recommendation(way=way, passes=held.passes or 0, sentences=tuple(sentences), break_even_questions=even)
 
 
-def _verdict(held: Row, levels: Sequence[Row], wish: Wish, resampler: Resampler) -> str:
+def _verdict(held: Row, levels: Sequence[Row], wish: Wish, resampler: QuestionResampler) -> str:
     points = resampler.mean([100 * x for x in held.values("f1")])
     n = plural(wish.expected_questions, "question")
     price = f"at {wish.price:,.0f} FET a point" if wish.price else _budget(wish)
@@ -122,7 +122,7 @@ def _against(step: Step, held: Row, wish: Wish) -> str:
     return f"{said}: more than the price allows" if not step.pays(wish) else said
 
 
-def _by_likelihood(levels: Sequence[Row], held: Row, resampler: Resampler) -> list[str]:
+def _by_likelihood(levels: Sequence[Row], held: Row, resampler: QuestionResampler) -> list[str]:
     """Where the answers' likelihood, which moves sooner than F1, says that another level is better."""
     best = levels[0]
     for row in levels[1:]:

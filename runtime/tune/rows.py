@@ -79,7 +79,7 @@ class Row:
         return fmean(a.seconds for a in self.asked)
 
     def total_fet(self, questions: float) -> float:
-        """The sleep, which is paid once, and so many questions."""
+        """The sleep, which is paid once, and the questions."""
         return self.sleep_fet + questions * self.question_fet
 
     def total_seconds(self, questions: float) -> float:

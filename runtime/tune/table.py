@@ -8,8 +8,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
+from nrem.consolidation.resample import Interval
 from nrem.runtime.show.memory import plain_table, plural, share
-from nrem.runtime.tune.resample import Interval
 from nrem.runtime.tune.rows import Row
 from nrem.runtime.tune.tune import Tuning
 

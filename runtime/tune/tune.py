@@ -14,6 +14,7 @@ from typing import Any
 
 from nrem.consolidation.budget import Budget
 from nrem.consolidation.events import Listener, ignore
+from nrem.consolidation.resample import Interval, QuestionResampler
 from nrem.memory.errors import UsageError
 from nrem.memory.memory import Memory
 from nrem.runtime.config import Config, load_config, to_dict
@@ -26,10 +27,10 @@ from nrem.runtime.readers.read import open_documents
 from nrem.runtime.show.memory import plural
 from nrem.runtime.tune.nights import level_folder, sleep_at_levels
 from nrem.runtime.tune.recommend import Recommendation, Wish, recommend
-from nrem.runtime.tune.resample import Interval, Resampler
 from nrem.runtime.tune.rows import Asked, Row, RowFile
 from nrem.runtime.wake.decode import Answerer
 from nrem.runtime.wake.wake import Wake
+from nrem.runtime.without_effect import without_effect
 
 PASSES = (0, 1, 2, 4, 8)
 ROWS = "rows.jsonl"
@@ -51,7 +52,7 @@ class Tuning:
 
     def scores(self, row: Row) -> dict[str, Interval]:
         """Means with intervals, by the name of the score."""
-        resampler = Resampler(len(row.asked))
+        resampler = QuestionResampler(len(row.asked))
         return {name: resampler.mean(row.values(name)) for name in SCORES}
 
     def to_dict(self) -> dict[str, Any]:
@@ -110,11 +111,11 @@ def tune(
     texts = [_in_memory(document) for document in open_documents(documents, tell=tell)]
     resolved = config or load_config()
     with tempfile.TemporaryDirectory(prefix="nrem-") as scratch:
-        bench = _Bench(Path(folder or scratch), resolved, texts, asked, levels, listener, tell)
-        rows = bench.measure(base)
-        about = bench.file.about
-    found = recommend(rows, wish, Resampler(len(asked)))
-    chosen = replace(resolved, sleep=replace(resolved.sleep, passes=found.passes, allocator="uniform"))
+        measurement = _Measurement(Path(folder or scratch), resolved, texts, asked, levels, listener, tell)
+        rows = measurement.measure(base)
+        about = measurement.file.about
+    found = recommend(rows, wish, QuestionResampler(len(asked)))
+    chosen = replace(resolved, sleep=resolved.sleep.even(found.passes))
     return Tuning(rows=tuple(rows), recommendation=found, config=chosen, wish=wish, about=about)
 
 
@@ -139,7 +140,7 @@ def _in_memory(document: Document) -> _Text:
     return _Text(Document.from_text(text, document.name, document.title), text)
 
 
-class _Bench:
+class _Measurement:
     """Measures the rows that are missing in a folder."""
 
     def __init__(
@@ -182,6 +183,8 @@ class _Bench:
 
     def _measure(self, base: Base, missing: Sequence[int | None]) -> None:
         protocol = make_protocol(base, self.config)
+        for note in without_effect(replace(self.config, sleep=self.config.sleep.even(max(self.levels))), protocol):
+            self.tell(note)
         answerer = Answerer(base, protocol, self.config.answer)
         for way in (w for w in (0, None) if w in missing):
             context = "" if way == 0 else "".join(t.text for t in self.texts)

@@ -8,15 +8,17 @@ from pathlib import Path
 
 from nrem.memory.errors import NremError, UsageError
 from nrem.memory.memory import Memory
+from nrem.runtime.config import Flags
+from nrem.runtime.show.plain import plain
 from nrem.runtime.wake.decode import Answer
 from nrem.runtime.wake.wake import Wake
 
 GOODBYE = ("exit", "quit")
 
 
-def open_wake(folder: Path, settings: Sequence[str] = ()) -> Wake:
+def open_wake(folder: Path, settings: Sequence[str] = (), flags: Flags | None = None) -> Wake:
     """Awake with a saved memory; a damaged one is refused before the model is loaded."""
-    return Wake.open(Memory.load(folder), settings=settings)
+    return Wake.open(Memory.load(folder), settings=settings, flags=flags)
 
 
 def ask_each(wake: Wake, questions: Iterable[str]) -> Iterator[Answer]:
@@ -38,7 +40,7 @@ def chat(wake: Wake) -> None:
         if not line.strip():
             continue
         try:
-            print(wake.answer(line).answer, flush=True)
+            print(plain(wake.answer(line).answer), flush=True)
         except NremError as error:
             print(f"nrem: {error}", file=sys.stderr)
 

@@ -15,7 +15,7 @@ from nrem.memory.memory import EVERYTHING, Memory, Route
 from nrem.memory.stream.chunk import Chunk
 from nrem.memory.text.heading import heading_of
 from nrem.memory.weights.fast_weights import FastWeights
-from nrem.runtime.config import Config, config_from_dict
+from nrem.runtime.config import Config, Flags, config_from_dict
 from nrem.runtime.models.load import Base
 from nrem.runtime.parts import load_base, make_fast_weights, make_protocol
 from nrem.runtime.wake.config import check_question
@@ -32,12 +32,12 @@ class Wake:
         self.answerer = Answerer(base, protocol, config.answer)
 
     @classmethod
-    def open(cls, memory: Memory, base: Base | None = None, settings: Sequence[str] = ()) -> "Wake":
-        """Awake with a saved memory; `settings` are `a.b=c` strings over the configuration that was saved with it.
+    def open(cls, memory: Memory, base: Base | None = None, settings: Sequence[str] = (), flags: Flags | None = None) -> "Wake":
+        """Awake with a saved memory; `settings`, `a.b=c` strings, and `flags` go over the configuration that was saved with it.
 
         Raises `BaseMismatchError` where base model or protocol are not the memory's, and what loading a model raises.
         """
-        config = config_from_dict(memory.record.config, settings)
+        config = config_from_dict(memory.record.config, settings, flags)
         base = base or load_base(config)
         memory.check_base(base.identity)
         return cls(base, config, make_protocol(base, config, memory.record), memory)

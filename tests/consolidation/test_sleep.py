@@ -10,12 +10,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from nrem.consolidation.allocate.allocator import ALLOCATORS, Exit, Limits, Progress, Uniform
+from nrem.consolidation.allocate.allocator import Exit, Limits, Progress
+from nrem.consolidation.allocate.allocators import ALLOCATORS
 from nrem.consolidation.allocate.config import SleepConfig
 from nrem.consolidation.allocate.curves import Curve, CurveTable
 from nrem.consolidation.allocate.elimination import Elimination
 from nrem.consolidation.allocate.greedy import Greedy
 from nrem.consolidation.allocate.priced import Priced
+from nrem.consolidation.allocate.uniform import Uniform
 from nrem.consolidation.budget import Ledger
 from nrem.consolidation.events import Event, PassDone, SleepStarted, ignore
 from nrem.consolidation.protocol.protocol import Protocol
@@ -100,16 +102,14 @@ def test_auto_is_what_the_protocol_was_trained_for() -> None:
     assert [SleepConfig().resolved(trained).passes for trained in (0, 4)] == [32, 4]
     assert [SleepConfig().resolved(trained).look_every for trained in (0, 4)] == [8, 4]
     assert SleepConfig(passes=3).resolved(4).passes == 3
-    with pytest.raises(UsageError, match=r'sleep\.passes: "auto" depends on a protocol'):
-        SleepConfig().make_allocator()
     with pytest.raises(UsageError, match=r"sleep\.patience: got 0, expected 1 or more"):
         SleepConfig(patience=0)
 
 
 def test_the_configuration_makes_every_allocator() -> None:
     curve = Curve(document="d", chunk=0, nll=(4.0, 2.0, 1.5), recall=(0.0, 0.5, 0.5), pass_fet=10.0, num_probes=2)
-    table, trained = CurveTable(levels=(0, 1, 2), curves=(curve, curve)), SleepConfig(passes=4, look_every=1)
-    made = [resolve(SleepConfig, [("", asdict(trained) | {"allocator": name})]).make_allocator(table) for name in ALLOCATORS]
+    table, trained = CurveTable(levels=(0, 1, 2), curves=(curve, curve)), SleepConfig(passes=4, look_every=1).resolved(4)
+    made = [resolve(SleepConfig, [("", asdict(trained) | {"allocator": name})]).resolved(4).make_allocator(table) for name in ALLOCATORS]
     assert [type(allocator) for allocator in made] == [Uniform, Elimination, Greedy, Priced]
     with pytest.raises(UsageError, match=r"sleep\.allocator: greedy needs measured curves, got none: measure them with nrem ceiling"):
         replace(trained, allocator="greedy").make_allocator()

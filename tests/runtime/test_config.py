@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from nrem.memory.errors import ConfigError
-from nrem.runtime.config import Config, config_from_dict, load_config, presets, to_dict, to_toml
+from nrem.runtime.config import Config, Flags, config_from_dict, load_config, presets, to_dict, to_toml
 
 ROOT = Path(__file__).parents[2]
 
@@ -49,6 +49,59 @@ def test_defaults_then_file_then_settings(tmp_path: Path) -> None:
     assert (config.model.name, config.stream.chunk_tokens, config.stream.window_tokens) == ("my-model", 64, 1024)
 
 
+def test_flags_are_values_over_the_file_and_under_the_settings(tmp_path: Path) -> None:
+    path = tmp_path / "my.toml"
+    path.write_text("[sleep]\npasses = 5\npatience = 4\n")
+    flags: Flags = {"--passes": {"sleep": {"passes": 3, "allocator": "uniform"}}, "--model": {"model": {"name": "123"}}}
+    config = load_config(path, ["sleep.allocator=elimination"], flags)
+    assert (config.sleep.passes, config.sleep.patience, config.sleep.allocator) == (3, 4, "elimination")
+    assert config.model.name == "123", "a value, not text that is read as a number"
+    assert config.given == {
+        "sleep.passes": "--passes",
+        "sleep.patience": f"--config {path}",
+        "sleep.allocator": "--set sleep.allocator=elimination",
+        "model.name": "--model",
+    }
+    assert config_from_dict(to_dict(config), (), flags).given == {
+        "sleep.passes": "--passes",
+        "sleep.allocator": "--passes",
+        "model.name": "--model",
+    }
+
+
+@pytest.mark.parametrize(
+    ("flags", "words"),
+    [
+        (
+            {"--passes": {"sleep": {"passes": -1}}, "--model": {"model": {"name": "m"}}},
+            "--passes: sleep.passes: got -1, expected 0 or more",
+        ),
+        ({"--passes": {"sleep": {"passes": "x"}}}, "--passes: sleep.passes"),
+        ({"--passes": {"sleep": {"pases": 1}}}, "--passes: unknown key sleep.pases; did you mean sleep.passes?"),
+    ],
+)
+def test_a_wrong_flag_is_named_by_its_own_name(flags: Flags, words: str) -> None:
+    with pytest.raises(ConfigError, match=re.escape(words)):
+        load_config(None, (), flags)
+
+
+def test_what_was_given_is_no_setting_and_not_saved() -> None:
+    config = load_config(None, ["seed=3"])
+    assert config.given == {"seed": "--set seed=3"}
+    assert "given" not in to_dict(config)
+    assert "given" not in to_toml(config)
+    with pytest.raises(ConfigError, match=r"--set given=3: unknown key given; known are model, "):
+        load_config(None, ["given=3"])
+
+
+def test_the_flag_names_every_preset() -> None:
+    from nrem.runtime.commands.options import ConfigOption
+
+    (option,) = ConfigOption.__metadata__  # type: ignore[attr-defined]
+    *_, listed = re.findall(r"\((.*)\)", option.help)
+    assert listed.split(", ") == presets()
+
+
 @settings(max_examples=30, deadline=None)
 @given(
     seed=st.integers(0, 2**31),
@@ -83,7 +136,7 @@ def test_toml_and_dictionary_come_back_equal(
         (["sleep.replay=many"], "--set sleep.replay=many: sleep.replay is 'many'; input should be a valid number"),
         (
             ["sleep.allocator=best"],
-            "--set sleep.allocator=best: sleep.allocator is 'best'; input should be 'uniform', 'elimination', 'greedy' or 'priced'",
+            "--set sleep.allocator=best: sleep.allocator: got 'best', expected uniform, elimination, greedy or priced",
         ),
         (["sleep.passes=-1"], "--set sleep.passes=-1: sleep.passes: got -1, expected 0 or more"),
         (["stream.window_tokens=100"], "stream.chunk_tokens: got 256, expected at most stream.window_tokens, 100"),

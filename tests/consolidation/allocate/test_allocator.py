@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks.allocation.replay import Replay, even_gains, gains_at, oracle_gains, replay, shuffled_gains, shuffled_levels
-from nrem.consolidation.allocate.allocator import Allocator, Limits, Progress, Uniform
+from nrem.consolidation.allocate.allocator import Allocator, Limits, Progress
 from nrem.consolidation.allocate.curves import Curve, CurveTable
 from nrem.consolidation.allocate.elimination import Elimination
 from nrem.consolidation.allocate.greedy import Greedy
@@ -15,6 +15,7 @@ from nrem.consolidation.allocate.hull import even_levels, hull_levels
 from nrem.consolidation.allocate.predict import Calibration, GainPredictor, Gate, at_levels
 from nrem.consolidation.allocate.priced import Priced
 from nrem.consolidation.allocate.risk import calibrated_progress
+from nrem.consolidation.allocate.uniform import Uniform
 
 
 def planted(documents: int = 10, chunks: int = 8, seed: int = 0, *, informative: bool = True) -> CurveTable:

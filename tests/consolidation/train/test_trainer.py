@@ -243,7 +243,7 @@ def test_a_config_that_does_not_divide_is_refused() -> None:
 
 def test_going_on_from_a_protocol_takes_smaller_steps() -> None:
     new = TrainFlags(
-        data=(), out=None, minutes=1, rule="delta", settings=(), model=(), held_out=None, start_from=None, resume=False, smoke=False
+        data=(), out=None, minutes=1, rule="delta", settings=(), model={}, held_out=None, start_from=None, resume=False, smoke=False
     )
     assert training_config(new) == TrainConfig(rule="delta")
     going_on = replace(new, start_from=Path("protocol"))

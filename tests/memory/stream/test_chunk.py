@@ -5,6 +5,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from hypothesis import assume, given, settings
@@ -109,13 +110,14 @@ Below, the sea.
     [
         (100, [PROSE]),
         (30, [PROSE[: PROSE.index("He went")], PROSE[PROSE.index("He went") :]]),  # at the end of a paragraph
-        (13, ["CHAPTER I\n\nThe lamp was lit at six. ", 'Dr. Vane read the log, and said: "Is it ours?" Nobody spoke.\n\n', None]),
+        (13, ["CHAPTER I\n\nThe lamp was lit at six. ", 'Dr. Vane read the log, and said: "Is it ours?" Nobody spoke.\n\n', ...]),
     ],
 )
-def test_prose(limit: int, expected: list[str | None]) -> None:
+def test_prose(limit: int, expected: list[Any]) -> None:
     chunks = cut_texts(PROSE, count_words, limit)
-    for chunk, text in zip(chunks, expected, strict=False):
-        assert text is None or chunk == text
+    known = expected[:-1] if expected[-1] is ... else expected
+    assert chunks[: len(known)] == known
+    assert (len(chunks) > len(known)) == (known is not expected)
 
 
 def test_a_paragraph_end_wins_over_a_fuller_chunk() -> None:

@@ -1,13 +1,12 @@
 """The window evicts all or nothing, never exceeds its size, and loses no text."""
 
-import json
 from typing import Any
 
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from nrem.memory.errors import MemoryFolderError, UsageError
+from nrem.memory.errors import UsageError
 from nrem.memory.stream.chunk import Chunk, cut_chunks
 from nrem.memory.stream.window import StreamConfig, Window
 
@@ -85,28 +84,6 @@ def test_every_chunk_is_evicted_once_in_order_and_the_window_never_overflows(tex
     assert [*evicted, *window.flush()] == chunks
 
 
-def test_a_resumed_window_goes_on_as_if_nothing_had_happened() -> None:
-    config, chunks = make_config(overlap_tokens=3), make_chunks()
-    for stop in range(len(chunks) + 1):
-        straight = Window(config, count)
-        for chunk in chunks[:stop]:
-            straight.push(chunk)
-        resumed = Window.from_dict(json.loads(json.dumps(straight.to_dict())), config, count)
-        assert (resumed.text, resumed.num_tokens) == (straight.text, straight.num_tokens)
-        assert [resumed.push(chunk) for chunk in chunks[stop:]] == [straight.push(chunk) for chunk in chunks[stop:]]
-        assert resumed.to_dict() == straight.to_dict()
-
-
-@pytest.mark.parametrize(
-    "values", [{}, {"overlap": ""}, {"chunks": []}, [], None, {"overlap": 3, "chunks": []}, {"overlap": "", "chunks": 3}]
-)
-def test_a_state_that_is_none_is_refused(values: Any) -> None:
-    with pytest.raises(
-        MemoryFolderError, match="a saved window has the fields overlap and chunks, got something else: start the run again"
-    ):
-        Window.from_dict(values, make_config(), count)
-
-
 def test_a_chunk_larger_than_the_window_is_refused() -> None:
     (chunk,) = make_chunks("word " * 11, max_tokens=11)
     with pytest.raises(UsageError, match=r"d: chunk 0 has 11 tokens, expected at most stream\.window_tokens, 10: cut smaller chunks"):
@@ -143,7 +120,3 @@ def test_a_larger_chunk_than_agreed_takes_its_room_from_the_overlap() -> None:
 def test_a_setting_that_cannot_work_is_refused_by_name(values: dict[str, Any], message: str) -> None:
     with pytest.raises(UsageError, match=message):
         make_config(**values)
-
-
-def test_the_defaults_are_valid() -> None:
-    assert StreamConfig() == StreamConfig(chunk_tokens=256, window_tokens=1024, overlap_tokens=0, buffer_tokens=4096)

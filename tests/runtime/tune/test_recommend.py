@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 
 from nrem.consolidation.budget import Budget
+from nrem.consolidation.resample import QuestionResampler
 from nrem.memory.errors import UsageError
 from nrem.runtime.tune.recommend import Recommendation, Wish, recommend
-from nrem.runtime.tune.resample import Resampler
 from nrem.runtime.tune.rows import Asked, Row
 
 COUNT = 40
@@ -30,7 +30,7 @@ def right(share: float, seed: int = 0) -> list[float]:
 
 
 def advise(rows: Sequence[Row], **wish: object) -> Recommendation:
-    return recommend(rows, Wish(**wish), Resampler(COUNT))  # type: ignore[arg-type]
+    return recommend(rows, Wish(**wish), QuestionResampler(COUNT))  # type: ignore[arg-type]
 
 
 CONTEXT = row(None, right(0.9), question=2000)
@@ -51,7 +51,7 @@ def test_it_climbs_while_the_paired_interval_lies_above_zero() -> None:
 def test_two_small_steps_that_add_up_are_taken() -> None:
     """Level 2 is not surely better than level 1, nor 4 than 2; 4 is surely better than 1."""
     rows = [row(0, right(0.1)), row(1, right(0.5), sleep=10), row(2, right(0.55), sleep=20), row(4, right(0.7), sleep=40), CONTEXT]
-    resampler = Resampler(COUNT)
+    resampler = QuestionResampler(COUNT)
     assert resampler.difference(rows[2].values("f1"), rows[1].values("f1")).low <= 0
     assert advise(rows).passes == 4
 
@@ -139,15 +139,15 @@ def test_wishes_that_cannot_be() -> None:
 
 def test_intervals_are_those_of_the_bootstrap() -> None:
     values = np.random.default_rng(5).normal(2.0, 1.0, 200).tolist()
-    found = Resampler(200).mean(values)
+    found = QuestionResampler(200).mean(values)
     assert found.mean == pytest.approx(np.mean(values))
     half = 1.96 * np.std(values) / np.sqrt(200)
     assert (found.low, found.high) == (pytest.approx(found.mean - half, abs=0.03), pytest.approx(found.mean + half, abs=0.03))
-    assert Resampler(200).mean(values) == found
+    assert QuestionResampler(200).mean(values) == found
 
 
 def test_a_difference_is_paired() -> None:
     noisy = np.random.default_rng(6).normal(0.0, 10.0, 50)
     shifted = (noisy + 0.5).tolist()
-    found = Resampler(50).difference(shifted, noisy.tolist())
+    found = QuestionResampler(50).difference(shifted, noisy.tolist())
     assert (found.mean, found.low, found.high) == pytest.approx((0.5, 0.5, 0.5))
