@@ -80,7 +80,7 @@ def settings_page() -> str:
         if name in source.classes or source.homes.get(name, "").startswith("nrem."):
             home = source if name in source.classes else Source.of(source.homes[name])
             sections += [f"## {ast.unparse(node.target)}", "", *_table(_settings(home, home.classes[name]))]
-        else:
+        elif node.value is None or "'setting': False" not in ast.unparse(node.value):
             top.append(_setting(source, node, meaning))
     return "\n".join([HEAD, *_presets(), "## (no section)", "", *_table(top), *sections])
 

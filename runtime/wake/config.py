@@ -10,7 +10,8 @@ from nrem.runtime.wake.ways import AUTO, WAYS
 @dataclass(frozen=True, kw_only=True)
 class AnswerConfig:
     way: str = AUTO
-    """How to answer: `auto`, or a row of `ways.WAYS`."""
+    """How to answer: `direct` from the adapter alone; `search` with the adapter and the chunk in the prompt that is found for the question;
+    `read` with that chunk and no adapter; `auto` is `search` where the text was kept."""
     max_new_tokens: int = 24
     """Most tokens of an answer."""
     batch_size: int = 16
