@@ -138,10 +138,9 @@ class Sleeper:
     ) -> None:
         """Tell the allocator what is known, and what the passes and the looks between them may cost."""
         for p, chunk in zip(progress, chunks, strict=True):
-            self.rule.begin([chunk], [])  # what it costs alone: replay, and what is read along with it, are not for it to decide
             p.signals = {
                 "num_tokens": float(chunk.num_tokens),
-                "pass_fet": self.rule.next_pass_fet([chunk.index]),
+                "pass_fet": self.rule.price(chunk),  # alone: replay, and what is read along with it, are not for it to decide
                 "look_fet": self.meter.fet([chunk]) / self.config.look_every if self.share == 1 else 0.0,
                 **signals.get(p.chunk, {}),
             }

@@ -5,6 +5,7 @@ Knows nothing about how a pass writes.
 """
 
 from collections.abc import Sequence
+from functools import lru_cache
 
 import torch
 from torch import Tensor
@@ -16,6 +17,8 @@ from nrem.consolidation.read.split_model import SplitModel
 from nrem.memory.stream.chunk import Chunk
 
 BATCH_TOKENS = 2048
+KEPT = 4096
+"""Chunks whose tokens are remembered: what a pass costs is asked before it is made."""
 SPREAD = 1.15
 """Longest over shortest text of a batch: padding is read like text."""
 
@@ -26,12 +29,13 @@ class SleepTexts:
     def __init__(self, split: SplitModel, prompts: Prompts, ledger: Ledger, cost: CostModel, vocabulary: int = 0) -> None:
         self.split, self.prompts, self.ledger, self.cost, self.vocabulary = split, prompts, ledger, cost, vocabulary
         self.ids: dict[int, list[int]] = {}
+        self._ids_of = lru_cache(maxsize=KEPT)(prompts.chunk_ids)
         self._groups: list[list[int]] = []
         self._lower: dict[int, Tensor | None] = {}
 
     def begin(self, chunks: Sequence[Chunk]) -> None:
         """These chunks, by their index, in this order."""
-        self.ids = {chunk.index: self.prompts.chunk_ids(chunk.title, chunk.text) for chunk in chunks}
+        self.ids = {chunk.index: self._ids_of(chunk.title, chunk.text) for chunk in chunks}
         self._groups = []
         for index in sorted(self.ids, key=lambda i: (len(self.ids[i]), i)):
             last = self._groups[-1] if self._groups else []

@@ -57,6 +57,12 @@ class Observation(NamedTuple):
     loss: Float[Tensor, " batch"]
     """Mean next-token loss, nats per token, of each text."""
 
+    def row(self, number: int, length: int) -> "Observation":
+        """One text by itself, without padding: what it leaves must not depend on its neighbours' length."""
+        rows, tokens = slice(number, number + 1), slice(length)
+        seen = Seen(*(t[rows, tokens] for t in (self.seen.hidden, self.seen.error, self.seen.valid)))
+        return Observation({name: x[rows, tokens] for name, x in self.inputs.items()}, seen, self.loss[rows])
+
 
 def observe(split: SplitModel, texts: Texts, lower: Tensor | None, names: Sequence[str], vocabulary: int = 0) -> Observation:
     """Read the texts once, from their activations below the cut; `vocabulary` as in `prediction_error`."""

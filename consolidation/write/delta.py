@@ -159,10 +159,8 @@ class DeltaRule(WriteRule):
             with self.ledger.debit("passes", self._fet(group)):
                 seen = observe(self.split, texts, lower, self.parameters.names, self.parameters.error_vocabulary)
                 for row, index in enumerate(group):  # one by one: the solve is as large as the text, not as the longest of its batch
-                    rows, tokens = slice(row, row + 1), slice(len(self._material.ids[index]))
-                    part = Seen(*(t[rows, tokens] for t in (seen.seen.hidden, seen.seen.error, seen.seen.valid)))
-                    inputs = {name: x[rows, tokens].float() for name, x in seen.inputs.items()}
-                    found[index] = {name: site.update(inputs[name], part) for name, site in self.parameters.items()}
+                    one = seen.row(row, len(self._material.ids[index]))
+                    found[index] = {name: site.update(one.inputs[name].float(), one.seen) for name, site in self.parameters.items()}
                 loss.update(zip(group, seen.loss.tolist(), strict=True))
         for name, site in self.parameters.items():
             written = self.fast.factors[name].B[:, self.parameters.reader_rank :]

@@ -165,10 +165,9 @@ class KeyedRule(WriteRule):
                 with self.fast.lending(rows):
                     seen = observe(self.split, texts, lower, self.parameters.names, self.parameters.error_vocabulary)
                 for row, index in enumerate(group):  # one by one: a chunk's statistics must not depend on its neighbours' padding
-                    length = len(self._material.ids[index])
-                    part = Seen(*(t[row : row + 1, :length] for t in (seen.seen.hidden, seen.seen.error, seen.seen.valid)))
-                    one = self.parameters.statistics({name: x[row : row + 1, :length] for name, x in seen.inputs.items()}, part)
-                    chunk = {name: Statistics(s.C[0], s.M[0]) for name, s in one.items()}
+                    one = seen.row(row, len(self._material.ids[index]))
+                    statistics = self.parameters.statistics(one.inputs, one.seen)
+                    chunk = {name: Statistics(s.C[0], s.M[0]) for name, s in statistics.items()}
                     before = {name: B[row, :, self.parameters.reader_rank :] for name, B in rows.items()}
                     left = self.parameters.refined(chunk, before) if index in self._written.chunks else chunk
                     found[index] = {name: s.as_kept() for name, s in left.items()}

@@ -77,6 +77,14 @@ class WriteRule(ABC):
     def next_pass_fet(self, active: Sequence[int]) -> float:
         """An upper bound of what the next `write` over these chunks debits, so that a hard budget can be kept."""
 
+    def price(self, chunk: Chunk) -> float:
+        """FET of a pass over this chunk by itself; between sleeps, or before one begins."""
+        self.begin([chunk], [])
+        try:
+            return self.next_pass_fet([chunk.index])
+        finally:
+            self.end()
+
     @abstractmethod
     def write(self, active: Sequence[int]) -> PassReport:
         """One pass: read the active chunks (by index) and the replay with the current fast weights, then write once."""

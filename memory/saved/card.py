@@ -19,7 +19,7 @@ LoRA fast weights that nrem consolidated from {count} document(s), for {short}.
 | --- | --: | --: | --- |
 {documents}
 
-| sleeps | passes (most per chunk) | probe recall before | after | FET | seconds |
+| sleeps | passes (most per chunk) | answer NLL before | after | FET | seconds |
 | --: | --: | --: | --: | --: | --: |
 | {sleeps} | {passes} | {before:.2f} | {after:.2f} | {fet:,.0f} | {seconds:,.0f} |
 
@@ -38,7 +38,8 @@ PEFT opens the folder as well: `peft.PeftModel.from_pretrained(base_model, "{nam
 ## Limits
 
 The adapter holds what was studied, not the text: it can be wrong with confidence, and it fits its own base model only
-(weights {weights}). Recall is measured on questions made from the document by rules, not on questions of people.
+(weights {weights}). Answer NLL, in nats a token, is of right answers to questions
+that were made from the document by rules, not of questions of people.
 """
 
 
@@ -54,8 +55,8 @@ def model_card(record: MemoryRecord, name: str) -> str:
         documents="\n".join(f"| {d.name} | {d.num_tokens:,} | {d.num_chunks} | `{d.sha256[:16]}` |" for d in record.documents),
         sleeps=len(record.sleeps),
         passes=max((s.passes for s in record.sleeps), default=0),
-        before=sum(c.recall_before for c in asked) / max(1, len(asked)),
-        after=sum(c.recall_after for c in asked) / max(1, len(asked)),
+        before=sum(c.nll_before for c in asked) / max(1, len(asked)),
+        after=sum(c.nll_after for c in asked) / max(1, len(asked)),
         fet=sum(record.fet.values()),
         seconds=sum(record.seconds.values()),
         exits=", ".join(f"{count} {reason or 'waiting'}" for reason, count in sorted(exits.items())) or "none",

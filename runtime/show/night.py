@@ -15,6 +15,7 @@ EXITS = {
     "cap": "all the passes it may have",
     "budget": "no budget for more passes",
     "waiting": "not slept on yet",
+    "empty": "nothing in it to learn",
 }
 """What the words for how a chunk left mean."""
 FET = "1 FET (forward-equivalent token) is what one token through the base model costs"
