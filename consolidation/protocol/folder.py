@@ -73,7 +73,9 @@ def retired_protocol(sha256: str, tokenizer: Any) -> Protocol | None:
         if values["sha256"] == sha256:
             confidence = Confidence.from_json(json.dumps(values["confidence"]), str(path))
             kept = ("id", "rule", "template", "trained_passes", "question_chunks", "segment_chunks", "weights_sha256")
-            return Protocol(tokenizer, **{key: values[key] for key in kept}, confidence=confidence)
+            return Protocol(
+                tokenizer, **{key: values[key] for key in kept}, kept_energy=values.get("kept_energy", 1.0), confidence=confidence
+            )
     return None
 
 
