@@ -2,7 +2,7 @@
 
 A number names its record in a comment behind its paragraph or table:
 
-    <!-- numbers: benchmarks/results/FILE.json path.to.key=0.51, other.key=52 %, a.list.0=~11,900 -->
+    <!-- numbers: benchmarks/results/FILE.json path.to.key=0.51; other.key=52 %, a.list.0=~11,900 -->
 
 Each value must be in the record as it is written, to the digits that are shown (`52 %` is 0.52; with `~` an integer is rounded to its last
 digit that is not 0), and must stand in the paragraph just before.
@@ -112,7 +112,7 @@ def number_problems(text: str, root: Path = ROOT) -> Iterator[str]:
             yield f"{file}: no record ({error})"
             continue
         paragraph = _paragraph_before(text, comment.start())
-        for pair in re.split(r",\s+", pairs):
+        for pair in re.split(r"[,;]\s+", pairs):
             path, equals, written = (part.strip() for part in pair.partition("="))
             if not equals or not re.search(r"\d", written):
                 yield f"{file}: expected path.to.key=NUMBER, got {pair!r}"

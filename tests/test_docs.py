@@ -31,7 +31,9 @@ def test_every_link_leads_to_a_file_and_a_heading(page: Path) -> None:
 
 def test_a_broken_link_is_found(tmp_path: Path) -> None:
     page = tmp_path / "page.md"
-    page.write_text("# A title\n[a](nowhere.md) [b](page.md#a-title) [c](#a-title) [d](#no-title) [e](https://example.org/x)\n")
+    page.write_text(
+        "# A title\n[a](nowhere.md) [b](page.md#a-title) [c](#a-title) [d](#no-title) [e](https://example.org/x)\n", encoding="utf-8"
+    )
     assert broken_links(page) == ["nowhere.md", "#no-title"]
 
 

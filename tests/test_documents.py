@@ -77,7 +77,7 @@ RECORD = {"gain": {"mean": 0.5149, "by 0.5": {"low": -0.25}}, "fet": [11873, 20]
     ],
 )
 def test_a_wrong_number_is_noticed(tmp_path: Path, text: str, problem: str) -> None:
-    (tmp_path / "r.json").write_text(json.dumps(RECORD))
+    (tmp_path / "r.json").write_text(json.dumps(RECORD), encoding="utf-8")
     found = list(number_problems(text, tmp_path))
     assert len(found) == bool(problem), found
     assert problem in "".join(found)

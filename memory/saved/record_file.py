@@ -1,6 +1,7 @@
 """`memory.json` in its folder: read, and compared with the files beside it; the place for a new one looked at. Knows no tensors."""
 
 import json
+import os
 import shlex
 from collections.abc import Sequence
 from dataclasses import fields
@@ -8,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from nrem.memory.errors import MemoryFolderError, MissingFileError, UsageError
+from nrem.memory.names import printable
 from nrem.memory.saved.atomic import sha256_file
 from nrem.memory.saved.files import ADAPTER_CONFIG, MEMORY, RESUME, TEXT
 from nrem.memory.saved.record import MemoryRecord
@@ -65,7 +67,12 @@ def check_plain(record: MemoryRecord, where: str) -> None:
 
 
 def check_target(target: Path, *, force: bool) -> None:
-    """Refuse to write over what is there, before any work is done."""
+    """Refuse to write over what is there, and a name under which nothing could be read again, before any work is done."""
+    try:
+        os.fsencode(target.absolute()).decode("utf-8")
+    except UnicodeDecodeError:
+        where = printable(target.absolute())
+        raise UsageError(f"{where}: not UTF-8, expected a path that safetensors can open; choose another name or place") from None
     if not target.exists():
         return
     if not (target / MEMORY).exists() and (not target.is_dir() or any(target.iterdir())):

@@ -67,9 +67,10 @@ def sleep(
 
 
 def _budget(text: str | None) -> "Flags":
-    from nrem.consolidation.budget import parse_budget
-
     if text is None:
         return {}
+
+    from nrem.consolidation.budget import parse_budget
+
     budget = parse_budget(text)
     return {"--budget": {"sleep": {"budget_fet": budget.fet, "budget_seconds": budget.seconds}}}

@@ -51,7 +51,7 @@ def test_defaults_then_file_then_settings(tmp_path: Path) -> None:
 
 def test_flags_are_values_over_the_file_and_under_the_settings(tmp_path: Path) -> None:
     path = tmp_path / "my.toml"
-    path.write_text("[sleep]\npasses = 5\npatience = 4\n")
+    path.write_text("[sleep]\npasses = 5\npatience = 4\n", encoding="utf-8")
     flags: Flags = {"--passes": {"sleep": {"passes": 3, "allocator": "uniform"}}, "--model": {"model": {"name": "123"}}}
     config = load_config(path, ["sleep.allocator=elimination"], flags)
     assert (config.sleep.passes, config.sleep.patience, config.sleep.allocator) == (3, 4, "elimination")

@@ -45,4 +45,4 @@ def test_fast_takes_one_pass_and_costs_less(llama: Base, tmp_path: Path) -> None
 @pytest.mark.real_model
 def test_fast_costs_less_with_the_shipped_protocol(real_base: Base) -> None:
     fet = {name: in_all(slept(real_base, load_config(name))) for name in MEASURED}
-    assert fet["fast"] < 0.85 * fet["default"]
+    assert fet["fast"] < 0.9 * fet["default"]

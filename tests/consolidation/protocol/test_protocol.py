@@ -93,7 +93,7 @@ def test_a_trained_protocol_comes_back_equal(base: Base, tmp_path: Path) -> None
 
 def test_auto_takes_none_that_was_trained_on_another_model(base: Base) -> None:
     assert shipped_for(base.identity) is None
-    assert find_protocol("untrained", base.tokenizer, base.identity, CPU).rule == "gradient"
+    assert find_protocol("untrained", base.tokenizer, base.identity, CPU).rule == "study"
 
 
 def test_what_does_not_fit_is_refused(llama: Base, other_llama: Base, tmp_path: Path) -> None:

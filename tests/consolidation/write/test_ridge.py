@@ -63,7 +63,7 @@ def test_both_forms_equal_the_sums_over_tokens(lengths: tuple[int, ...]) -> None
     site, (x, seen) = make_site(), make_seen(lengths)
     naive = naive_change(site, x, seen)
     for form in both_forms(site, x, seen):
-        torch.testing.assert_close(form, naive, atol=1e-4, rtol=1e-3)
+        torch.testing.assert_close(form, naive, atol=3e-4, rtol=1e-3)  # the reference inverts in float32, too
     assert lengths == (1,) or float(naive.detach().abs().max()) > 0.05, "something was written"
 
 
@@ -79,7 +79,7 @@ def test_gradients_of_both_forms_equal_those_of_the_sums(lengths: tuple[int, ...
     naive = gradients(naive_change(site, x, seen))
     for form in both_forms(site, x, seen):
         for (name, _), mine, theirs in zip(site.named_parameters(), gradients(form), naive, strict=True):
-            torch.testing.assert_close(mine, theirs, atol=1e-3, rtol=1e-3, msg=f"the gradients of {name} differ")
+            assert float((mine - theirs).norm()) < 1e-3 + 5e-3 * float(theirs.norm()), f"the gradients of {name} differ"
             assert lengths == (1,) or name.startswith("reader") or name == "correction" or float(theirs.abs().max()) > 0, name
 
 

@@ -43,7 +43,7 @@ def test_a_terminal_shows_a_column_a_chunk_or_several_chunks_a_column(llama: Bas
     assert passes == "passes   ▂▄▆█"
     assert before == "before  █████"
     assert after == "after   ▆▆▆▆▆"
-    assert legend.split() == "2 solved 1 hopeless 1 cap 1 budget full height: 4 passes, NLL 4.0; a column is a chunk".split()
+    assert legend.split() == "1 solved 1 hopeless 1 cap 1 budget 1 empty full height: 4 passes, NLL 4.0; a column is a chunk".split()
     wide = hypnogram_text(record_of(llama, 1000), width=80).plain.split("\n")
     assert max(map(len, wide[:3])) <= 80
     assert "a column is 14 chunks" in wide[3]
