@@ -59,7 +59,7 @@ class Wake:
         name, found = self.way(way), dict[int, Answer]()
         questions = [check_question(question) for question in questions]
         for numbers, chunks in self._attached_groups(name, questions):
-            contexts = ["".join(chunk.text for chunk in chunks[n]) for n in numbers]
+            contexts = [_context(chunks[n]) for n in numbers]
             for n, answer in zip(numbers, self.answerer.ask_all([questions[n] for n in numbers], contexts), strict=True):
                 found[n] = self._told(answer, name, chunks[n])
         return [self._surer(found[n], name) for n in range(len(questions))]
@@ -68,7 +68,7 @@ class Wake:
         """Mean NLL of given answers, nats per token, for (question, answer) pairs, under the prompts and weights of a way."""
         name, found = self.way(way), dict[int, float]()
         for numbers, chunks in self._attached_groups(name, [question for question, _ in pairs]):
-            contexts = ["".join(chunk.text for chunk in chunks[n]) for n in numbers]
+            contexts = [_context(chunks[n]) for n in numbers]
             found |= dict(zip(numbers, self.answerer.nlls([pairs[n] for n in numbers], contexts), strict=True))
         return [found[n] for n in range(len(pairs))]
 
@@ -113,3 +113,8 @@ class Wake:
         if way != "direct" or not c.sleep_again or answer.confidence >= c.sure:
             return answer
         return self._told(sleep_again(self.base, self.config, self.protocol, self.answerer, self.memory, answer), way, ())
+
+
+def _context(chunks: Sequence[Chunk]) -> str:
+    """Chunks as they stand in a prompt, as in training: a blank line between them."""
+    return "\n\n".join(chunk.text.strip() for chunk in chunks)

@@ -44,7 +44,7 @@ def test_a_way_is_its_prompt_and_its_weights(llama: Base, memory: Memory, wake: 
         chunks = row.chunks(text, question)
         weights = memory.attached(llama.model) if row.adapter else wake.nothing_written.attached(llama.model)
         with weights:
-            expected = wake.answerer.ask(question, chunks[0].text if chunks else "")
+            expected = wake.answerer.ask(question, "\n\n".join(chunk.text.strip() for chunk in chunks))
         assert (answer.answer, answer.fet, answer.document_tokens) == (expected.answer, expected.fet, expected.document_tokens)
         assert answer.way == way
         assert [(p["document"], p["chunk"], p["start"], p["end"]) for p in answer.leans_on] == [
