@@ -16,7 +16,7 @@ import torch
 from rich.table import Table
 
 from benchmarks.harness import common
-from benchmarks.harness.chunked import Asked, Marks, ask, find_chunks, make_bench
+from benchmarks.harness.chunked import AskedChunk, Marks, ask, find_chunks, make_bench
 from nrem.consolidation.resample import Resampler, interval
 from nrem.consolidation.train.bench import Bench
 from nrem.consolidation.write.ridge_site import Ridge, dense
@@ -28,7 +28,7 @@ from nrem.runtime.measure.questions import read_documents
 from nrem.runtime.parts import load_base, make_protocol
 
 
-def together(bench: Bench, worlds: Sequence[Sequence[Asked]], size: int, passes: int, marks: Marks, *, decode: bool) -> None:
+def together(bench: Bench, worlds: Sequence[Sequence[AskedChunk]], size: int, passes: int, marks: Marks, *, decode: bool) -> None:
     """Groups of so many neighbours, each written into an adapter of its own, and asked."""
     for world in worlds:
         for start in range(0, len(world), size):
@@ -36,7 +36,7 @@ def together(bench: Bench, worlds: Sequence[Sequence[Asked]], size: int, passes:
             ask(bench, [part], bench.write([[chunk.passage for chunk in part]], passes), marks, decode=decode)
 
 
-def cut_to(bench: Bench, worlds: Sequence[Sequence[Asked]], ranks: Sequence[int], passes: int) -> dict[int, Marks]:
+def cut_to(bench: Bench, worlds: Sequence[Sequence[AskedChunk]], ranks: Sequence[int], passes: int) -> dict[int, Marks]:
     """All chunks of a world in one adapter, cut to each rank as a saved memory's is."""
     assert isinstance(bench.parameters, Ridge)
     out = {rank: Marks() for rank in ranks}

@@ -17,7 +17,7 @@ import torch
 from rich.table import Table
 
 from benchmarks.harness import common
-from benchmarks.harness.chunked import Asked, Marks, ask, chunks_of, make_bench
+from benchmarks.harness.chunked import AskedChunk, Marks, ask, chunks_of, make_bench
 from nrem.consolidation.resample import Resampler, interval
 from nrem.consolidation.train.bench import Bench
 from nrem.runtime.commands.options import numbers
@@ -30,9 +30,9 @@ TOGETHER = 8
 """Memories that share a batch."""
 
 
-def as_many_as(base: Base, path: str, chunk_tokens: int, count: int) -> list[Asked]:
+def as_many_as(base: Base, path: str, chunk_tokens: int, count: int) -> list[AskedChunk]:
     """At most `count` chunks, spread over the documents of a file."""
-    documents, found = read_documents(path), list[Asked]()
+    documents, found = read_documents(path), list[AskedChunk]()
     share = max(1, count // len(documents))
     for document in documents:
         found += islice(chunks_of(base, document, chunk_tokens, random.Random(0)), share)
@@ -41,7 +41,7 @@ def as_many_as(base: Base, path: str, chunk_tokens: int, count: int) -> list[Ask
     return found[:count]
 
 
-def measure(bench: Bench, chunks: Sequence[Asked], levels: Sequence[int]) -> dict[str, Marks]:
+def measure(bench: Bench, chunks: Sequence[AskedChunk], levels: Sequence[int]) -> dict[str, Marks]:
     """All arms over these chunks."""
     arms = {"floor": Marks(), "context": Marks()} | {f"{kind} {level}": Marks() for level in levels for kind in ("memory", "wrong")}
     ask(bench, [[chunk] for chunk in chunks], None, arms["floor"])

@@ -34,7 +34,7 @@ ARMS = ("at_once", "again")
 
 
 @dataclass(frozen=True)
-class Asked:
+class AskedAgain:
     """One question, answered both ways; `answers` in the order of `ARMS`."""
 
     document: str
@@ -48,7 +48,7 @@ class Asked:
         return first, second
 
 
-def ask_both(base: Base, config: Config, documents: Sequence[QuestionedDocument], tell: Callable[[], object]) -> list[Asked]:
+def ask_both(base: Base, config: Config, documents: Sequence[QuestionedDocument], tell: Callable[[], object]) -> list[AskedAgain]:
     """Sleep on each document, ask its questions of a session that never sleeps again and of one that does."""
     config = replace(config, answer=replace(config.answer, way="direct"))  # of answers with the found chunk in the prompt there are none
     never, asked = replace(config, answer=replace(config.answer, sleep_again=0)), []
@@ -58,12 +58,12 @@ def ask_both(base: Base, config: Config, documents: Sequence[QuestionedDocument]
         second = Session(memory, base=base, config=config)
         questions = [q.question for q in document.questions]
         answers = zip(document.questions, first.answers(questions), second.answers(questions), strict=True)
-        asked += [Asked(document.id, document.group, question, (one, two)) for question, one, two in answers]
+        asked += [AskedAgain(document.id, document.group, question, (one, two)) for question, one, two in answers]
         tell()
     return asked
 
 
-def report(asked: Sequence[Asked]) -> dict[str, Any]:
+def report(asked: Sequence[AskedAgain]) -> dict[str, Any]:
     """Scores and prices of both ways, their differences with intervals by document, and the reliability of confidence."""
     groups = [a.group for a in asked]
     resampler = Resampler(groups)
@@ -89,7 +89,7 @@ def report(asked: Sequence[Asked]) -> dict[str, Any]:
     }
 
 
-def _means(asked: Sequence[Asked], arm: int) -> dict[str, float]:
+def _means(asked: Sequence[AskedAgain], arm: int) -> dict[str, float]:
     scores, answers = [a.scores[arm] for a in asked], [a.answers[arm] for a in asked]
     return {
         "f1": fmean(s.f1 for s in scores),

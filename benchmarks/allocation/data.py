@@ -38,7 +38,7 @@ class Piece:
 
 
 @dataclass(frozen=True)
-class Unit:
+class MixedChunk:
     """One chunk of a mixed document."""
 
     document: str
@@ -58,9 +58,9 @@ class MixedDocument:
     def text(self) -> str:
         return "\n\n".join(piece.text for piece in self.pieces)
 
-    def units(self, count_tokens: CountTokens, chunk_tokens: int, probes: ProbeConfig, seed: int) -> list[Unit]:
+    def units(self, count_tokens: CountTokens, chunk_tokens: int, probes: ProbeConfig, seed: int) -> list[MixedChunk]:
         """Its chunks, none of two pieces, so that each is of one kind."""
-        found: list[Unit] = []
+        found: list[MixedChunk] = []
         for piece in self.pieces:
             cut = cut_chunks(
                 [piece.text],
@@ -72,7 +72,7 @@ class MixedDocument:
             )
             for chunk in cut:
                 given = [q for q in piece.questions if chunk.start <= piece.text.find(q.answer) < chunk.end]
-                found.append(Unit(self.name, chunk, piece.kind, _scoring(chunk, given, probes, seed)))
+                found.append(MixedChunk(self.name, chunk, piece.kind, _scoring(chunk, given, probes, seed)))
         return found
 
     def live(self, count_tokens: CountTokens, chunk_tokens: int, probes: ProbeConfig, seed: int) -> QuestionedDocument:

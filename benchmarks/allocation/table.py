@@ -13,7 +13,7 @@ from typing import Self
 
 import torch
 
-from benchmarks.allocation.data import MixedDocument, Unit
+from benchmarks.allocation.data import MixedChunk, MixedDocument
 from benchmarks.allocation.replay import LOOK
 from nrem.consolidation.allocate.curves import Curve, CurveTable
 from nrem.consolidation.budget import CostModel, Ledger
@@ -73,7 +73,7 @@ def measure_tables(
     base: Base,
     config: Config,
     protocol: Protocol,
-    documents: Sequence[tuple[MixedDocument, list[Unit]]],
+    documents: Sequence[tuple[MixedDocument, list[MixedChunk]]],
     passes: int,
 ) -> Tables:
     """Every chunk of every document at 0 to `passes` passes."""
@@ -85,7 +85,7 @@ def measure_tables(
 
 
 @torch.no_grad()
-def _measure(base: Base, config: Config, protocol: Protocol, units: Sequence[Unit], passes: int) -> list[tuple[Curve, Curve]]:
+def _measure(base: Base, config: Config, protocol: Protocol, units: Sequence[MixedChunk], passes: int) -> list[tuple[Curve, Curve]]:
     fast, ledger = make_fast_weights(base, config, protocol), Ledger()
     sleeper = make_sleeper(base, config, protocol, fast, ledger, ignore)
     chunks, rule = [unit.chunk for unit in units], sleeper.rule
@@ -115,7 +115,7 @@ def _measure(base: Base, config: Config, protocol: Protocol, units: Sequence[Uni
     return out
 
 
-def _curve(unit: Unit, looks: Sequence[tuple[int, float, float]], pass_fet: float) -> Curve:
+def _curve(unit: MixedChunk, looks: Sequence[tuple[int, float, float]], pass_fet: float) -> Curve:
     return Curve(
         document=unit.document,
         chunk=unit.chunk.index,

@@ -24,7 +24,7 @@ ARMS = ("floor", "wrong", "raw", "memory", "context")
 
 
 @dataclass(frozen=True)
-class Asked:
+class AskedDocument:
     """One question of one document under one arm."""
 
     document: str
@@ -45,7 +45,7 @@ class Asked:
 class Arm:
     """Everything that was asked under one arm, and what its memories cost, one entry a document."""
 
-    asked: list[Asked] = field(default_factory=list)
+    asked: list[AskedDocument] = field(default_factory=list)
     document_fet: list[float] = field(default_factory=list)
     document_pass_fet: list[float] = field(default_factory=list)
     """Of passes alone: without reading, looks and guard."""
@@ -55,7 +55,7 @@ class Arm:
     """Whether the guard kept every sleep of the document."""
 
     def add(self, document: QuestionedDocument, outcomes: Sequence[Outcome]) -> None:
-        self.asked += [Asked(document.id, document.group, o) for o in outcomes]
+        self.asked += [AskedDocument(document.id, document.group, o) for o in outcomes]
 
     def note(self, memory: Memory, seconds: float) -> None:
         record = memory.record

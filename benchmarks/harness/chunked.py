@@ -37,7 +37,7 @@ def make_bench(base: Base, protocol: Protocol) -> Bench:
     return Bench(SplitModel(base.model, lowest_layer(base.model, protocol.learned.names)), protocol, protocol.learned)
 
 
-class Asked(NamedTuple):
+class AskedChunk(NamedTuple):
     """A chunk's text and what is asked about it."""
 
     document: str
@@ -45,7 +45,7 @@ class Asked(NamedTuple):
     questions: list[QuestionAnswer]
 
 
-def find_chunks(base: Base, documents: Sequence[QuestionedDocument], chunk_tokens: int, count: int) -> list[Asked]:
+def find_chunks(base: Base, documents: Sequence[QuestionedDocument], chunk_tokens: int, count: int) -> list[AskedChunk]:
     """The first `count` chunks about which something is asked: a question belongs to the only chunk of its document that has the answer.
 
     Raises `UsageError` where there are fewer.
@@ -57,7 +57,7 @@ def find_chunks(base: Base, documents: Sequence[QuestionedDocument], chunk_token
     raise UsageError(f"--chunks: there are {len(found)} chunks with questions, got {count}; lower it, or give other documents")
 
 
-def chunks_of(base: Base, document: QuestionedDocument, chunk_tokens: int, rng: random.Random) -> Iterator[Asked]:
+def chunks_of(base: Base, document: QuestionedDocument, chunk_tokens: int, rng: random.Random) -> Iterator[AskedChunk]:
     """The chunks of one document about which something is asked."""
     cut = cut_chunks([document.text], count_tokens=base.count_tokens, max_tokens=chunk_tokens, document=document.id, title=document.title)
     texts = [chunk.text for chunk in cut]
@@ -68,7 +68,7 @@ def chunks_of(base: Base, document: QuestionedDocument, chunk_tokens: int, rng: 
             if q.answers[0] in text and (len(texts) == 1 or sum(q.answers[0] in t for t in texts) == 1)
         ]
         if mine:
-            yield Asked(document.id, Passage(document.title, text, tuple(mine)), rng.sample(mine, min(QUESTIONS, len(mine))))
+            yield AskedChunk(document.id, Passage(document.title, text, tuple(mine)), rng.sample(mine, min(QUESTIONS, len(mine))))
 
 
 @dataclass
@@ -87,7 +87,9 @@ class Marks:
 
 
 @torch.no_grad()
-def ask(bench: Bench, groups: Sequence[Sequence[Asked]], fast: Any, marks: Marks, *, context: bool = False, decode: bool = True) -> None:
+def ask(
+    bench: Bench, groups: Sequence[Sequence[AskedChunk]], fast: Any, marks: Marks, *, context: bool = False, decode: bool = True
+) -> None:
     """Ask every group of chunks of its own memory (`fast`, in that order; None: nothing written), and note how it went."""
     most = max(len(chunk.questions) for group in groups for chunk in group)
     chunks = [chunk for group in groups for chunk in group]

@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from benchmarks.speed.plain import PlainWay, Row
+from benchmarks.speed.plain import PlainWay, TokenRow
 from nrem.consolidation.budget import CostModel, Ledger
 from nrem.consolidation.events import ignore
 from nrem.consolidation.protocol.protocol import Protocol
@@ -75,13 +75,13 @@ def measure_rule(base: Base, config: Config, protocol: Protocol, chunks: Sequenc
     phrasings = sleeper.meter.material.num_phrasings(config.study.objective) if gradient else 1
     speed = PassSpeed(len(chunks), max(1, passes), phrasings, flops_per_fet=cost.flops_per_fet)
 
-    def rows(phrasing: int) -> tuple[list[Row], int]:
+    def rows(phrasing: int) -> tuple[list[TokenRow], int]:
         """What a pass reads, as a user would feed it, and how many rows make a step."""
         if not gradient:
-            return [Row(protocol.chunk_ids(c.title, c.text), 0) for c in chunks], len(chunks)
+            return [TokenRow(protocol.chunk_ids(c.title, c.text), 0) for c in chunks], len(chunks)
         items = [item for c in chunks for item in sleeper.meter.material.study(c, phrasing, config.study.objective)]
         whole = [[*item.prefix, *item.prompt] for item in items]
-        return [Row([*p, *i.answer], len(p)) for p, i in zip(whole, items, strict=True)], config.study.items_per_write
+        return [TokenRow([*p, *i.answer], len(p)) for p, i in zip(whole, items, strict=True)], config.study.items_per_write
 
     with fast.attached(base.model):
         for number in range(repeats + 1):

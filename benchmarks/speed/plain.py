@@ -20,7 +20,7 @@ SMALLEST_RANK = 16
 """Of the plain way where ours holds nothing before the first pass."""
 
 
-class Row(NamedTuple):
+class TokenRow(NamedTuple):
     """A text, and where the part that is learned begins."""
 
     ids: Sequence[int]
@@ -40,7 +40,7 @@ class PlainWay:
         self.pad_id = int(base.tokenizer.pad_token_id)
         self.optimiser = torch.optim.AdamW([p for p in self.model.parameters() if p.requires_grad], lr=step_size)
 
-    def learn(self, rows: Sequence[Row], rows_per_step: int) -> int:
+    def learn(self, rows: Sequence[TokenRow], rows_per_step: int) -> int:
         """One pass over the rows, a step after every so many; returns the tokens read, padding left out."""
         ordered = sorted(rows, key=lambda row: len(row.ids))
         for start in range(0, len(ordered), rows_per_step):
@@ -51,7 +51,7 @@ class PlainWay:
             self.optimiser.zero_grad()
         return sum(len(row.ids) for row in rows)
 
-    def _loss(self, rows: Sequence[Row]) -> torch.Tensor:
+    def _loss(self, rows: Sequence[TokenRow]) -> torch.Tensor:
         width = max(len(row.ids) for row in rows)
         ids = torch.tensor([[*row.ids, *[self.pad_id] * (width - len(row.ids))] for row in rows])
         mask = torch.tensor([[1] * len(row.ids) + [0] * (width - len(row.ids)) for row in rows])

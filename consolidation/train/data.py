@@ -42,7 +42,7 @@ class Passage:
 
 
 @dataclass(frozen=True)
-class Source:
+class PassageFile:
     """The passages of one file, by document."""
 
     name: str
@@ -58,7 +58,7 @@ class Source:
         return sum(len(d) for d in self.documents)
 
 
-def read_source(path: Path, count_tokens: Callable[[str], int], max_tokens: int) -> Source:
+def read_source(path: Path, count_tokens: Callable[[str], int], max_tokens: int) -> PassageFile:
     """A data file as passages of at most `max_tokens`; raises `MissingFileError` and `DocumentError` naming file and line."""
     if not path.exists():
         raise MissingFileError(f"{path}: no such file; give a .jsonl, .jsonl.gz or .txt file of passages")
@@ -73,7 +73,7 @@ def read_source(path: Path, count_tokens: Callable[[str], int], max_tokens: int)
         documents = (tuple(_plain_passages(path, count_tokens, max_tokens)),)
     if not any(documents):
         raise DocumentError(f"{path}: no passage of at most {max_tokens} tokens in it; give other data or raise the limit")
-    return Source(path.name, documents)
+    return PassageFile(path.name, documents)
 
 
 def _lines(path: Path) -> Iterator[str]:
@@ -111,7 +111,7 @@ def clozes(text: str, title: str, phrasing: int) -> tuple[QuestionAnswer, ...]:
 class Sampler:
     """Draws groups of passages and their questions; the same generator state gives the same draw."""
 
-    def __init__(self, sources: Sequence[Source], weights: Sequence[float], cloze_share: float) -> None:
+    def __init__(self, sources: Sequence[PassageFile], weights: Sequence[float], cloze_share: float) -> None:
         self.sources, self.weights, self.cloze_share = sources, weights, cloze_share
         apart = [len(s.documents) > 1 for s in sources]
         self._mixing = [s for s, several in zip(sources, apart, strict=True) if several] or list(sources)
@@ -131,7 +131,7 @@ class Sampler:
         return out
 
     @staticmethod
-    def _document(rng: random.Random, source: Source) -> tuple[Passage, ...]:
+    def _document(rng: random.Random, source: PassageFile) -> tuple[Passage, ...]:
         return rng.choices(source.documents, [len(d) for d in source.documents])[0]
 
     def questions(self, rng: random.Random, passages: Sequence[Passage], count: int) -> list[QuestionAnswer]:

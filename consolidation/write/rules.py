@@ -14,7 +14,7 @@ OWN_WEIGHTS = frozenset({"seed", "fast_weights.rank", "fast_weights.target", "fa
 """What fast weights are made by where no protocol has learned any."""
 
 
-class Row(NamedTuple):
+class RuleKind(NamedTuple):
     """A write rule."""
 
     rule: type[WriteRule]
@@ -32,12 +32,12 @@ class Row(NamedTuple):
         return self.rule.uses | (OWN_WEIGHTS if self.learned is None else frozenset())
 
 
-RULES: dict[str, Row] = {
-    "ridge": Row(RidgeRule, Ridge),
-    "keyed": Row(KeyedRule, KeyedRidge),
-    "delta": Row(DeltaRule, DeltaParameters),
-    "gradient": Row(DescentRule, DescentParameters),
-    "study": Row(StudyRule, None),
+RULES: dict[str, RuleKind] = {
+    "ridge": RuleKind(RidgeRule, Ridge),
+    "keyed": RuleKind(KeyedRule, KeyedRidge),
+    "delta": RuleKind(DeltaRule, DeltaParameters),
+    "gradient": RuleKind(DescentRule, DescentParameters),
+    "study": RuleKind(StudyRule, None),
 }
 
 

@@ -29,7 +29,7 @@ def ceiling(
     be_quiet: QuietOption = False,
 ) -> None:
     """Measure how many passes pay on a model with its protocol; later sleeps go no deeper."""
-    from nrem.runtime.commands.progress import Progress
+    from nrem.runtime.commands.progress import ProgressBar
     from nrem.runtime.config import load_config
     from nrem.runtime.measure.ceiling import calibration_documents, measure_ceiling
     from nrem.runtime.measure.ceiling_table import ceiling_report
@@ -40,7 +40,7 @@ def ceiling(
 
     levels = numbers(passes, "--passes")
     resolved = load_config(config, settings or [], model_flag(model))
-    progress = Progress(quiet=be_quiet)
+    progress = ProgressBar(quiet=be_quiet)
     read = open_documents(documents, tell=progress.note) if documents else calibration_documents()
     questioned = read_documents(questions) if questions else []
     try:

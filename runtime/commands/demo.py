@@ -30,13 +30,13 @@ def demo(
 ) -> None:
     """Run the main job on a document that comes with nrem, and compare."""
     from nrem.runtime.commands.demo_show import show_comparison, show_document, show_night
-    from nrem.runtime.commands.progress import Progress
+    from nrem.runtime.commands.progress import ProgressBar
     from nrem.runtime.config import load_config
     from nrem.runtime.measure.demo import compare, demo_document, sleep_on_demo
     from nrem.runtime.show.memory import console, summary
 
     resolved = load_config(config, settings or [], {**model_flag(model), **passes_flag(passes)})
-    progress, screen = Progress(quiet=be_quiet), console(silent=as_json)
+    progress, screen = ProgressBar(quiet=be_quiet), console(silent=as_json)
     try:
         show_document(screen, demo_document())
         night = sleep_on_demo(out, resolved, force=force, listener=progress, tell=progress.note)

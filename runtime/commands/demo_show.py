@@ -6,7 +6,7 @@ from pathlib import Path
 from rich.console import Console
 from rich.markup import escape
 
-from nrem.runtime.measure.demo import Comparison, Night
+from nrem.runtime.measure.demo import Comparison, DemoNight
 from nrem.runtime.measure.evaluate import Outcome
 from nrem.runtime.show.memory import (
     ARM_NAMES,
@@ -33,7 +33,7 @@ def show_document(out: Console, path: Path) -> None:
     out.print(escape(text.split("\n## ")[0].strip()), style="dim")
 
 
-def show_night(out: Console, night: Night) -> None:
+def show_night(out: Console, night: DemoNight) -> None:
     """What was evicted, and what the sleeps did with it."""
     record, stream = night.memory.record, night.config.stream
     out.print(
@@ -50,7 +50,7 @@ def show_night(out: Console, night: Night) -> None:
     out.print(sleeps_table(record))
 
 
-def show_comparison(out: Console, night: Night, comparison: Comparison) -> None:
+def show_comparison(out: Console, night: DemoNight, comparison: Comparison) -> None:
     """Answers, scores, size and price."""
     arms, memory = comparison.evaluation.arms, night.memory
     shown = range(0, len(arms["memory"]), EVERY)

@@ -26,12 +26,12 @@ def extend(
 ) -> None:
     """Read more documents into a memory; what it held is not overwritten."""
     from nrem.memory.memory import Memory
-    from nrem.runtime.commands.progress import Progress
+    from nrem.runtime.commands.progress import ProgressBar
     from nrem.runtime.config import config_from_dict
     from nrem.runtime.session.session import Session
 
     target = target_of(memory, out)
-    progress = Progress(quiet=be_quiet)
+    progress = ProgressBar(quiet=be_quiet)
     try:
         asleep = Memory.load(memory)
         session = Session(asleep, config=config_from_dict(asleep.record.config, flags=model_flag(model)), listener=progress)

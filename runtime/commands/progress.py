@@ -18,7 +18,7 @@ KNOWN = "{desc} {percentage:3.0f}%|{bar}| {elapsed}, {remaining} left{postfix}"
 UNKNOWN = "{desc} {n_fmt}B, {elapsed}{postfix}"
 
 
-class Progress:
+class ProgressBar:
     """A listener. Quiet, it shows nothing at all, and `note` is silent as well."""
 
     def __init__(self, *, quiet: bool = False) -> None:

@@ -36,7 +36,7 @@ passes = 2
 
 
 @dataclass(frozen=True)
-class Source:
+class ModuleSource:
     """A module's file, parsed."""
 
     classes: Mapping[str, ast.ClassDef]
@@ -46,7 +46,7 @@ class Source:
     """Modules that names are imported from."""
 
     @classmethod
-    def of(cls, module: str) -> "Source":
+    def of(cls, module: str) -> "ModuleSource":
         spec = find_spec(module)
         assert spec is not None, module
         assert spec.origin is not None, module
@@ -72,20 +72,20 @@ class Setting:
 
 def settings_page() -> str:
     """The whole page, as Markdown."""
-    source = Source.of(CONFIG)
+    source = ModuleSource.of(CONFIG)
     sections: list[str] = []
     top: list[Setting] = []
     for node, meaning in _fields(source.classes["Config"]):
         name = ast.unparse(node.annotation)
         if name in source.classes or source.homes.get(name, "").startswith("nrem."):
-            home = source if name in source.classes else Source.of(source.homes[name])
+            home = source if name in source.classes else ModuleSource.of(source.homes[name])
             sections += [f"## {ast.unparse(node.target)}", "", *_table(_settings(home, home.classes[name]))]
         elif node.value is None or "'setting': False" not in ast.unparse(node.value):
             top.append(_setting(source, node, meaning))
     return "\n".join([HEAD, *_presets(), "## (no section)", "", *_table(top), *sections])
 
 
-def _settings(source: Source, section: ast.ClassDef) -> list[Setting]:
+def _settings(source: ModuleSource, section: ast.ClassDef) -> list[Setting]:
     return [_setting(source, node, meaning) for node, meaning in _fields(section)]
 
 
@@ -97,23 +97,23 @@ def _fields(section: ast.ClassDef) -> Iterator[tuple[ast.AnnAssign, str]]:
             yield node, " ".join(str(said).split())
 
 
-def _setting(source: Source, node: ast.AnnAssign, meaning: str) -> Setting:
+def _setting(source: ModuleSource, node: ast.AnnAssign, meaning: str) -> Setting:
     assert node.value is not None, f"{ast.unparse(node)}: a setting has a default"
     default = ast.literal_eval(_looked_up(source, node.value))
     shown = str(default).lower() if isinstance(default, bool) else f'"{default}"' if isinstance(default, str) else str(default)
     return Setting(ast.unparse(node.target), shown, _kind(source, node.annotation), meaning)
 
 
-def _looked_up(source: Source, value: ast.expr) -> ast.expr:
+def _looked_up(source: ModuleSource, value: ast.expr) -> ast.expr:
     """A literal, where a name may stand for one of this module or of the one that it is imported from."""
     if not isinstance(value, ast.Name):
         return value
     if value.id in source.values:
         return _looked_up(source, source.values[value.id])
-    return _looked_up(Source.of(source.homes[value.id]), value)
+    return _looked_up(ModuleSource.of(source.homes[value.id]), value)
 
 
-def _kind(source: Source, annotation: ast.expr) -> str:
+def _kind(source: ModuleSource, annotation: ast.expr) -> str:
     """What may stand there, in words."""
     if isinstance(annotation, ast.BinOp):
         return f"{_kind(source, annotation.left)} or {_kind(source, annotation.right)}"

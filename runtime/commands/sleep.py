@@ -43,13 +43,13 @@ def sleep(
     be_quiet: QuietOption = False,
 ) -> None:
     """Read documents, sleep on them, save the memory."""
-    from nrem.runtime.commands.progress import Progress
+    from nrem.runtime.commands.progress import ProgressBar
     from nrem.runtime.config import load_config
     from nrem.runtime.session.ready import SleepJob, check_job
 
     job = SleepJob(documents=tuple(documents), out=out, resume=resume, force=force, forget_text=forget_text, encoding=encoding)
     resolved = load_config(config, settings or [], {**model_flag(model), **passes_flag(passes), **_budget(budget)})
-    progress = Progress(quiet=be_quiet)
+    progress = ProgressBar(quiet=be_quiet)
     try:
         opened = None if resume and out.exists() else check_job(job, resolved, progress.note)
 

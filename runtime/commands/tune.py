@@ -34,7 +34,7 @@ def tune(
     be_quiet: QuietOption = False,
 ) -> None:
     """Find the number of passes for a task: scores against cost, and a recommendation."""
-    from nrem.runtime.commands.progress import Progress
+    from nrem.runtime.commands.progress import ProgressBar
     from nrem.runtime.config import load_config
     from nrem.runtime.show.memory import console
     from nrem.runtime.tune.job import TuneJob, run_tune
@@ -50,7 +50,7 @@ def tune(
         resume=resume,
         force=force,
     )
-    progress = Progress(quiet=be_quiet)
+    progress = ProgressBar(quiet=be_quiet)
     try:
         found = run_tune(job, resolved, listener=progress, tell=progress.note)
     except KeyboardInterrupt:

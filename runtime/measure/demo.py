@@ -28,7 +28,7 @@ UNTRAINED_PASSES = 16
 
 
 @dataclass(frozen=True)
-class Night:
+class DemoNight:
     """The demo's memory, and what left the window on the way to it."""
 
     base: Base
@@ -59,7 +59,7 @@ def demo_questions() -> list[Question]:
     return read_questions(_packaged("demo_questions.jsonl"))
 
 
-def sleep_on_demo(out: Path, config: Config, *, force: bool, listener: Listener, tell: Callable[[str], None]) -> Night:
+def sleep_on_demo(out: Path, config: Config, *, force: bool, listener: Listener, tell: Callable[[str], None]) -> DemoNight:
     """Make the demo's memory at `out`; an older one of the demo itself is replaced unasked, anything else only with `force`."""
     evictions: list[ChunksEvicted] = []
 
@@ -75,10 +75,10 @@ def sleep_on_demo(out: Path, config: Config, *, force: bool, listener: Listener,
     base = load_base(config)
     if config.sleep.passes == "auto" and not make_protocol(base, config).trained_passes:
         config = replace(config, sleep=replace(config.sleep, passes=UNTRAINED_PASSES))
-    return Night(base, config, run_sleep(job, config, base=base, listener=watch, tell=tell), tuple(evictions))
+    return DemoNight(base, config, run_sleep(job, config, base=base, listener=watch, tell=tell), tuple(evictions))
 
 
-def compare(night: Night, *, listener: Listener, tell: Callable[[str], None]) -> Comparison:
+def compare(night: DemoNight, *, listener: Listener, tell: Callable[[str], None]) -> Comparison:
     """Ask everything of the base, of a memory of another document, of the demo's memory, and with the document in the prompt."""
     tell("sleeping on another document, for the wrong memory")
     wrong = Session(base=night.base, config=night.config, listener=listener).stream(_packaged("other_document.md"))

@@ -19,7 +19,7 @@ from nrem.consolidation.protocol.folder import adopt_parameters, save_protocol
 from nrem.consolidation.protocol.protocol import Protocol
 from nrem.consolidation.read.split_model import SplitModel
 from nrem.consolidation.train.bench import Bench
-from nrem.consolidation.train.data import Passage, Sampler, Source, read_source
+from nrem.consolidation.train.data import Passage, PassageFile, Sampler, read_source
 from nrem.consolidation.train.held_out import evaluate_protocol
 from nrem.consolidation.train.trainer import ROW_TOKENS, ProtocolTrainer, TrainConfig, Trained
 from nrem.consolidation.write.learned import Sizes
@@ -152,7 +152,7 @@ def _reader_modules(base: Base, config: TrainConfig, written: set[str]) -> dict[
     return {name: (d_in, d_out) for name, (d_in, d_out, _) in found.items() if name not in written}
 
 
-def _ordinary_text(sources: Sequence[Source], protocol: Protocol) -> tuple[list[list[int]], list[int]]:
+def _ordinary_text(sources: Sequence[PassageFile], protocol: Protocol) -> tuple[list[list[int]], list[int]]:
     """Rows of a text that is only evaluated on, and a long text to train on: the plain sources and a passage of every other document."""
     shipped = protocol.plain_ids(resources.files("nrem.configs").joinpath("unrelated.txt").read_text(encoding="utf-8"))
     rows = [shipped[start : start + ROW_TOKENS] for start in range(0, len(shipped) - ROW_TOKENS + 1, ROW_TOKENS)]
@@ -163,7 +163,7 @@ def _ordinary_text(sources: Sequence[Source], protocol: Protocol) -> tuple[list[
     return rows[:4], protocol.plain_ids("\n\n".join([plain, *parts]))
 
 
-def _hold_out(sources: Sequence[Source], base: Base, job: TrainJob, config: TrainConfig) -> tuple[list[Source], list[Passage]]:
+def _hold_out(sources: Sequence[PassageFile], base: Base, job: TrainJob, config: TrainConfig) -> tuple[list[PassageFile], list[Passage]]:
     """Sources to train on, and passages of documents that they do not hold."""
     if job.held_out:
         apart = read_source(job.held_out, base.count_tokens, config.max_chunk_tokens)
@@ -178,7 +178,7 @@ def _hold_out(sources: Sequence[Source], base: Base, job: TrainJob, config: Trai
     return [replace(first, documents=tuple(kept)), *sources[1:]], out[: job.held_out_passages]
 
 
-def _weights(sources: Sequence[Source]) -> list[float]:
+def _weights(sources: Sequence[PassageFile]) -> list[float]:
     """Files with questions share most of the draws in proportion to the root of their size, so that small kinds are not drowned; plain text
     shares the rest."""
     plain = [s for s in sources if s.plain]

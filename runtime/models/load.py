@@ -19,7 +19,7 @@ from nrem.runtime.models import default as default_model
 from nrem.runtime.models.dtype import DTYPES, Shape, best_dtype
 from nrem.runtime.models.gguf import first_line, unpacked
 from nrem.runtime.models.source import DTYPES as NAMES
-from nrem.runtime.models.source import Source, find_source, known_elsewhere
+from nrem.runtime.models.source import ModelSource, find_source, known_elsewhere
 
 
 @dataclass(frozen=True)
@@ -81,7 +81,7 @@ class _Place:
     """Asked for of the hub; None for a folder."""
 
 
-def _place(source: Source, revision: str | None) -> _Place:
+def _place(source: ModelSource, revision: str | None) -> _Place:
     if source.kind == "hub":
         return _Place(source.name, source.name, revision or "", hub_revision=revision or "main")
     if source.kind == "folder":

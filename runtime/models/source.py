@@ -25,7 +25,7 @@ _SNAPSHOT = re.compile(r"models--([^/]+?)--([^/]+)/snapshots/([0-9a-f]{40})")
 
 
 @dataclass(frozen=True)
-class Source:
+class ModelSource:
     """Where a base model comes from."""
 
     kind: Literal["default", "folder", "gguf", "hub"]
@@ -36,27 +36,27 @@ class Source:
         return Path(self.name)
 
 
-def find_source(name: str = DEFAULT, load_in: str | None = None, dtype: str = "auto") -> Source:
+def find_source(name: str = DEFAULT, load_in: str | None = None, dtype: str = "auto") -> ModelSource:
     """What a name means. Raises `UsageError` for a wrong `dtype` or `load_in`, and `ModelError` for a name that means nothing."""
     if dtype != "auto" and dtype not in DTYPES:
         raise UsageError(f"dtype: got {dtype!r}, expected auto or one of {', '.join(DTYPES)}")
     if load_in not in (None, "", "4bit", "8bit"):
         raise UsageError(f"load_in: got {load_in!r}, expected 4bit, 8bit or nothing")
     if name == DEFAULT:
-        return Source("default", name)
+        return ModelSource("default", name)
     if name.endswith(".gguf"):
         if load_in:
             raise UsageError(f"load_in: {name} is a GGUF file with its own packing; load it without load_in")
         if not Path(name).is_file():
             raise ModelError(f"{name}: no such GGUF file; give the path of an existing one")
-        return Source("gguf", name)
+        return ModelSource("gguf", name)
     if Path(name).is_dir():
         if not (Path(name) / "config.json").exists():
             raise ModelError(f"{name}: no config.json in this folder; name a transformers model folder, a .gguf file or a Hugging Face id")
-        return Source("folder", name)
+        return ModelSource("folder", name)
     if name.count("/") != 1 or name.startswith((".", "/")):
         raise ModelError(f"{name}: no such folder or file, and not a Hugging Face id (owner/name); name one of these or {DEFAULT}")
-    return Source("hub", name)
+    return ModelSource("hub", name)
 
 
 def known_elsewhere(folder: Path) -> tuple[str, str]:

@@ -12,7 +12,7 @@ from benchmarks.harness import common
 from benchmarks.harness.arms import wrong_documents
 from benchmarks.harness.report import binned
 from benchmarks.speed import throughput
-from benchmarks.speed.plain import PlainWay, Row
+from benchmarks.speed.plain import PlainWay, TokenRow
 from nrem.consolidation.protocol.folder import save_protocol
 from nrem.consolidation.resample import Resampler, interval
 from nrem.memory.errors import NremError, UsageError
@@ -132,7 +132,7 @@ def test_many_values_of_a_label_become_quarters() -> None:
 def test_the_plain_way_learns_the_same_tokens(llama: Base) -> None:
     fast = FastWeights.create(llama.model, FastWeightsConfig(rank=4))
     plain = PlainWay(llama, fast, step_size=1e-2)
-    rows = [Row([256, *range(40, 50), 257], 0), Row([256, *range(60, 66), 257], 4)]
+    rows = [TokenRow([256, *range(40, 50), 257], 0), TokenRow([256, *range(60, 66), 257], 4)]
     first = float(plain._loss(rows).detach())
     assert sum(plain.learn(rows, 2) for _ in range(5)) == 5 * 20
     assert float(plain._loss(rows).detach()) < first

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 
 from nrem.consolidation.write.rule import PassReport, RuleParts, WriteRule
-from nrem.consolidation.write.rules import RULES, Row
+from nrem.consolidation.write.rules import RULES, RuleKind
 from nrem.memory.memory import Memory
 from nrem.memory.stream.chunk import Chunk
 from nrem.runtime.models.load import Base
@@ -50,7 +50,7 @@ class CountingRule(WriteRule):
 
 
 def test_a_new_write_rule_is_one_class_and_one_row(llama: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(RULES, "counting", Row(CountingRule, None))
+    monkeypatch.setitem(RULES, "counting", RuleKind(CountingRule, None))
     config = tiny.make_config("protocol.name=counting", "sleep.passes=2", "sleep.allocator=uniform", "guard.enabled=false")
     memory = consolidate(Document.from_text(tiny.STORY, "story"), base=llama, config=config)
     assert memory.record.protocol["rule"] == "counting"

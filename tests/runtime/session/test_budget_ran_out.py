@@ -10,7 +10,7 @@ from nrem.consolidation.protocol.folder import save_protocol
 from nrem.memory.memory import Memory
 from nrem.memory.saved.files import STATISTICS
 from nrem.memory.saved.journal import Journal
-from nrem.runtime.commands.progress import Progress
+from nrem.runtime.commands.progress import ProgressBar
 from nrem.runtime.config import Config
 from nrem.runtime.models.load import Base
 from nrem.runtime.readers.text import Document
@@ -64,7 +64,7 @@ def test_what_is_written_is_saved_and_nothing_else(llama: Base, tmp_path: Path, 
     shown = capsys.readouterr().out
     assert " ".join(sentence.split()) in " ".join(shown.split())
     assert shown.count("the budget ran out") == 2, "in the sentence, and once in the table of sleeps"
-    progress = Progress()
+    progress = ProgressBar()
     for event in events:
         progress(event)
     lines = capsys.readouterr().err.splitlines()
