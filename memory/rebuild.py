@@ -18,7 +18,7 @@ from nrem.memory.weights.fast_weights import FastWeights
 from nrem.memory.weights.segment import Segment
 
 Rewrite = Callable[[Sequence[Chunk], Mapping[int, int]], FastWeights]
-"""Writes chunks into fast weights of their own, with so many passes of each, by index."""
+"""Writes chunks into fast weights of their own, with as many passes of each as are given, by index."""
 
 
 def merge(first: Memory, second: Memory, rewrite: Rewrite | None = None) -> Memory:

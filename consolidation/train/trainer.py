@@ -75,7 +75,7 @@ class TrainConfig:
     """Share of questions that are asked with another passage in the prompt: the answer is that it is not stated, or, with the memory on,
     what the memory holds."""
     locality_every: int = 2
-    """Every so many steps the divergence on ordinary text is descended as well."""
+    """The divergence on ordinary text is descended as well every this many steps."""
     locality_weight: float = 4.0
     """Its weight."""
     values_decay: float = 1.0

@@ -1,4 +1,4 @@
-"""Chunks: spans of a document, at most so many tokens, cut at paragraph or sentence ends. Knows nothing about models.
+"""Chunks: spans of a document, of a bounded number of tokens, cut at paragraph or sentence ends. Knows nothing about models.
 
 The chunks of a document, joined, are the document; the document may be larger than memory.
 """
