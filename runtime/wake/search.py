@@ -4,12 +4,12 @@ from nrem.memory.stream.chunk import Chunk
 from nrem.memory.text.evicted import EvictedText
 from nrem.runtime.wake.way import Way
 
-FOUND = 2
-"""Chunks in the prompt, in the order of the text: one misses the answer more often, three confuse a small model (benchmarks/LOG.md)."""
+FOUND = 1
+"""Chunks in the prompt: two hold the answer more often, and confuse a small model more than that is worth (benchmarks/LOG.md)."""
 
 
 class Search(Way):
-    """the adapter, with the two chunks of the kept text in the prompt that the index finds for the question"""
+    """the adapter, with the chunk of the kept text in the prompt that the index finds for the question"""
 
     searches = True
 
