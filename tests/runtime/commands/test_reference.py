@@ -41,7 +41,9 @@ def test_every_setting_is_there_with_its_default_and_a_meaning() -> None:
     config = load_config("default")
     for section, found in rows.items():
         part = config if section == "(no section)" else getattr(config, section)
-        assert [key.strip("`") for key, *_ in found] == [f.name for f in fields(part) if f.name not in rows and f.metadata.get("setting", True)]
+        assert [key.strip("`") for key, *_ in found] == [
+            f.name for f in fields(part) if f.name not in rows and f.metadata.get("setting", True)
+        ]
         assert [key for key, *_, meaning in found if not meaning] == []
         for key, default, *_ in found:
             assert default.strip("`").strip('"').lower() == str(getattr(type(part)(), key.strip("`"))).lower()
