@@ -18,9 +18,9 @@ from nrem.consolidation.budget import CostModel, Ledger
 from nrem.consolidation.guard_config import GuardConfig
 
 LEAST_TOKENS = 32
-"""Of the unrelated text: on good and on damaged adapters alike, KL over so many is within a quarter of KL over 256."""
+"""Of the unrelated text: KL over 32 tokens was 1.1 to 1.5 times that over 256, on good adapters and on damaged ones."""
 TOKENS_SLEPT = 16
-"""A token of it is read for so many that were slept on."""
+"""A token of it is read for this many that were slept on."""
 
 
 @dataclass(frozen=True)

@@ -13,13 +13,12 @@ from nrem.runtime.show.memory import (
     PROBES,
     evaluation_report,
     plain_table,
-    plural,
     probe_cells,
-    probes,
     size,
     sleeps_table,
     summary,
 )
+from nrem.runtime.show.night import gain, plural
 
 EVERY = 6
 """Every so many questions one is shown with all its answers."""
@@ -46,7 +45,7 @@ def show_night(out: Console, night: DemoNight) -> None:
         begins = " ".join(evicted[c.index].text.split())[:FIRST_WORDS] if c.index in evicted else ""
         table.add_row(str(c.index), escape(begins), str(c.num_tokens), f"{c.surprisal:.2f}", str(c.passes), *probe_cells(c), c.exit)
     out.print(table)
-    out.print(f"\n[bold]Sleeps[/]  passes write the chunks into fast weights; {probes(summary(record, None))}\n")
+    out.print(f"\n[bold]Sleeps[/]  passes write the chunks into fast weights; {gain(summary(record, None))}\n")
     out.print(sleeps_table(record))
 
 

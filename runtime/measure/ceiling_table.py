@@ -4,7 +4,8 @@ from rich.console import Console
 
 from nrem.consolidation.protocol.ceiling import Ceiling
 from nrem.consolidation.protocol.confidence import Confidence
-from nrem.runtime.show.memory import plain_table, plural, share
+from nrem.runtime.show.memory import plain_table
+from nrem.runtime.show.night import plural, share
 
 MEANING = {
     "productive": "every step up to there gained; a sleep goes no deeper unless it is told to",

@@ -17,11 +17,12 @@ from nrem.memory.saved.record_file import check_target, read_record
 from nrem.runtime.config import Config
 from nrem.runtime.measure.evaluate import ARMS, Evaluation, Question, evaluate_memory, read_questions
 from nrem.runtime.models.load import Base
-from nrem.runtime.parts import load_base, make_fast_weights, make_protocol
+from nrem.runtime.parts import load_base, make_protocol
 from nrem.runtime.session.job import run_sleep
 from nrem.runtime.session.ready import SleepJob
 from nrem.runtime.session.session import Session
-from nrem.runtime.wake.decode import Answer, Answerer
+from nrem.runtime.wake.decode import Answer
+from nrem.runtime.wake.wake import Wake
 
 UNTRAINED_PASSES = 16
 """Study passes are dear: half of the usual number keeps the demo within five minutes on two cores where a model has no trained protocol."""
@@ -83,14 +84,13 @@ def compare(night: DemoNight, *, listener: Listener, tell: Callable[[str], None]
     tell("sleeping on another document, for the wrong memory")
     wrong = Session(base=night.base, config=night.config, listener=listener).stream(_packaged("other_document.md"))
     questions = demo_questions()
-    arms = ARMS if night.memory.record.protocol["rule"] != "ridge" else (*ARMS[:-1], "search", ARMS[-1])
-    tell(f"asking {len(questions)} questions in {len(arms)} ways")
+    tell(f"asking {len(questions)} questions in {len(ARMS)} ways")
     text = demo_document().read_text(encoding="utf-8")
-    evaluation = evaluate_memory(night.base, night.memory, questions, arms=arms, wrong=wrong, context_text=text)
-    by_memory = Session(night.memory, base=night.base, config=night.config).answer(questions[0].question, "direct")
-    protocol = make_protocol(night.base, night.config)
-    with make_fast_weights(night.base, night.config, protocol).attached(night.base.model):
-        by_context = Answerer(night.base, protocol, night.config.answer).ask(questions[0].question, text)
+    evaluation = evaluate_memory(night.base, night.memory, questions, arms=ARMS, wrong=wrong, context_text=text)
+    wake = Wake(night.base, night.config, make_protocol(night.base, night.config), night.memory)
+    by_memory = wake.answer(questions[0].question, "direct")
+    with wake.nothing_written.attached(night.base.model):
+        by_context = wake.answerer.ask(questions[0].question, text)
     return Comparison(evaluation, by_memory, by_context)
 
 

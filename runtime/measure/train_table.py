@@ -5,7 +5,8 @@ from typing import Any
 
 from rich.table import Table
 
-from nrem.runtime.show.memory import plain_table, plural
+from nrem.runtime.show.memory import plain_table
+from nrem.runtime.show.night import plural
 
 KINDS = {"loss": "answer NLL", "reading": "with the passage in the prompt"}
 """What a line of the log says of a stretch of training."""

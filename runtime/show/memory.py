@@ -15,9 +15,7 @@ from nrem.memory.saved.files import ADAPTER_WEIGHTS, TEXT, segment_folder
 from nrem.memory.saved.record import ChunkRecord, MemoryRecord, SleepRecord
 from nrem.runtime.checks.check import Check
 from nrem.runtime.show.hypnogram_text import hypnogram_text
-from nrem.runtime.show.night import FET, counts, ends, gain, over_budget, recalled, rolled_back, times
-from nrem.runtime.show.night import plural as plural
-from nrem.runtime.show.night import share as share
+from nrem.runtime.show.night import FET, counts, ends, gain, over_budget, plural, recalled, rolled_back, share, times
 from nrem.runtime.show.plain import cell, plain
 
 
@@ -249,11 +247,6 @@ def probe_cells(chunk: ChunkRecord) -> tuple[str, ...]:
         return ("-",) * len(PROBES)
     nll = f"{chunk.nll_before:.2f}", f"{chunk.nll_after:.2f}"
     return str(chunk.num_probes), *nll, share(chunk.recall_before), share(chunk.recall_after)
-
-
-def probes(found: dict[str, Any]) -> str:
-    """The same over all chunks of a `summary`, in words."""
-    return gain(found)
 
 
 def plain_table(*columns: str, title: str = "") -> Table:

@@ -13,7 +13,7 @@ from typing import Any, Literal
 from nrem.consolidation.budget import Budget
 from nrem.consolidation.resample import Interval, QuestionResampler
 from nrem.memory.errors import UsageError
-from nrem.runtime.show.memory import plural
+from nrem.runtime.show.night import plural
 from nrem.runtime.tune.rows import Row
 
 

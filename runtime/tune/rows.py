@@ -13,7 +13,7 @@ from typing import Any, Self
 from nrem.memory.errors import MemoryFolderError, UsageError
 from nrem.memory.saved.atomic import write_text
 from nrem.runtime.measure.evaluate import Outcome
-from nrem.runtime.show.memory import plural
+from nrem.runtime.show.night import plural
 
 ESTIMATION = ("probes", "guard")
 """Kinds of work that decide, and write nothing."""

@@ -9,7 +9,8 @@ from rich.console import Console
 from rich.table import Table
 
 from nrem.consolidation.resample import Interval
-from nrem.runtime.show.memory import plain_table, plural, share
+from nrem.runtime.show.memory import plain_table
+from nrem.runtime.show.night import plural, share
 from nrem.runtime.tune.rows import Row
 from nrem.runtime.tune.tune import Tuning
 

@@ -24,7 +24,7 @@ from nrem.runtime.models.load import Base
 from nrem.runtime.parts import load_base, make_fast_weights, make_protocol
 from nrem.runtime.readers.document import Document
 from nrem.runtime.readers.read import open_documents
-from nrem.runtime.show.memory import plural
+from nrem.runtime.show.night import plural
 from nrem.runtime.tune.nights import level_folder, sleep_at_levels
 from nrem.runtime.tune.recommend import Recommendation, Wish, recommend
 from nrem.runtime.tune.rows import Asked, Row, RowFile
