@@ -1,22 +1,21 @@
-"""The Markdown pages: every link leads somewhere, every line can be read in a terminal, every command and name of theirs exists."""
+"""The Markdown pages: every link leads somewhere, every line can be read in a terminal, every name that they import exists.
+
+Their commands and numbers are in test_documents.py.
+"""
 
 import ast
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from importlib import import_module
 from pathlib import Path
 
 import pytest
-
-from nrem.runtime.commands.reference import commands_page
 
 ROOT = Path(__file__).parents[1]
 PAGES = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").glob("*.md"))]
 WIDEST = 120
 LINK = re.compile(r"\[(?:[^\]\[]|\[[^\]]*\])*\]\(([^)\s]+)\)")
 TARGET = re.compile(r"\]\([^)\s]+\)")
-COMMAND = re.compile(r"(?:^\s*|[|;(]\s*)nrem ([a-z][a-z-]*)( [^|]*)?")
-FLAG = re.compile(r"(?<=\s)(--?[a-z][a-z-]*)")
 
 
 def test_the_pages_are_there() -> None:
@@ -46,16 +45,6 @@ def test_a_wide_line_is_found_and_tables_code_and_links_are_let_be() -> None:
     long = "x" * WIDEST
     text = f"{long}y\n| {long} |\n```\n{long} code\n```\n    {long}\n- see [it](there/{long}.md)\n<!-- {long} -->\n"
     assert wide_lines(text) == [f"{long}y"]
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_commands_and_flags_of_the_examples_exist(page: Path) -> None:
-    assert unknown(code(page, "sh", "console")) == []
-
-
-def test_an_unknown_command_and_flag_are_found() -> None:
-    lines = ["nrem slep a.md -o m", "cat a | nrem sleep - -o m --quite # so", "nrem ls --json | head -1"]
-    assert unknown(lines) == ["slep", "sleep --quite"]
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
@@ -100,30 +89,8 @@ def wide_lines(text: str) -> list[str]:
     return wide
 
 
-def unknown(lines: Iterable[str]) -> list[str]:
-    """Commands, and flags of commands, that these lines call and the program does not have."""
-    sections = {part.split("\n")[0]: part for part in commands_page().split("\n## nrem ")}
-    found = []
-    for line in lines:
-        for name, rest in COMMAND.findall(line.removeprefix("$ ")):
-            if name not in sections:
-                found.append(name)
-                continue
-            flags = FLAG.findall(re.split(r" \| | #| >> ", rest)[0])
-            found += [f"{name} {flag}" for flag in flags if not re.search(rf"[`, ]{flag}[`, ]", sections[name])]
-    return found
-
-
 def blocks(page: Path, *languages: str) -> Iterator[str]:
     """The fenced blocks of these languages."""
     for language, block in re.findall(r"^```(\w*)\n(.*?)^```", page.read_text(encoding="utf-8"), flags=re.MULTILINE | re.DOTALL):
         if language in languages:
             yield block
-
-
-def code(page: Path, *languages: str) -> Iterator[str]:
-    """The lines that a reader types: all of a block of `sh`, those behind a prompt of a `console`."""
-    for language in languages:
-        for block in blocks(page, language):
-            lines = block.replace("\\\n", " ").splitlines()
-            yield from (line for line in lines if language != "console" or line.startswith("$ "))

@@ -41,7 +41,7 @@ def demo(
         show_document(screen, demo_document())
         night = sleep_on_demo(out, resolved, force=force, listener=progress, tell=progress.note)
         show_night(screen, night)
-        found = compare(night, listener=progress, tell=progress.note)
+        found = compare(night, tell=progress.note)
         show_comparison(screen, night, found)
     finally:
         progress.close()

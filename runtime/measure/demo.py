@@ -15,12 +15,11 @@ from nrem.memory.memory import Memory
 from nrem.memory.saved.files import MEMORY
 from nrem.memory.saved.record_file import check_target, read_record
 from nrem.runtime.config import Config
-from nrem.runtime.measure.evaluate import ARMS, Evaluation, Question, evaluate_memory, read_questions
+from nrem.runtime.measure.evaluate import ARMS, Evaluation, Question, evaluate_memory, memory_of_other_document, read_questions
 from nrem.runtime.models.load import Base
 from nrem.runtime.parts import load_base, make_protocol
 from nrem.runtime.session.job import run_sleep
 from nrem.runtime.session.ready import SleepJob
-from nrem.runtime.session.session import Session
 from nrem.runtime.wake.decode import Answer
 from nrem.runtime.wake.wake import Wake
 
@@ -79,10 +78,10 @@ def sleep_on_demo(out: Path, config: Config, *, force: bool, listener: Listener,
     return DemoNight(base, config, run_sleep(job, config, base=base, listener=watch, tell=tell), tuple(evictions))
 
 
-def compare(night: DemoNight, *, listener: Listener, tell: Callable[[str], None]) -> Comparison:
+def compare(night: DemoNight, *, tell: Callable[[str], None]) -> Comparison:
     """Ask everything of the base, of a memory of another document, of the demo's memory, and with the document in the prompt."""
-    tell("sleeping on another document, for the wrong memory")
-    wrong = Session(base=night.base, config=night.config, listener=listener).stream(_packaged("other_document.md"))
+    tell("sleeping on another document, for the wrong memory, where no earlier night has left it")
+    wrong = memory_of_other_document(night.base, night.config)
     questions = demo_questions()
     tell(f"asking {len(questions)} questions in {len(ARMS)} ways")
     text = demo_document().read_text(encoding="utf-8")

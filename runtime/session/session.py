@@ -14,13 +14,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor
-from transformers import DynamicCache
 
-from nrem.consolidation.budget import CostModel, Ledger
+from nrem.consolidation.budget import Ledger
 from nrem.consolidation.events import ChunkRead, ChunksEvicted, Listener, NightEnded, SleepEnded, ignore
-from nrem.consolidation.read.split_model import cache_argument
 from nrem.consolidation.sleep import SleepResult
 from nrem.memory.errors import SleepError, UsageError
 from nrem.memory.memory import Memory
@@ -36,6 +33,7 @@ from nrem.runtime.models.load import Base
 from nrem.runtime.parts import load_base, make_fast_weights, make_protocol, make_record
 from nrem.runtime.readers.document import Document
 from nrem.runtime.readers.read import read_document
+from nrem.runtime.session.live import LiveContext
 from nrem.runtime.session.resume import CutOff, Unfinished
 from nrem.runtime.session.segments import SegmentWriter
 from nrem.runtime.wake.decode import Answer
@@ -69,12 +67,9 @@ class Session:
         self.listener = listener
         self.protocol = make_protocol(self.base, self.config, memory.record if memory else None)
         self.ledger = Ledger(self.config.sleep.budget_fet or None, self.config.sleep.budget_seconds or None)
-        self.cost = CostModel.of(self.base.model)
         self.window = Window(self.config.stream, self.base.count_tokens)
         self.buffer = EvictionBuffer(self.config.stream.buffer_tokens)
-        self._cache_name = cache_argument(self.base.model)
-        self._cache: DynamicCache | None = None
-        self._last_logits: Tensor | None = None
+        self.live = LiveContext(self.base, self.protocol, self.ledger)
         self.memory = memory or self._new_memory(journal)
         self.ledger.restore({"fet": self.memory.record.fet, "seconds": self.memory.record.seconds})
         self._unfinished, self._cut_off = Unfinished(journal), CutOff()
@@ -152,11 +147,11 @@ class Session:
             if self.buffer.full or evicted[-1].index + 1 == self._cut_off.at:
                 self.sleep()
             if self.window.overlap and not known:
-                self._read(self.window.overlap)
+                self.live.read(self.window.overlap, required=not self.memory.record.sleeps)
         if known:
             return
         started = time.perf_counter()
-        surprisals = self._read(chunk.text)
+        surprisals = self.live.read(chunk.text, required=not self.memory.record.sleeps)
         record = ChunkRecord(
             document=chunk.document,
             index=chunk.index,
@@ -171,30 +166,6 @@ class Session:
         speed = len(surprisals) / max(time.perf_counter() - started, 1e-9)
         self.listener(ChunkRead(chunk=chunk, surprisal=record.surprisal, tokens_per_second=speed))
 
-    @torch.no_grad()
-    def _read(self, text: str) -> list[float]:
-        """Read text into the window's cache with the bare base model; surprisals in nats, one a token.
-
-        A window begins with the start token, as a base model's texts do: without it the first tokens look far harder than they are.
-        """
-        ids = self.protocol.plain_ids(text, start=self._cache is None)
-        if not ids:
-            return []
-        if self._cache is None:
-            self._cache, self._last_logits = DynamicCache(config=self.base.model.config), None
-        seen = self._cache.get_seq_length()
-        tokens = torch.tensor([ids], device=self.base.model.device)
-        fet = self.cost.forward(len(ids), seen + len(ids) / 2)
-        if self.memory.record.sleeps and not self.ledger.affords(fet):  # sleeps have spent the budget: the rest is kept as text only
-            self._cache = None
-            return []
-        with self.ledger.debit("reading", fet):
-            logits = self.base.model(input_ids=tokens, use_cache=True, **{self._cache_name: self._cache}).logits[0].float()
-        known = logits[:-1] if self._last_logits is None else torch.cat([self._last_logits, logits[:-1]])
-        self._last_logits = logits[-1:]
-        targets = tokens[0, -len(known) :] if len(known) else tokens[0, :0]
-        return list((torch.logsumexp(known, -1) - known.gather(1, targets[:, None])[:, 0]).tolist())
-
     def _evict(self, chunks: Sequence[Chunk]) -> None:
         """From the window to disk and buffer; what an earlier session evicted is recognised, and waits only if it was not slept on.
 
@@ -202,7 +173,7 @@ class Session:
         """
         text, records = self.memory.text, self.memory.record.chunks
         assert text is not None
-        self._cache = self._last_logits = None
+        self.live.drop()
         for chunk in chunks:
             if chunk.index >= len(text):
                 text.append(chunk)

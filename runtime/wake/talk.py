@@ -12,13 +12,17 @@ from nrem.runtime.config import Flags
 from nrem.runtime.show.plain import plain
 from nrem.runtime.wake.decode import Answer
 from nrem.runtime.wake.wake import Wake
+from nrem.runtime.without_effect import without_effect_on_answers
 
 GOODBYE = ("exit", "quit")
 
 
 def open_wake(folder: Path, settings: Sequence[str] = (), flags: Flags | None = None) -> Wake:
-    """Awake with a saved memory; a damaged one is refused before the model is loaded."""
-    return Wake.open(Memory.load(folder), settings=settings, flags=flags)
+    """Awake with a saved memory; a damaged one is refused before the model is loaded. What was set in vain is said on stderr."""
+    wake = Wake.open(Memory.load(folder), settings=settings, flags=flags)
+    for sentence in without_effect_on_answers(wake.config, wake.protocol):
+        print(f"nrem: {sentence}", file=sys.stderr)
+    return wake
 
 
 def ask_each(wake: Wake, questions: Iterable[str]) -> Iterator[Answer]:

@@ -158,6 +158,12 @@ def test_questions_come_from_standard_input(shell: Shell, memory: str, monkeypat
     assert "question: got none" in done.err
 
 
+def test_what_is_set_too_late_is_told(shell: Shell, memory: str) -> None:
+    done = shell("ask", memory, "Who?", "--set", "stream.chunk_tokens=64")
+    assert (done.code, len(done.out.splitlines())) == (0, 1)
+    assert done.err.startswith("nrem: stream.chunk_tokens (--set) has no effect: a memory that is only asked")
+
+
 @pytest.mark.parametrize("end", ["exit\nWhy?\n", ""])
 def test_chat_answers_line_by_line_until_the_end(shell: Shell, memory: str, monkeypatch: pytest.MonkeyPatch, end: str) -> None:
     monkeypatch.setattr(sys, "stdin", io.StringIO("Who?\n\nWhen?\n" + end))
