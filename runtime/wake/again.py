@@ -5,7 +5,7 @@ from nrem.runtime.wake.way import Amount
 
 
 class Again(Direct):
-    """as direct; where that is not sure enough (answer.sure), after passes for this question on the chunks that search finds"""
+    """as direct, and where that is not sure enough (answer.sure) after N passes for this question on the chunks that search finds"""
 
     searches = True
     dear = True

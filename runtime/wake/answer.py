@@ -22,7 +22,7 @@ class Answer:
     """Probability that the answer is right, where `nrem ceiling` has calibrated it for the protocol and this way of answering: so often
     were the answers of that measurement right that had this `token_confidence`. Elsewhere `token_confidence` itself."""
     token_confidence: float = 0.0
-    """Probability that greedy decoding gave to the answer, per token (geometric mean), 0 to 1. Not the probability that it is right."""
+    """Probability that the model gave to the answer, per token (geometric mean), 0 to 1. Not the probability that it is right."""
     way: str = "direct"
     """How it was found, as `--way` takes it: a row of `ways.WAYS`, with its amount where that is not the usual one."""
     amount: int = 0

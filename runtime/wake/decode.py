@@ -35,6 +35,7 @@ FLOOR = 0.5
 WAIT = " Wait,"
 """What a thought that ends too early goes on with (s1, arXiv 2501.19393)."""
 T = TypeVar("T")
+R = TypeVar("R")
 
 
 class Answerer:
@@ -100,9 +101,9 @@ class Answerer:
         """Drop the cached text; needed when other fast weights are attached."""
         self._generator.forget()
 
-    def _in_batches(self, rows: Sequence[T], length: Callable[[T], int], work: Callable[[list[T]], list]) -> list:
+    def _in_batches(self, rows: Sequence[T], length: Callable[[T], int], work: Callable[[list[T]], list[R]]) -> list[R]:
         """In the order of `rows`; those of like length together, since padding is decoded like text."""
-        found = {}
+        found: dict[int, R] = {}
         order = sorted(range(len(rows)), key=lambda n: (length(rows[n]), n))
         for start in range(0, len(order), self.config.batch_size):
             group = order[start : start + self.config.batch_size]

@@ -19,7 +19,7 @@ _NAME = re.compile(r"\b[^\W\d_a-z][\w’'.-]*(?: (?:(?:of|the|de|von|and) )?[^\W
 
 
 class Search(Way):
-    """the adapter, with the chunk of the kept text in the prompt that the index finds for the question; more rounds add chunks"""
+    """the adapter, with what the index finds for the question in N rounds in the prompt, a chunk of the kept text a round"""
 
     searches = True
     counts = Amount("rounds of search", usual=1, most=8)

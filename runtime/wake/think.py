@@ -14,7 +14,7 @@ from nrem.runtime.wake.way import Amount, Asker, Way
 
 
 class Think(Way):
-    """the prompt of search, or of direct where the text was forgotten, and a thought before the answer"""
+    """as search, or as direct where the text was forgotten, with a thought of at most N tokens before the answer"""
 
     dear = True
     counts = Amount("tokens of thought", usual=32, most=256)

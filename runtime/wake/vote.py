@@ -22,7 +22,7 @@ SURE = 0.95
 
 
 class Vote(Way):
-    """the prompt of search, or of direct where the text was forgotten; the most frequent of several sampled answers"""
+    """as search, or as direct where the text was forgotten, the most frequent of at most N sampled answers"""
 
     dear = True
     counts = Amount("votes at most", usual=5, most=64)

@@ -37,7 +37,7 @@ class Asker(Protocol):
 
 
 class Way(ABC):
-    """The first line of a way's docstring is its help text."""
+    """The first line of a way's docstring is its help text, in which its amount is N."""
 
     searches: ClassVar[bool] = False
     """Whether it needs the text that was kept."""

@@ -28,7 +28,7 @@ def ways_in_words() -> str:
 
 def _in_words(name: str, way: type[Way]) -> str:
     counts = way.counts
-    amount = f" (N: {counts.of}, 1 to {counts.most}, {counts.usual} if not given)" if counts else ""
+    amount = f" (N 1 to {counts.most}, {counts.usual} where none is given)" if counts else ""
     return f"{name}{'[:N]' if counts else ''}: {(way.__doc__ or '').strip()}{amount}"
 
 
