@@ -2,6 +2,7 @@
 
 import re
 from math import comb
+from pathlib import Path
 
 import pytest
 from scipy.special import betainc
@@ -81,16 +82,13 @@ def test_one_round_is_what_the_index_finds_first_and_more_rounds_add(memory: Mem
     assert parse_way("search:3").chunks(text, "xyzzy") == []
 
 
-def test_a_second_round_goes_by_the_names_that_the_first_has_found(tmp_path: object) -> None:
-    text = EvictedText(str(tmp_path))
-    parts = (
-        "The Orrin lighthouse was kept by Maren Tull.",
-        "Ships and boats of the coast, and who kept them.",
-        "Maren Tull was born in Hallow.",
-    )
+def test_a_second_round_goes_by_the_names_that_the_first_has_found(tmp_path: Path) -> None:
+    text = EvictedText(tmp_path)
+    kept = "The Orrin lighthouse was kept by Maren Tull."
+    parts = (kept, "A lighthouse burns oil.", "In Hallow Maren Tull was born.", "Wexley paid 340 crowns.", "The boat was lost.")
     for index, part in enumerate(parts):
         text.append(Chunk(document="d", title="", index=index, start=100 * index, end=100 * index + len(part), text=part, num_tokens=10))
-    question = "Where was the one who kept the Orrin lighthouse from?"
+    question = "Where did the keeper of the Orrin lighthouse come from?"
     assert [hit.chunk.index for hit in text.search(question, 2)] == [0, 1]
     assert [chunk.index for chunk in parse_way("search:2").chunks(text, question)] == [0, 2]
 
