@@ -28,7 +28,7 @@ from nrem.runtime.models.load import Base
 from nrem.runtime.parts import load_base, make_protocol
 from nrem.runtime.readers.document import Document
 from nrem.runtime.session.session import Session
-from nrem.runtime.wake.decode import Answer
+from nrem.runtime.wake.answer import Answer
 
 ARMS = ("at_once", "again")
 
@@ -50,8 +50,7 @@ class AskedAgain:
 
 def ask_both(base: Base, config: Config, documents: Sequence[QuestionedDocument], tell: Callable[[], object]) -> list[AskedAgain]:
     """Sleep on each document, ask its questions of a session that never sleeps again and of one that does."""
-    config = replace(config, answer=replace(config.answer, way="direct"))  # of answers with the found chunk in the prompt there are none
-    never, asked = replace(config, answer=replace(config.answer, sleep_again=0)), []
+    never, asked = replace(config, answer=replace(config.answer, way="direct")), []
     for document in documents:
         first = Session(base=base, config=never)
         memory = first.stream(Document.from_text(document.text, document.id, document.title))
@@ -146,7 +145,7 @@ def main(arguments: Sequence[str]) -> None:
     args = parser.parse_args(arguments)
     if args.limit < 0 or args.passes < 1:
         raise UsageError(f"--limit and --passes: got {args.limit} and {args.passes}, expected 0 or more and 1 or more")
-    config = load_config(args.config, [*args.set, f"answer.sleep_again={args.passes}", f"answer.sure={args.sure}"])
+    config = load_config(args.config, [*args.set, f"answer.way=again:{args.passes}", f"answer.sure={args.sure}"])
     documents = read_documents(args.data)[: args.limit or None]
     if not args.skip_tests:
         common.require_green("tests/runtime/measure/test_scores.py", "tests/runtime/wake/test_sleep_again.py")

@@ -10,6 +10,8 @@ from functools import cached_property
 from typing import Any, Literal
 
 INSTRUCTION = "Answer in a few words."
+ANSWER, THOUGHT = "Answer:", "Thought:"
+"""What an answer, and a thought before it, begin with."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,6 +30,15 @@ class Prompts:
     def question_ids(self, question: str, context_ids: Sequence[int] = ()) -> list[int]:
         """The whole prompt; what the model generates next is the answer, starting with a space."""
         return self.question_prefix(context_ids) + self._encode(f"Question: {question.strip()}{self._around[1]}")
+
+    def thought_ids(self, question: str, context_ids: Sequence[int] = ()) -> list[int]:
+        """The prompt of a thought, which the model generates next, starting with a space."""
+        before = self._around[1].removesuffix(ANSWER)
+        return self.question_prefix(context_ids) + self._encode(f"Question: {question.strip()}{before}{THOUGHT}")
+
+    def after_thought_ids(self) -> list[int]:
+        """What stands between a thought and its answer."""
+        return self._encode(f"\n{ANSWER}")
 
     def answer_ids(self, answer: str) -> list[int]:
         """The answer as it must be generated: a space, the answer, the end of the turn."""
@@ -64,15 +75,15 @@ class Prompts:
         """The text before the context and after the question."""
         mark = "\x1e"
         if self.template == "plain":
-            return self.tokenizer.decode([self._start_id]), "\nAnswer:"
+            return self.tokenizer.decode([self._start_id]), f"\n{ANSWER}"
         if getattr(self.tokenizer, "chat_template", None):
             text = self._chat([{"role": "system", "content": self.instruction}, {"role": "user", "content": mark}])
             if text is None:  # Gemma's template, for one, refuses a system turn
                 text = self._chat([{"role": "user", "content": f"{self.instruction}\n{mark}"}])
             if text is not None and text.count(mark) == 1:
                 before, after = text.split(mark)
-                return before, after + "Answer:"
-        return (self.tokenizer.bos_token or "") + self.instruction + "\n", "\nAnswer:"
+                return before, after + ANSWER
+        return (self.tokenizer.bos_token or "") + self.instruction + "\n", f"\n{ANSWER}"
 
     def _chat(self, messages: list[dict[str, str]]) -> str | None:
         try:

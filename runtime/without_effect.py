@@ -12,6 +12,7 @@ from nrem.consolidation.protocol.protocol import Protocol
 from nrem.consolidation.write.rules import RULES
 from nrem.runtime.config import Config
 from nrem.runtime.parts import measured_curves, resolved_sleep
+from nrem.runtime.wake.ways import AUTO, parse_way
 
 
 class Switch(NamedTuple):
@@ -22,11 +23,17 @@ class Switch(NamedTuple):
     reason: str
 
 
+def _sleeps_again(config: Config) -> bool:
+    """Whether a question that is answered may get passes of its own."""
+    c = config.answer
+    return c.sleep_again > 0 if c.way == AUTO else parse_way(c.way).passes_again > 0
+
+
 SWITCHES = (
     Switch(
-        frozenset({"answer.sure", "answer.again_chunks"}),
-        lambda c: c.answer.sleep_again == 0,
-        "answer.sleep_again is 0, so that no question is slept on again",
+        frozenset({"answer.again_chunks"}),
+        lambda c: not _sleeps_again(c),
+        "answer.way is not again, so that no question is slept on again",
     ),
     Switch(
         frozenset({"guard.max_kl", "guard.max_perplexity_ratio", "guard.min_recall_gain"}),
@@ -66,7 +73,7 @@ def without_effect(config: Config, protocol: Protocol) -> list[str]:
 
 def without_effect_on_answers(config: Config, protocol: Protocol) -> list[str]:
     """The same for a saved memory that is only asked: what made it does not change any more, unless it sleeps on a question again."""
-    again = RULES[protocol.rule].uses if config.answer.sleep_again else frozenset[str]()
+    again = RULES[protocol.rule].uses if _sleeps_again(config) else frozenset[str]()
     made = [key for key in config.given if not key.startswith(ANSWERING) and key not in again]
     reason = "a memory that is only asked keeps what it was made with; sleep again to change it"
     off = [key for key in config.given if key in SWITCHES[0].keys and SWITCHES[0].off(config)]

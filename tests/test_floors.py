@@ -35,7 +35,10 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     ("runtime.commands",),
 )
 """Floors from the ground up; a room, or a file that stands by itself, may only import what lies below it, and its own."""
-GROUND = {"runtime.wake.config", "runtime.wake.ways", "runtime.wake.way", "runtime.wake.direct", "runtime.wake.search", "runtime.wake.read"}
+GROUND = {
+    f"runtime.wake.{file}"
+    for file in ("config", "ways", "way", "answer", "normal", "snippet", "direct", "search", "read", "think", "vote", "again")
+}
 """Files of a room that stand on the floor of its configuration: what settings and help texts are made of, without a model."""
 
 

@@ -28,7 +28,8 @@ from nrem.runtime.models.load import Base
 from nrem.runtime.parts import load_base, make_fast_weights, make_protocol
 from nrem.runtime.readers.document import Document
 from nrem.runtime.session.session import Session
-from nrem.runtime.wake.decode import Answer, Answerer
+from nrem.runtime.wake.answer import Answer
+from nrem.runtime.wake.decode import Answerer
 
 QUESTIONS = ("How tall is Mount Garrick?", "Who founded the town of Wexley?")
 FORWARD_CHUNKS, GRADIENT_CHUNKS = 8, 1

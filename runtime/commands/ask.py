@@ -22,6 +22,7 @@ def ask(
     memory: MemoryArgument,
     questions: Annotated[list[str], typer.Argument(metavar="QUESTION", help="- reads one a line from standard input.", show_default=False)],
     way: WayOption = None,
+    why: Annotated[bool, typer.Option("--why", help="Show what each answer leans on: where in the document, and its words.")] = False,
     model: ModelOption = None,
     settings: SetOption = None,
     as_json: JsonOption = False,
@@ -33,18 +34,20 @@ def ask(
     asked = _each_question(questions)
     check_ready(memory, settings or [], flags)
 
-    from nrem.runtime.show.answer import answer_lines
-    from nrem.runtime.show.plain import plain
+    from nrem.runtime.show.answer import answer_line, answer_lines, why_lines
     from nrem.runtime.wake.talk import ask_each, open_wake
 
     wake = open_wake(memory, settings or [], flags)
     for answer in ask_each(wake, asked):
         if as_json:
-            print_json(answer.to_dict())
+            texts = {"passages": [passage.text for passage in wake.passages(answer)]} if why else {}
+            print_json(answer.to_dict() | texts)
             continue
-        print(plain(answer.answer), flush=True)
+        print(answer_line(answer), flush=True)
+        if why:
+            print(why_lines(answer, wake.passages(answer)), flush=True)
         if sys.stdout.isatty():
-            print(answer_lines(answer, sure=wake.config.answer.sure), file=sys.stderr, flush=True)
+            print(answer_lines(answer, sure=wake.config.answer.sure, places=not why), file=sys.stderr, flush=True)
 
 
 def _each_question(questions: Sequence[str]) -> Iterator[str]:

@@ -60,7 +60,7 @@ def confidence_of_questions(
     for document in documents:
         session = Session(base=base, config=config, listener=listener)
         session.stream(Document.from_text(document.text, document.id, document.title))
-        way = session.wake.way()
+        way = str(session.wake.way())
         answers = session.answers([q.question for q in document.questions])
         scores = [score(q.question, a.answer, q.answers, q.dataset) for q, a in zip(document.questions, answers, strict=True)]
         pairs += [(answer.token_confidence, mark.accuracy == 1) for answer, mark in zip(answers, scores, strict=True)]

@@ -20,7 +20,7 @@ from nrem.runtime.models.load import Base
 from nrem.runtime.parts import load_base, make_protocol
 from nrem.runtime.session.job import run_sleep
 from nrem.runtime.session.ready import SleepJob
-from nrem.runtime.wake.decode import Answer
+from nrem.runtime.wake.answer import Answer
 from nrem.runtime.wake.wake import Wake
 
 UNTRAINED_PASSES = 16

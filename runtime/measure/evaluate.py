@@ -1,42 +1,38 @@
 """Evaluation: the same questions under several arms, scored; the engine of `nrem eval` and of `benchmarks.closed_book`.
 
     floor: nothing was consolidated    wrong: another document's memory    context: the document in the prompt
-    memory: this one, its adapter alone (the way `direct`), and every other way of answering under its own name
+    memory: this one, its adapter alone (the way `direct`), and every other way of answering under its own name, with or without its amount
 
 The floor has what every other arm has but the text: with a trained protocol its reader is attached and no pass was made.
 """
 
-import hashlib
-import json
-import shutil
 from collections.abc import Sequence
-from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from importlib import resources
 from statistics import fmean
 from typing import Any
 
-from nrem.memory.errors import NremError, UsageError
+from nrem.memory.errors import UsageError
 from nrem.memory.memory import Memory
-from nrem.runtime.config import Config, to_dict
+from nrem.runtime.config import Config
+from nrem.runtime.measure.kept import kept_memory
 from nrem.runtime.measure.questions import Question, read_questions
 from nrem.runtime.measure.scores import RULES, Score, score
-from nrem.runtime.models.default import cache_folder
 from nrem.runtime.models.load import Base
-from nrem.runtime.parts import make_protocol
-from nrem.runtime.readers.document import Document
-from nrem.runtime.session.session import Session
 from nrem.runtime.show.answer import AskedRow
-from nrem.runtime.wake.config import AnswerConfig
-from nrem.runtime.wake.decode import Answer, Answerer
+from nrem.runtime.wake.answer import Answer
+from nrem.runtime.wake.decode import Answerer
 from nrem.runtime.wake.wake import Wake
-from nrem.runtime.wake.ways import WAYS
+from nrem.runtime.wake.ways import WAYS, parse_way
 
 __all__ = ["ARMS", "Evaluation", "Outcome", "Question", "ask", "ask_memory", "evaluate_memory", "read_questions", "recovery", "summary"]
 
 MEMORY_ARM = "memory"
 """The way `direct`, under the name that tables give it: what the adapter alone is worth."""
-ARMS = ("floor", "wrong", MEMORY_ARM, *(way for way in WAYS if way != "direct"), "context")
+ARMS = ("floor", "wrong", MEMORY_ARM, *(name for name, way in WAYS.items() if name != "direct" and not way.dear), "context")
+"""What is compared unless other arms are named: of the ways those that ask the model once."""
+DEAR = tuple(name for name, way in WAYS.items() if way.dear)
+"""The other ways, arms for those who name them."""
 
 
 @dataclass(frozen=True)
@@ -161,30 +157,25 @@ def way_of(arm: str) -> str:
 
 
 def arms_of(memory: Memory) -> tuple[str, ...]:
-    """The arms that can be had of this memory: without its text, what needs none."""
+    """The arms of `ARMS` that can be had of this memory: without its text, what needs none."""
     kept = memory.text is not None and len(memory.text) > 0
     return tuple(arm for arm in ARMS if kept or not (arm == "context" or (way_of(arm) in WAYS and WAYS[way_of(arm)].searches)))
 
 
-def check_arms(arms: Sequence[str], known: Sequence[str] = ARMS) -> None:
-    """Raise `UsageError` for an arm that is not known, and for none at all."""
-    if not arms or (unknown := [arm for arm in arms if arm not in known]):
+def check_arms(arms: Sequence[str], known: Sequence[str] = (*ARMS, *DEAR)) -> None:
+    """Raise `UsageError` for an arm that is not known, and for none at all; one that is a way may come with an amount."""
+    names = {arm: arm.partition(":")[0] if arm.partition(":")[0] in WAYS else arm for arm in arms}
+    if not arms or (unknown := [arm for arm in arms if names[arm] not in known]):
         raise UsageError(f"--arms: got {unknown[0] if arms else 'none'!r}, expected some of {', '.join(known)}")
+    for arm in arms:
+        if names[arm] in WAYS:
+            parse_way(arm)
 
 
 def memory_of_other_document(base: Base, config: Config) -> Memory:
     """A memory of a document that comes with nrem, so that there always is a wrong one; made once for each configuration, then loaded."""
     text = resources.files("nrem.configs").joinpath("other_document.md").read_text(encoding="utf-8")
-    settled = replace(config, answer=AnswerConfig())  # how it is asked does not change it
-    values = [text, to_dict(settled), base.identity.to_dict(), make_protocol(base, config).sha256]
-    folder = cache_folder() / "other" / hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
-    with suppress(NremError):  # none yet, or a damaged one
-        return Memory.load(folder)
-    document = Document.from_text(text, "other_document.md", "The Zarvo Peak Observatory")
-    memory = Session(base=base, config=settled).stream(document)
-    shutil.rmtree(folder, ignore_errors=True)
-    memory.save(folder)
-    return memory
+    return kept_memory(base, config, text, "other_document.md", "The Zarvo Peak Observatory", room="other")
 
 
 def _context(memory: Memory, given: str | None) -> str:

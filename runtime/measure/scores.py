@@ -4,13 +4,13 @@ Knows nothing about models; a data set is known by its name only, and one that i
 """
 
 import re
-import string
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from nrem.runtime.wake.normal import normalise
+
 ROOMS = ("bathroom", "bedroom", "garden", "hallway", "kitchen", "office")
-ARTICLE = re.compile(r"\b(a|an|the)\b")
 INTEGER = re.compile(r"-?\d+")
 CLOSED = ("yes", "no")
 """Answers that are right or wrong: sharing a word with them is worth nothing (HotpotQA)."""
@@ -26,16 +26,6 @@ class Score:
     f1: float
     accuracy: float
     """By the data set's own rule; the exact match where it has none."""
-
-
-def normalise(text: str) -> str:
-    """Lower case, without punctuation, articles and surplus white space (SQuAD 1.1).
-
-    >>> normalise("The  Age of Enlightenment.")
-    'age of enlightenment'
-    """
-    bare = "".join(c for c in text.lower() if c not in string.punctuation)
-    return " ".join(ARTICLE.sub(" ", bare).split())
 
 
 def exact_match(output: str, answers: Sequence[str]) -> float:

@@ -36,7 +36,7 @@ from nrem.runtime.readers.read import read_document
 from nrem.runtime.session.live import LiveContext
 from nrem.runtime.session.resume import CutOff, Unfinished
 from nrem.runtime.session.segments import SegmentWriter
-from nrem.runtime.wake.decode import Answer
+from nrem.runtime.wake.answer import Answer
 from nrem.runtime.wake.wake import Wake
 
 

@@ -24,6 +24,30 @@ class Answered(Protocol):
     def fet(self) -> float: ...
     @property
     def leans_on(self) -> Sequence[dict[str, Any]]: ...
+    @property
+    def stated(self) -> bool: ...
+    @property
+    def thought_tokens(self) -> int: ...
+    @property
+    def votes(self) -> int: ...
+    @property
+    def agreement(self) -> float: ...
+    @property
+    def passes(self) -> int: ...
+
+
+class Passage(Protocol):
+    """What is shown of a text that an answer leans on."""
+
+    @property
+    def start(self) -> int: ...
+    @property
+    def end(self) -> int: ...
+    @property
+    def text(self) -> str: ...
+
+
+NOT_SAID = "the document does not seem to say"
 
 
 @dataclass(frozen=True)
@@ -39,15 +63,41 @@ class AskedRow:
         return {"question": self.question, "expected": self.expected, "answers": self.said, "f1": self.f1}
 
 
-def answer_lines(answer: Answered, sure: float) -> str:
-    """How sure an answer is, in words where it is not, how it was found and what that cost."""
+def answer_line(answer: Answered) -> str:
+    """The answer, in one line; in words where the document does not say it."""
+    return plain(answer.answer) if answer.stated else NOT_SAID
+
+
+def answer_lines(answer: Answered, sure: float, *, places: bool = True) -> str:
+    """How sure an answer is, in words where it is not, how it was found, what that cost, and the places that it leans on."""
     doubt = "" if answer.confidence >= sure else "not sure: "
-    out = [f"  {doubt}right with probability {answer.confidence:.2f}; way {answer.way}, {answer.fet:,.0f} FET (tokens' worth of reading)"]
-    for place in answer.leans_on:
-        heading = f", under {plain(str(place['heading']))!r}" if place["heading"] else ""
-        where = f"{plain(str(place['document']))}, characters {place['start']:,} to {place['end']:,}"
-        out.append(f"  leans on chunk {place['chunk']} of {where}{heading}")
+    right = f"{doubt}right with probability {answer.confidence:.2f}; " if answer.stated else ""
+    out = [f"  {right}way {answer.way}{_spent(answer)}, {answer.fet:,.0f} FET (tokens' worth of reading)"]
+    return "\n".join([*out, *(f"  leans on {_place(place)}" for place in answer.leans_on if places)])
+
+
+def why_lines(answer: Answered, passages: Sequence[Passage]) -> str:
+    """Where the answer comes from: each place with the part of its text that has most to do with it, shortened."""
+    if not answer.leans_on:
+        return "  leans on no text: the memory alone"
+    out = []
+    for place, passage in zip(answer.leans_on, passages, strict=True):
+        before = "[...] " if passage.start > place["start"] else ""
+        after = " [...]" if passage.end < place["end"] else ""
+        out += [f"  {_place(place)}:", f"    {before}{plain(passage.text).strip()}{after}"]
     return "\n".join(out)
+
+
+def _spent(answer: Answered) -> str:
+    """What a way did beside answering."""
+    thought = f", {answer.thought_tokens} tokens thought" if answer.thought_tokens else ""
+    votes = f", {100 * answer.agreement:.0f} % of {answer.votes} votes" if answer.votes else ""
+    return thought + votes + (f", {answer.passes} passes again" if answer.passes else "")
+
+
+def _place(place: dict[str, Any]) -> str:
+    heading = f", under {plain(str(place['heading']))!r}" if place["heading"] else ""
+    return f"chunk {place['chunk']} of {plain(str(place['document']))}, characters {place['start']:,} to {place['end']:,}{heading}"
 
 
 def questions_table(rows: Sequence[AskedRow]) -> Table:

@@ -4,30 +4,37 @@ import os
 from dataclasses import dataclass
 
 from nrem.memory.errors import UsageError
-from nrem.runtime.wake.ways import AUTO, WAYS
+from nrem.runtime.wake.ways import AUTO, parse_way
 
 
 @dataclass(frozen=True, kw_only=True)
 class AnswerConfig:
     way: str = AUTO
-    """How to answer: `direct` from the adapter alone; `search` with the adapter and the chunk in the prompt that is found for the question;
-    `read` with that chunk and no adapter; `auto` is `search` where the text was kept."""
+    """How to answer, NAME or NAME:AMOUNT: `direct` from the adapter alone; `search` with the adapter and the chunk in the prompt that is
+    found for the question (`search:2`: in two rounds); `read` with that prompt and no adapter; `think:32`, `vote:5` and `again:2` spend
+    more on a question: `nrem ask --help` has them all. `auto` is `search` where the text was kept."""
     max_new_tokens: int = 24
     """Most tokens of an answer."""
     batch_size: int = 16
     """Questions decoded together where there is no text in the prompt."""
     sleep_again: int = 0
-    """Passes to spend on the chunks that search finds, for a question whose direct answer is not sure enough; 0: never. With it, `auto` is
-    `direct`."""
+    """The same as `answer.way = "again:N"`, by which it was replaced: from 1 on `auto` is `again:N` where the text was kept."""
     sure: float = 0.5
-    """`Answer.confidence` from which an answer is sure enough."""
+    """`Answer.confidence` from which an answer is sure enough: `ask` does not say "not sure", and `again` spends no pass on it."""
     again_chunks: int = 3
     """Chunks that a question may be slept on again."""
+    not_stated: float = 0.0
+    """Probability of the beginning of "not stated", in place of the answer, from which the document is taken not to say it; 0: only where
+    "not stated" is the answer."""
 
     def __post_init__(self) -> None:
-        if self.way not in (AUTO, *WAYS):
-            raise UsageError(f"answer.way: got {self.way!r}, expected {AUTO} or one of {', '.join(WAYS)}")
-        for name, low in (("max_new_tokens", 1), ("batch_size", 1), ("sleep_again", 0), ("sure", 0), ("again_chunks", 1)):
+        if self.way != AUTO:
+            try:
+                parse_way(self.way)
+            except UsageError as error:
+                raise UsageError(f"answer.{error}") from None
+        lowest = {"max_new_tokens": 1, "batch_size": 1, "sleep_again": 0, "sure": 0, "again_chunks": 1, "not_stated": 0}
+        for name, low in lowest.items():
             if (value := getattr(self, name)) < low:
                 raise UsageError(f"answer.{name}: got {value}, expected {low} or more")
 

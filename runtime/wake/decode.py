@@ -1,97 +1,73 @@
-"""Answers: greedy decoding in the protocol's words, with or without a text in the prompt, and what each one costs.
+"""Asking a base model: answers by greedy decoding or drawn, thoughts before them, the likelihood of given ones, and what each costs.
 
 Whatever fast weights are attached at the time take part. A text that several questions share is read once and its cache reused. Knows
 nothing about memories or scores.
 """
 
-import copy
+import hashlib
 import math
 import time
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from collections.abc import Callable, Iterator, Sequence
+from typing import TypeVar
 
 import torch
-from transformers import DynamicCache, GenerationConfig
 
 from nrem.consolidation.budget import CostModel
 from nrem.consolidation.probe.items import Item, collate, pack
 from nrem.consolidation.protocol.protocol import Protocol
-from nrem.consolidation.read.split_model import SplitModel, cache_argument
+from nrem.consolidation.read.split_model import SplitModel
+from nrem.consolidation.train.data import NOT_STATED
 from nrem.runtime.models.load import Base
+from nrem.runtime.wake.answer import Answer, Thought
 from nrem.runtime.wake.config import AnswerConfig
+from nrem.runtime.wake.generate import Generated, Generator
+from nrem.runtime.wake.normal import normalise
+from nrem.runtime.wake.prompt import Prompt, fitted, prompts_of
 
 NLL_TOKENS = 4096
 """Padded tokens computed at once for the likelihood of given answers."""
 SHORT_TEXT = 512
 """Tokens up to which a text is read again with every question: decoding together saves more than reading once."""
-
-
-@dataclass(frozen=True, kw_only=True)
-class Answer:
-    """One answer and its price."""
-
-    question: str
-    answer: str
-    prompt_tokens: int
-    document_tokens: int
-    """Tokens of the prompt that come from a text; 0 closed book."""
-    answer_tokens: int
-    fet: float
-    seconds: float
-    confidence: float = 0.0
-    """Probability that the answer is right, where `nrem ceiling` has calibrated it for the protocol and this way of answering: so often
-    were the answers of that measurement right that had this `token_confidence`. Elsewhere `token_confidence` itself."""
-    token_confidence: float = 0.0
-    """Probability that greedy decoding gave to the answer, per token (geometric mean), 0 to 1. Not the probability that it is right."""
-    way: str = "direct"
-    """How it was found, a row of `ways.WAYS`."""
-    leans_on: tuple[dict[str, Any], ...] = ()
-    """The chunks in the prompt: document, chunk (its index), start and end (offsets in the document), heading."""
-    passes: int = 0
-    """Passes that were spent on this question alone, since the first answer was not sure enough; their FET and seconds are in its price."""
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+TEMPERATURE = 0.7
+"""Of answers that are drawn."""
+FLOOR = 0.5
+"""Share of a thought's cap before which it does not end."""
+WAIT = " Wait,"
+"""What a thought that ends too early goes on with (s1, arXiv 2501.19393)."""
+T = TypeVar("T")
+R = TypeVar("R")
 
 
 class Answerer:
     """Asks one base model."""
 
-    def __init__(self, base: Base, protocol: Protocol, config: AnswerConfig) -> None:
-        self.base, self.protocol, self.config = base, protocol, config
+    def __init__(self, base: Base, protocol: Protocol, config: AnswerConfig, seed: int = 0) -> None:
+        self.base, self.protocol, self.config, self.seed = base, protocol, config, seed
         self.cost = CostModel.of(base.model)
-        self._cache_name = cache_argument(base.model)
-        self._context: tuple[list[int], DynamicCache] | None = None
+        self._generator = Generator(base.model, protocol.stop_ids, protocol.stop_id, protocol.answer_ids(NOT_STATED)[0])
 
     def ask(self, question: str, context: str = "") -> Answer:
         """Answer one question by itself, the text in the prompt read anew: the honest price of a single question."""
-        return self._decode([question], [self._fit(context)])[0]
+        return self._answers(prompts_of(self.protocol, [question], [self._fit(context)]))[0]
 
-    def ask_all(self, questions: Sequence[str], contexts: str | Sequence[str] = "") -> list[Answer]:
-        """Answer many questions, each with its text of `contexts` in the prompt, or all with the same: in batches where texts are short,
-        one after the other over one reading of a long one that all share.
+    def ask_all(self, questions: Sequence[str], contexts: str | Sequence[str] = "", thoughts: Sequence[Thought] = ()) -> list[Answer]:
+        """Answer many questions, each with its text of `contexts` in the prompt, or all with the same, and behind its thought where there
+        are such: in batches where texts are short, one after the other over one reading of a long one that all share.
 
         Seconds are the mean over what was decoded together; FET are charged as if each question read its text itself.
         """
-        fitted = self._fit_all(contexts, len(questions))
-        if isinstance(contexts, str) and fitted and len(fitted[0]) > SHORT_TEXT:
-            return [self._decode_after(question, fitted[0]) for question in questions]
-        found: dict[int, Answer] = {}
-        order = sorted(range(len(questions)), key=lambda n: (len(fitted[n]), n))  # of like length together: padding is decoded like text
-        for start in range(0, len(order), self.config.batch_size):
-            group = order[start : start + self.config.batch_size]
-            found |= zip(group, self._decode([questions[n] for n in group], [fitted[n] for n in group]), strict=True)
-        return [found[n] for n in range(len(questions))]
+        prompts = prompts_of(self.protocol, questions, self._fit_all(contexts, len(questions)), thoughts)
+        if self._share_a_text(contexts, prompts):
+            return [self._answer_behind(prompt) for prompt in prompts]
+        return self._in_batches(prompts, lambda prompt: len(prompt.ids), self._answers)
 
     @torch.no_grad()
-    def nlls(self, pairs: Sequence[tuple[str, str]], contexts: str | Sequence[str] = "") -> list[float]:
-        """Mean NLL of given answers, nats per token, for (question, answer) pairs; `contexts` as in `ask_all`."""
-        fitted = self._fit_all(contexts, len(pairs))
-        prompts = [self.protocol.question_ids(q, context_ids=ids) for (q, _), ids in zip(pairs, fitted, strict=True)]
-        items = [Item(i, (), p, self.protocol.answer_ids(a)) for i, (p, (_, a)) in enumerate(zip(prompts, pairs, strict=True))]
-        if isinstance(contexts, str) and fitted and len(fitted[0]) > SHORT_TEXT:
-            return [self._nll_after(item, fitted[0]) for item in items]
+    def nlls(self, pairs: Sequence[tuple[str, str]], contexts: str | Sequence[str] = "", thoughts: Sequence[Thought] = ()) -> list[float]:
+        """Mean NLL of given answers, nats per token, for (question, answer) pairs; `contexts` and `thoughts` as in `ask_all`."""
+        prompts = prompts_of(self.protocol, [question for question, _ in pairs], self._fit_all(contexts, len(pairs)), thoughts)
+        items = [Item(i, (), p.ids, self.protocol.answer_ids(a)) for i, (p, (_, a)) in enumerate(zip(prompts, pairs, strict=True))]
+        if self._share_a_text(contexts, prompts):
+            return [self._nll_behind(item, prompt) for item, prompt in zip(items, prompts, strict=True)]
         out, whole = [0.0] * len(pairs), SplitModel(self.base.model, 0)
         for group in pack(items, NLL_TOKENS):
             batch = collate(group, self.protocol.stop_id, self.base.model.device)
@@ -100,102 +76,111 @@ class Answerer:
                 out[item.chunk] = float(nll[batch.owner == row].mean())
         return out
 
-    def _nll_after(self, item: Item, fitted: list[int]) -> float:
-        """Of one answer, behind one reading of a long text."""
-        cache, start = self._cache_of(fitted)
-        rest = torch.tensor([[*item.prompt[start:], *item.answer]], device=self.base.model.device)
-        logits = self.base.model(input_ids=rest, logits_to_keep=len(item.answer) + 1, **{self._cache_name: cache}).logits[0, :-1]
-        target = torch.tensor(item.answer, device=logits.device)
-        return float(torch.nn.functional.cross_entropy(logits.float(), target))
+    def think(self, questions: Sequence[str], contexts: Sequence[str], most: int) -> list[Thought]:
+        """A thought of at most `most` tokens for every question: greedy, and told to wait where it ends before `FLOOR` of them."""
+        rows = list(zip(questions, self._fit_all(contexts, len(questions)), strict=True))
+        return self._in_batches(rows, lambda row: len(row[1]), lambda batch: self._thoughts(batch, most))
+
+    def draw(self, question: str, context: str, together: Sequence[int]) -> Iterator[Answer]:
+        """Answers drawn at `TEMPERATURE`, as many at once as `together` says, when the last of those before is asked for. The same seed
+        and question give the same ones. The prompt is read once, and is in the price of the first."""
+        (prompt,) = prompts_of(self.protocol, [question], [self._fit(context)])
+        digest = hashlib.sha256(f"{self.seed}\n{question}".encode()).digest()
+        seed, read = int.from_bytes(digest[:6], "big"), False
+        self._generator.forget()
+        for batch, number in enumerate(together):
+            started = time.perf_counter()
+            drawn = self._generator.drawn(prompt.ids, number, seed + batch, TEMPERATURE, self.config.max_new_tokens)
+            seconds = (time.perf_counter() - started) / number
+            for generated in drawn:
+                yield self._answer(prompt, generated, seconds, read=read)
+                read = True
+        self._generator.forget()
+
+    def forget_context(self) -> None:
+        """Drop the cached text; needed when other fast weights are attached."""
+        self._generator.forget()
+
+    def _in_batches(self, rows: Sequence[T], length: Callable[[T], int], work: Callable[[list[T]], list[R]]) -> list[R]:
+        """In the order of `rows`; those of like length together, since padding is decoded like text."""
+        found: dict[int, R] = {}
+        order = sorted(range(len(rows)), key=lambda n: (length(rows[n]), n))
+        for start in range(0, len(order), self.config.batch_size):
+            group = order[start : start + self.config.batch_size]
+            found |= zip(group, work([rows[n] for n in group]), strict=True)
+        return [found[n] for n in range(len(rows))]
+
+    def _share_a_text(self, contexts: str | Sequence[str], prompts: Sequence[Prompt]) -> bool:
+        return isinstance(contexts, str) and bool(prompts) and len(prompts[0].text_ids) > SHORT_TEXT
 
     def _fit_all(self, contexts: str | Sequence[str], count: int) -> list[list[int]]:
         return [self._fit(contexts)] * count if isinstance(contexts, str) else [self._fit(context) for context in contexts]
 
     def _fit(self, context: str) -> list[int]:
-        """Tokens of the text; its middle is left out where it exceeds what the model can read beside a question."""
-        if not context:
-            return []
-        ids = self.protocol.plain_ids(context.strip() + "\n\n")
-        room = self.base.max_positions - 256 - self.config.max_new_tokens
-        return ids if len(ids) <= room else ids[: room // 2] + ids[-(room - room // 2) :]
+        """Tokens of the text, as many of them as the model can read beside a question."""
+        return fitted(self.protocol, context, self.base.max_positions - 256 - self.config.max_new_tokens)
 
-    def _cache_of(self, fitted: list[int]) -> tuple[Any, int]:
-        """A cache that holds the prompt up to the end of the text, fresh for every question; read once."""
-        prefix = self.protocol.question_prefix(fitted)
-        if self._context is None or self._context[0] != prefix:
-            cache = DynamicCache(config=self.base.model.config)
-            ids = torch.tensor([prefix], device=self.base.model.device)
-            self.base.model(input_ids=ids, logits_to_keep=1, **{self._cache_name: cache})
-            self._context = (prefix, cache)
-        return copy.deepcopy(self._context[1]), len(prefix)
-
-    def forget_context(self) -> None:
-        """Drop the cached text; needed when other fast weights are attached."""
-        self._context = None
-
-    @torch.no_grad()
-    def _decode_after(self, question: str, fitted: list[int]) -> Answer:
+    def _answers(self, prompts: Sequence[Prompt]) -> list[Answer]:
+        """In one batch."""
         started = time.perf_counter()
-        prompt = self.protocol.question_ids(question, context_ids=fitted)
-        cache, _ = self._cache_of(fitted)
-        ids = torch.tensor([prompt], device=self.base.model.device)
-        out = self.base.model.generate(
-            ids, attention_mask=torch.ones_like(ids), generation_config=self._generation, **{self._cache_name: cache}
-        )
-        tokens, log_p = _generated(out, len(prompt))
-        return self._answer(question, prompt, tokens[0], log_p[0], len(fitted), time.perf_counter() - started)
+        found = self._generator.together([prompt.ids for prompt in prompts], self.config.max_new_tokens)
+        seconds = (time.perf_counter() - started) / len(prompts)
+        return [self._answer(prompt, generated, seconds) for prompt, generated in zip(prompts, found, strict=True)]
 
-    @torch.no_grad()
-    def _decode(self, questions: Sequence[str], fitted: Sequence[list[int]]) -> list[Answer]:
-        """Together, each with its text in front."""
+    def _answer_behind(self, prompt: Prompt) -> Answer:
+        """Behind one reading of a long text."""
         started = time.perf_counter()
-        prompts = [self.protocol.question_ids(q, context_ids=ids) for q, ids in zip(questions, fitted, strict=True)]
-        width = max(len(p) for p in prompts)
-        ids = torch.tensor([[self.protocol.stop_id] * (width - len(p)) + p for p in prompts], device=self.base.model.device)
-        mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=ids.device)
-        out = self.base.model.generate(ids, attention_mask=mask, generation_config=self._generation)
-        tokens, log_p = _generated(out, width)
-        seconds = (time.perf_counter() - started) / len(questions)
-        rows = zip(questions, prompts, tokens, log_p, fitted, strict=True)
-        return [self._answer(question, prompt, row, mine, len(text), seconds) for question, prompt, row, mine, text in rows]
+        found = self._generator.behind(self.protocol.question_prefix(prompt.text_ids), prompt.ids, self.config.max_new_tokens)
+        return self._answer(prompt, found, time.perf_counter() - started)
 
-    @property
-    def _generation(self) -> GenerationConfig:
-        return GenerationConfig(
-            max_new_tokens=self.config.max_new_tokens,
-            do_sample=False,
-            eos_token_id=self.protocol.stop_ids,
-            pad_token_id=self.protocol.stop_id,
-            return_dict_in_generate=True,
-            output_logits=True,
-        )
+    def _nll_behind(self, item: Item, prompt: Prompt) -> float:
+        prefix = self.protocol.question_prefix(prompt.text_ids)
+        cache = self._generator.cache_of(prefix)
+        rest = torch.tensor([[*item.prompt[len(prefix) :], *item.answer]], device=self.base.model.device)
+        out = self.base.model(input_ids=rest, logits_to_keep=len(item.answer) + 1, **{self._generator.cache_name: cache})
+        target = torch.tensor(item.answer, device=rest.device)
+        return float(torch.nn.functional.cross_entropy(out.logits[0, :-1].float(), target))
 
-    def _answer(
-        self, question: str, prompt: Sequence[int], generated: list[int], log_p: list[float], document_tokens: int, seconds: float
-    ) -> Answer:
-        stops = set(self.protocol.stop_ids)
-        length = next((i for i, token in enumerate(generated) if token in stops), len(generated))
-        text = self.base.tokenizer.decode(generated[:length], skip_special_tokens=True).strip()
-        steps = max(length, 1)
-        said = log_p[: length + 1]  # with the token that ends it, where there is one
-        fet = self.cost.forward(len(prompt), len(prompt) / 2, head_tokens=1)
-        fet += self.cost.forward(steps, len(prompt) + steps / 2)
-        probability = round(math.exp(sum(said) / max(1, len(said))), 4)
+    def _thoughts(self, rows: Sequence[tuple[str, list[int]]], most: int) -> list[Thought]:
+        """In one batch, which is read again for those that are told to wait."""
+        started, wait = time.perf_counter(), self.protocol.plain_ids(WAIT)
+        prompts = [self.protocol.thought_ids(question, context_ids=text) for question, text in rows]
+        thoughts: list[list[int]] = [[] for _ in rows]
+        going = list(range(len(rows)))
+        while going:
+            left = max(most - len(thoughts[n]) for n in going)
+            for n, found in zip(going, self._generator.together([prompts[n] + thoughts[n] for n in going], left), strict=True):
+                thoughts[n] = (thoughts[n] + found.tokens)[:most]
+            going = [n for n in going if len(thoughts[n]) < FLOOR * most]
+            for n in going:
+                thoughts[n] = (thoughts[n] + wait)[:most]
+            going = [n for n in going if len(thoughts[n]) < most]
+        seconds = (time.perf_counter() - started) / len(rows)
+        return [Thought(ids, self._text(ids), seconds) for ids in thoughts]
+
+    def _text(self, tokens: Sequence[int]) -> str:
+        return str(self.base.tokenizer.decode(tokens, skip_special_tokens=True)).strip()
+
+    def _answer(self, prompt: Prompt, found: Generated, seconds: float, *, read: bool = False) -> Answer:
+        """With its price; `read` tells that somebody else has paid for the prompt."""
+        length, steps, text = len(prompt.ids), max(len(found.tokens), 1), self._text(found.tokens)
+        fet = self.cost.forward(steps, length + steps / 2)
+        if not read:
+            fet += self.cost.forward(length, length / 2, head_tokens=1 + prompt.thought_tokens)
+        probability = round(math.exp(sum(found.log_p) / max(1, len(found.log_p))), 4)
+        not_stated, unlikely = round(found.watched, 6), self.config.not_stated
         return Answer(
-            question=question,
+            question=prompt.question,
             answer=text,
-            prompt_tokens=len(prompt),
-            document_tokens=document_tokens,
-            answer_tokens=length,
+            prompt_tokens=length - prompt.thought_tokens,
+            document_tokens=len(prompt.text_ids),
+            answer_tokens=len(found.tokens),
             fet=round(fet, 1),
-            seconds=seconds,
+            seconds=seconds + (prompt.thought.seconds if prompt.thought else 0.0),
             confidence=probability,
             token_confidence=probability,
+            thought_tokens=prompt.thought_tokens,
+            thought=prompt.thought.text if prompt.thought else "",
+            not_stated=not_stated,
+            stated=normalise(text) != NOT_STATED and not 0 < unlikely <= not_stated,
         )
-
-
-def _generated(out: Any, start: int) -> tuple[list[list[int]], list[list[float]]]:
-    """What was generated behind the prompts, and the log-probability of every token, row by row."""
-    tokens = out.sequences[:, start:]
-    log_p = torch.stack([torch.log_softmax(logits.float(), -1) for logits in out.logits], 1).gather(2, tokens[..., None])[..., 0]
-    return tokens.tolist(), log_p.tolist()

@@ -15,4 +15,4 @@ def check_ready(folder: Path, settings: Sequence[str] = (), flags: Flags | None 
     """Raises what `Wake.open` would raise of the memory's files, its settings, the model's name, and the way of answering."""
     config = config_from_dict(read_checked_record(folder).config, settings, flags)
     find_source(config.model.name, config.model.load_in, config.model.dtype)
-    resolve_way(config.answer.way, kept=(folder / TEXT).is_dir(), again=config.answer.sleep_again > 0, memory=str(folder))
+    resolve_way(config.answer.way, kept=(folder / TEXT).is_dir(), again=config.answer.sleep_again, memory=str(folder))

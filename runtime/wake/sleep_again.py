@@ -19,27 +19,26 @@ from nrem.memory.weights.segment import Segment
 from nrem.runtime.config import Config
 from nrem.runtime.models.load import Base
 from nrem.runtime.parts import make_rule
-from nrem.runtime.wake.decode import Answer, Answerer
+from nrem.runtime.wake.answer import Answer
+from nrem.runtime.wake.decode import Answerer
 
 
-def sleep_again(base: Base, config: Config, protocol: Protocol, answerer: Answerer, memory: Memory, first: Answer) -> Answer:
-    """The surest of `first` and the answers after `config.answer.sleep_again` more passes; `first` itself where no text is found."""
+def sleep_again(
+    base: Base, config: Config, protocol: Protocol, answerer: Answerer, memory: Memory, first: Answer, passes: int
+) -> tuple[Answer, list[Chunk]]:
+    """The surest of `first` and the answers after `passes` more passes, with the chunks that got them; `first` where no text is found."""
     chunks = _found(memory, first.question, config.answer.again_chunks)
     if not chunks:
-        return first
+        return first, []
     started, ledger = time.perf_counter(), Ledger()
     segment = memory.segments[memory.record.chunks[chunks[0].index].segment]
     answers = [first]
-    for weights in _more_passes(base, config, protocol, segment, chunks, ledger):
+    for weights in _more_passes(base, config, protocol, segment, chunks, passes, ledger):
         with weights.attached(base.model):
             answers.append(answerer.ask(first.question))
     surest = max(answers, key=lambda answer: answer.token_confidence)  # the first of equals: what it said at once
-    return replace(
-        surest,
-        fet=round(sum(a.fet for a in answers) + ledger.total_fet, 1),
-        seconds=first.seconds + time.perf_counter() - started,
-        passes=config.answer.sleep_again,
-    )
+    spent = round(sum(a.fet for a in answers) + ledger.total_fet, 1)
+    return replace(surest, fet=spent, seconds=first.seconds + time.perf_counter() - started, passes=passes), chunks
 
 
 def _found(memory: Memory, question: str, count: int) -> list[Chunk]:
@@ -52,14 +51,14 @@ def _found(memory: Memory, question: str, count: int) -> list[Chunk]:
 
 
 def _more_passes(
-    base: Base, config: Config, protocol: Protocol, segment: Segment, chunks: Sequence[Chunk], ledger: Ledger
+    base: Base, config: Config, protocol: Protocol, segment: Segment, chunks: Sequence[Chunk], passes: int, ledger: Ledger
 ) -> Iterator[FastWeights]:
     """Fast weights to ask: of each chunk alone where the rule tells them apart, and of all of them together."""
     fast, indices = segment.weights.to(base.model.device).copy(), [chunk.index for chunk in chunks]
     rule = make_rule(base, config, protocol, fast, ledger)
     rule.go_on(segment.written.renumbered({index: index for index in indices}) if segment.written else None, {})
     with fast.attached(base.model), _working_on(rule, chunks):
-        for _ in range(config.answer.sleep_again):
+        for _ in range(passes):
             rule.write(indices)
         rule.publish()
     if rule.written is not None and len(indices) > 1:

@@ -9,8 +9,8 @@ from pathlib import Path
 from nrem.memory.errors import NremError, UsageError
 from nrem.memory.memory import Memory
 from nrem.runtime.config import Flags
-from nrem.runtime.show.plain import plain
-from nrem.runtime.wake.decode import Answer
+from nrem.runtime.show.answer import answer_line
+from nrem.runtime.wake.answer import Answer
 from nrem.runtime.wake.wake import Wake
 from nrem.runtime.without_effect import without_effect_on_answers
 
@@ -44,7 +44,7 @@ def chat(wake: Wake) -> None:
         if not line.strip():
             continue
         try:
-            print(plain(wake.answer(line).answer), flush=True)
+            print(answer_line(wake.answer(line)), flush=True)
         except NremError as error:
             print(f"nrem: {error}", file=sys.stderr)
 

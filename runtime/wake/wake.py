@@ -1,6 +1,6 @@
 """Wake: questions to a memory, answered. The one door that `ask`, `chat`, `eval`, `tune`, sessions and benchmarks go through.
 
-    question -> way (what is attached, which chunks are in the prompt) -> decoding -> answer: its way, its cost, what it leans on
+    question -> way (what is attached, what is in the prompt, how often it is asked) -> decoding -> answer: way, cost, what it leans on
 
 Opening a memory to answer builds nothing that sleeps.
 """
@@ -18,10 +18,16 @@ from nrem.memory.weights.fast_weights import FastWeights
 from nrem.runtime.config import Config, Flags, config_from_dict
 from nrem.runtime.models.load import Base
 from nrem.runtime.parts import load_base, make_fast_weights, make_protocol
+from nrem.runtime.wake.answer import Answer
 from nrem.runtime.wake.config import check_question
-from nrem.runtime.wake.decode import Answer, Answerer
+from nrem.runtime.wake.decode import Answerer
 from nrem.runtime.wake.sleep_again import sleep_again
-from nrem.runtime.wake.ways import WAYS, resolve_way
+from nrem.runtime.wake.snippet import part, snippet
+from nrem.runtime.wake.way import Way
+from nrem.runtime.wake.ways import resolve_way
+
+SHOWN_TOKENS = 64
+"""Of a passage that is shown to a person."""
 
 
 class Wake:
@@ -29,7 +35,7 @@ class Wake:
 
     def __init__(self, base: Base, config: Config, protocol: Protocol, memory: Memory) -> None:
         self.base, self.config, self.protocol, self.memory = base, config, protocol, memory
-        self.answerer = Answerer(base, protocol, config.answer)
+        self.answerer = Answerer(base, protocol, config.answer, config.seed)
 
     @classmethod
     def open(cls, memory: Memory, base: Base | None = None, settings: Sequence[str] = (), flags: Flags | None = None) -> "Wake":
@@ -55,40 +61,51 @@ class Wake:
         return self.answers([question], way)[0]
 
     def answers(self, questions: Sequence[str], way: str = "") -> list[Answer]:
-        """Answer several questions; those that have the same adapter are decoded together."""
-        name, found = self.way(way), dict[int, Answer]()
+        """Answer several questions; those that have the same adapter are asked together."""
+        gone, found = self.way(way), dict[int, Answer]()
         questions = [check_question(question) for question in questions]
-        for numbers, chunks in self._attached_groups(name, questions):
+        for numbers, chunks in self._attached_groups(gone, questions):
             contexts = [_context(chunks[n]) for n in numbers]
-            for n, answer in zip(numbers, self.answerer.ask_all([questions[n] for n in numbers], contexts), strict=True):
-                found[n] = self._told(answer, name, chunks[n])
-        return [self._surer(found[n], name) for n in range(len(questions))]
+            for n, answer in zip(numbers, gone.answers(self.answerer, [questions[n] for n in numbers], contexts), strict=True):
+                found[n] = self._told(answer, gone, chunks[n])
+        return [self._surer(found[n], gone) for n in range(len(questions))]
 
     def nlls(self, pairs: Sequence[tuple[str, str]], way: str = "") -> list[float]:
-        """Mean NLL of given answers, nats per token, for (question, answer) pairs, under the prompts and weights of a way."""
-        name, found = self.way(way), dict[int, float]()
-        for numbers, chunks in self._attached_groups(name, [question for question, _ in pairs]):
+        """Mean NLL of given answers, nats per token, for (question, answer) pairs, under the prompts and weights of a way.
+
+        Under `think` the prompt holds the thought that the question gets. Under `vote` and `again` it is the prompt by itself: neither what
+        is drawn nor extra passes, which come where the own answer is not sure, are about a given answer.
+        """
+        gone, found = self.way(way), dict[int, float]()
+        for numbers, chunks in self._attached_groups(gone, [question for question, _ in pairs]):
             contexts = [_context(chunks[n]) for n in numbers]
-            found |= dict(zip(numbers, self.answerer.nlls([pairs[n] for n in numbers], contexts), strict=True))
+            found |= zip(numbers, gone.nlls(self.answerer, [pairs[n] for n in numbers], contexts), strict=True)
         return [found[n] for n in range(len(pairs))]
 
-    def way(self, wanted: str = "") -> str:
-        """The name of the way that is gone; raises `UsageError` where there is no such way, or no text to search."""
+    def way(self, wanted: str = "") -> Way:
+        """The way that is gone; raises `UsageError` where there is no such way, or no text to search."""
         c, text = self.config.answer, self.memory.text
-        return resolve_way(wanted or c.way, kept=text is not None and len(text) > 0, again=c.sleep_again > 0, memory=self.memory.name)
+        return resolve_way(wanted or c.way, kept=text is not None and len(text) > 0, again=c.sleep_again, memory=self.memory.name)
+
+    def passages(self, answer: Answer) -> list[Chunk]:
+        """What an answer leans on, with its text: for each of `leans_on` the part of it that has most to do with question and answer."""
+        if not answer.leans_on:
+            return []
+        assert self.memory.text is not None, "the chunks were found in it"
+        chunks = [part(self.memory.text.get(place["chunk"]), place["start"], place["end"]) for place in answer.leans_on]
+        return [snippet(chunk, f"{answer.question} {answer.answer}", SHOWN_TOKENS) for chunk in chunks]
 
     @cached_property
     def nothing_written(self) -> FastWeights:
         """What is attached with the adapter off: the protocol's reader."""
         return make_fast_weights(self.base, self.config, self.protocol)
 
-    def _attached_groups(self, way: str, questions: Sequence[str]) -> Iterator[tuple[list[int], dict[int, list[Chunk]]]]:
+    def _attached_groups(self, way: Way, questions: Sequence[str]) -> Iterator[tuple[list[int], dict[int, list[Chunk]]]]:
         """Questions by number, with the chunks of their prompts, group by group, each while the weights are on that it is asked of."""
-        chosen = WAYS[way]()
-        chunks = {n: chosen.chunks(self.memory.text, question) for n, question in enumerate(questions)}
-        groups = self.memory.by_route(questions) if chosen.adapter else {EVERYTHING: list(range(len(questions)))}
+        chunks = {n: way.chunks(self.memory.text, question) for n, question in enumerate(questions)}
+        groups = self.memory.by_route(questions) if way.adapter else {EVERYTHING: list(range(len(questions)))}
         for route, numbers in groups.items():
-            with self._attached(route, chosen.adapter):
+            with self._attached(route, way.adapter):
                 yield numbers, chunks
 
     @contextmanager
@@ -97,22 +114,23 @@ class Wake:
         with weights:
             yield
 
-    def _told(self, answer: Answer, way: str, chunks: Sequence[Chunk]) -> Answer:
+    def _told(self, answer: Answer, way: Way, chunks: Sequence[Chunk]) -> Answer:
         """With its way, what it leans on, and how sure that makes it."""
-        places = tuple(self._place(chunk) for chunk in chunks)
-        return replace(answer, way=way, leans_on=places, confidence=self.protocol.right(answer.token_confidence, way))
+        places, sure = tuple(self._place(chunk) for chunk in chunks), self.protocol.right(answer.token_confidence, way.measured_as)
+        return replace(answer, way=str(way), amount=way.amount, leans_on=places, confidence=sure)
 
     def _place(self, chunk: Chunk) -> dict[str, str | int]:
         assert self.memory.text is not None, "a chunk was found in it"
         heading = heading_of(self.memory.text, chunk)
         return {"document": chunk.document, "chunk": chunk.index, "start": chunk.start, "end": chunk.end, "heading": heading}
 
-    def _surer(self, answer: Answer, way: str) -> Answer:
-        """With `answer.sleep_again`, an answer of the adapter alone that is not sure enough gets passes of its own."""
-        c = self.config.answer
-        if way != "direct" or not c.sleep_again or answer.confidence >= c.sure:
+    def _surer(self, answer: Answer, way: Way) -> Answer:
+        """By a way that sleeps again, an answer that is not sure enough gets passes of its own."""
+        if not way.passes_again or answer.confidence >= self.config.answer.sure:
             return answer
-        return self._told(sleep_again(self.base, self.config, self.protocol, self.answerer, self.memory, answer), way, ())
+        parts = (self.base, self.config, self.protocol, self.answerer, self.memory)
+        found, chunks = sleep_again(*parts, answer, way.passes_again)
+        return self._told(found, way, chunks)
 
 
 def _context(chunks: Sequence[Chunk]) -> str:

@@ -1,32 +1,56 @@
 """The ways of answering that there are. A way is one file and one row here; settings, help texts, arms of evaluations and tests follow."""
 
 from nrem.memory.errors import UsageError
+from nrem.runtime.wake.again import Again
 from nrem.runtime.wake.direct import Direct
 from nrem.runtime.wake.read import Read
 from nrem.runtime.wake.search import Search
+from nrem.runtime.wake.think import Think
+from nrem.runtime.wake.vote import Vote
 from nrem.runtime.wake.way import Way
 
 WAYS: dict[str, type[Way]] = {
     "direct": Direct,
     "read": Read,
     "search": Search,
+    "think": Think,
+    "vote": Vote,
+    "again": Again,
 }
 AUTO = "auto"
-"""`search` where the text was kept, else `direct`; `direct` also where unsure answers are to sleep again."""
+"""`search` where the text was kept, else `direct`; `again` where the earlier setting `answer.sleep_again` wants it."""
 
 
 def ways_in_words() -> str:
-    """What each way does, for help texts."""
-    return "; ".join([*(f"{name}: {(way.__doc__ or '').strip()}" for name, way in WAYS.items()), f"{AUTO}: search where the text was kept"])
+    """What each way does and what its amount is, for help texts."""
+    return "; ".join([*(_in_words(name, way) for name, way in WAYS.items()), f"{AUTO}: search where the text was kept"])
 
 
-def resolve_way(wanted: str, *, kept: bool, again: bool, memory: str) -> str:
-    """The name of the way that is gone: `kept` is whether the memory has its text, `again` whether unsure answers sleep again, `memory` how
-    it is called. Raises `UsageError` where there is no such way, or nothing to search."""
-    if wanted == AUTO:
-        return "search" if kept and not again else "direct"
-    if wanted not in WAYS:
+def _in_words(name: str, way: type[Way]) -> str:
+    counts = way.counts
+    amount = f" (N 1 to {counts.most}, {counts.usual} where none is given)" if counts else ""
+    return f"{name}{'[:N]' if counts else ''}: {(way.__doc__ or '').strip()}{amount}"
+
+
+def parse_way(wanted: str) -> Way:
+    """The way of `NAME` or `NAME:AMOUNT`; raises `UsageError` where there is no such way, or not with this amount."""
+    name, colon, number = wanted.partition(":")
+    if name not in WAYS:
         raise UsageError(f"way: got {wanted!r}, expected {AUTO} or one of {', '.join(WAYS)}")
-    if WAYS[wanted].searches and not kept:
+    if not colon:
+        return WAYS[name](name)
+    if not (number.isascii() and number.isdigit()):
+        counts = WAYS[name].counts
+        raise UsageError(f"way: got {wanted!r}, expected {f'a whole number as in {name}:{counts.usual}' if counts else name}")
+    return WAYS[name](name, int(number))
+
+
+def resolve_way(wanted: str, *, kept: bool, again: int, memory: str) -> Way:
+    """The way that is gone: `kept` is whether the memory has its text, `again` the passes of `answer.sleep_again`, `memory` how it is
+    called. Raises `UsageError` where there is no such way, or nothing to search."""
+    if wanted == AUTO:
+        wanted = "direct" if not kept else f"again:{again}" if again else "search"
+    way = parse_way(wanted)
+    if way.searches and not kept:
         raise UsageError(f"way {wanted}: {memory} has forgotten its text, and there is nothing to search; answer with direct")
-    return wanted
+    return way

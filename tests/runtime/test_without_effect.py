@@ -147,8 +147,8 @@ def test_what_an_allocator_does_not_go_by_is_told(llama: Base) -> None:
 @pytest.mark.parametrize("switch", SWITCHES, ids=lambda switch: min(switch.keys))
 def test_what_another_key_turns_off_is_told(llama: Base, switch: Any) -> None:
     on = ("guard.enabled=true", "study.distill_weight=0.5", "study.normalise=elementwise", "answer.sleep_again=1", "study.objective=study")
-    off = ("guard.enabled=false", "study.distill_weight=0", "study.normalise=global", "answer.sleep_again=0", "study.objective=next-token")
-    values = {"answer.sure": "0.4", "answer.again_chunks": "2", "guard.max_kl": "2.0", "guard.min_recall_gain": "0.1"} | OTHER
+    off = ("guard.enabled=false", "study.distill_weight=0", "study.normalise=global", "study.objective=next-token")
+    values = {"answer.again_chunks": "2", "guard.max_kl": "2.0", "guard.min_recall_gain": "0.1"} | OTHER
     keys = [f"{key}={values.get(key, '3')}" for key in sorted(switch.keys)]
     untrained = Protocol(llama.tokenizer)
     assert without_effect(load_config(None, [*on, *keys]), untrained) == []
@@ -177,13 +177,13 @@ def test_every_key_of_a_preset_has_an_effect_with_a_trained_protocol(llama: Base
 def test_a_memory_that_is_only_asked_says_what_comes_too_late(llama: Base) -> None:
     saved, ridge = to_dict(Config()), tiny.make_ridge_protocol(llama)
     asked = config_from_dict(
-        saved, ["stream.chunk_tokens=64", "answer.way=direct", "answer.sure=0.7"], {"--model": {"model": {"name": "m"}}}
+        saved, ["stream.chunk_tokens=64", "answer.way=direct", "answer.again_chunks=2"], {"--model": {"model": {"name": "m"}}}
     )
     assert without_effect_on_answers(asked, ridge) == [
         "stream.chunk_tokens (--set) has no effect: a memory that is only asked keeps what it was made with; sleep again to change it",
-        "answer.sure (--set) has no effect: answer.sleep_again is 0, so that no question is slept on again",
+        "answer.again_chunks (--set) has no effect: answer.way is not again, so that no question is slept on again",
     ]
-    again = config_from_dict(saved, ["study.warm_up=2", "answer.sleep_again=1", "answer.sure=0.7"])
+    again = config_from_dict(saved, ["study.warm_up=2", "answer.way=again", "answer.again_chunks=2"])
     assert without_effect_on_answers(again, Protocol(llama.tokenizer)) == []
 
 

@@ -18,7 +18,7 @@ from tests.cli import Shell
 SLEEP = ("sleep", "story.md", "--config", "tiny.toml", "-o")
 FLAGS = {
     "sleep": "--out -o --passes --budget --model --config --set --resume --force --forget-text --encoding --json --quiet -q",
-    "ask": "--way --model --set --json",
+    "ask": "--way --why --model --set --json",
     "chat": "--way --model --set",
     "ls": "--json",
     "show": "--plot --json",
@@ -147,6 +147,33 @@ def test_ask_as_json_is_an_object_a_question(shell: Shell, memory: str) -> None:
     assert [row["question"] for row in rows] == ["Who?", "When?"]
     assert all({"question", "answer", "prompt_tokens", "document_tokens", "fet", "seconds"} <= row.keys() for row in rows)
     assert {row["document_tokens"] for row in rows} == {0}
+
+
+def test_ask_shows_what_an_answer_leans_on(shell: Shell, memory: str) -> None:
+    place = json.loads(shell("ask", memory, "Who kept the lighthouse?", "--way", "search", "--json").out)["leans_on"][0]
+    done = shell("ask", memory, "Who kept the lighthouse?", "--way", "search", "--why")
+    _, where, text = done.out.splitlines()
+    assert where.strip() == f"chunk {place['chunk']} of story.md, characters {place['start']:,} to {place['end']:,}, under 'Orrin':"
+    assert "Maren Tull kept the Orrin lighthouse" in text
+    assert (done.code, done.err) == (0, "")
+    assert shell("ask", memory, "Who?", "--way", "direct", "--why").out.endswith("\n  leans on no text: the memory alone\n")
+    row = json.loads(shell("ask", memory, "Who kept the lighthouse?", "--way", "search", "--why", "--json").out)
+    assert (row["leans_on"], len(row["passages"])) == ([place], 1)
+
+
+def test_ask_says_in_words_that_the_document_does_not(shell: Shell, memory: str) -> None:
+    asked = ("ask", memory, "Who kept the lighthouse?", "--set", "answer.not_stated=1e-9")
+    assert shell(*asked).out == "the document does not seem to say\n"
+    assert json.loads(shell(*asked, "--json").out)["stated"] is False
+    assert json.loads(shell(*asked[:3], "--json").out)["stated"] is True
+
+
+def test_a_way_takes_an_amount_on_the_command_line(shell: Shell, memory: str) -> None:
+    row = json.loads(shell("ask", memory, "Who?", "--way", "vote:2", "--json").out)
+    assert (row["way"], row["amount"], row["votes"]) == ("vote:2", 2, 2)
+    done = shell("ask", memory, "Who?", "--way", "search:9")
+    assert (done.code, done.out) == (2, "")
+    assert done.err == "nrem: --way: answer.way search:9: got 9 rounds of search, expected 1 to 8; search alone is search:1\n"
 
 
 def test_questions_come_from_standard_input(shell: Shell, memory: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -21,7 +21,7 @@ from nrem.runtime.models.load import Base
 from nrem.runtime.parts import calibration_folder, make_protocol
 from nrem.runtime.readers.document import Document
 from nrem.runtime.session.session import Session
-from nrem.runtime.wake.decode import Answer
+from nrem.runtime.wake.answer import Answer
 from tests import tiny
 
 PLANTED = [(0.1 + 0.008 * n, n % 5 == 0 or n > 80) for n in range(100)]

@@ -10,7 +10,8 @@ from nrem.consolidation.protocol.protocol import Protocol
 from nrem.memory.errors import UsageError
 from nrem.runtime.models.load import Base
 from nrem.runtime.wake import decode as answer_module
-from nrem.runtime.wake.decode import AnswerConfig, Answerer
+from nrem.runtime.wake.config import AnswerConfig
+from nrem.runtime.wake.decode import Answerer
 from tests import tiny
 
 QUESTIONS = ["Who?", "When did the harbour of Wexley freeze over?", "How many men walked home?"]

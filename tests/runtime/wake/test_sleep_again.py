@@ -9,6 +9,7 @@ import torch
 from nrem.consolidation.protocol.confidence import Confidence
 from nrem.consolidation.protocol.folder import save_protocol
 from nrem.memory.memory import Memory
+from nrem.runtime.config import config_from_dict
 from nrem.runtime.models.load import Base
 from nrem.runtime.readers.document import Document
 from nrem.runtime.session.consolidate import consolidate
@@ -29,7 +30,8 @@ def memory(request: pytest.FixtureRequest, llama: Base, tmp_path_factory: pytest
 
 def session_for(memory: Memory, base: Base, *, sleep_again: int = 0, sure: float = 0.5) -> Session:
     session = Session(memory, base=base)
-    session.config = replace(session.config, answer=replace(session.config.answer, way="direct", sleep_again=sleep_again, sure=sure))
+    way = f"again:{sleep_again}" if sleep_again else "direct"
+    session.config = replace(session.config, answer=replace(session.config.answer, way=way, sure=sure))
     return session
 
 
@@ -40,6 +42,9 @@ def test_an_unsure_answer_gets_passes_and_pays_for_them(memory: Memory, llama: B
     assert (plain.passes, again.passes) == (0, 3)
     assert again.confidence >= plain.confidence
     assert again.fet > 3 * plain.fet
+    assert (again.way, again.amount) == ("again:3", 3)
+    assert plain.leans_on == ()
+    assert again.leans_on, "the chunks that got the passes"
     assert all(torch.equal(before[key], t) for key, t in memory.weights.tensors().items())
 
 
@@ -63,6 +68,14 @@ def test_sure_is_what_was_calibrated(memory: Memory, llama: Base, intercept: flo
 def test_batches_sleep_again_too(memory: Memory, llama: Base) -> None:
     answers = session_for(memory, llama, sleep_again=1, sure=1.1).answers([QUESTION, "xyzzy?"])
     assert [a.passes for a in answers] == [1, 0]
+
+
+def test_the_earlier_setting_is_the_way(memory: Memory, llama: Base) -> None:
+    expected = session_for(memory, llama, sleep_again=3, sure=1.1).answer(QUESTION)
+    saved = dict(memory.record.config)
+    saved["answer"] = {**saved["answer"], "sleep_again": 3, "sure": 1.1}  # as in memories of before there were amounts
+    found = Session(memory, base=llama, config=config_from_dict(saved)).answer(QUESTION)
+    assert (found.answer, found.fet, found.way, found.passes) == (expected.answer, expected.fet, "again:3", 3)
 
 
 def test_the_saved_memory_answers_the_same_way(memory: Memory, llama: Base, tmp_path: Path) -> None:

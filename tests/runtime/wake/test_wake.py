@@ -1,6 +1,5 @@
 """The one door for answers: every way is what it says, one by one or together, and evaluation goes through the same door."""
 
-from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,14 +9,14 @@ from nrem.memory.memory import Memory
 from nrem.memory.stream.chunk import Chunk
 from nrem.memory.text.evicted import EvictedText
 from nrem.memory.text.heading import heading_of
-from nrem.runtime.measure.evaluate import ARMS, ask_memory, evaluate_memory
+from nrem.runtime.measure.evaluate import ARMS, DEAR, check_arms, evaluate_memory
 from nrem.runtime.measure.questions import Question
 from nrem.runtime.models.load import Base
 from nrem.runtime.readers.document import Document
 from nrem.runtime.session.session import Session
 from nrem.runtime.wake.wake import Wake
 from nrem.runtime.wake.way import Way
-from nrem.runtime.wake.ways import WAYS
+from nrem.runtime.wake.ways import WAYS, parse_way
 from tests import tiny
 
 QUESTIONS = ["Who kept the lighthouse?", "How many litres of oil?", "xyzzy"]
@@ -35,9 +34,9 @@ def wake(llama: Base, memory: Memory) -> Wake:
     return Wake.open(memory, llama)
 
 
-@pytest.mark.parametrize("way", list(WAYS))
+@pytest.mark.parametrize("way", ["direct", "search", "search:2", "read", "read:2"])
 def test_a_way_is_its_prompt_and_its_weights(llama: Base, memory: Memory, wake: Wake, way: str) -> None:
-    row, text = WAYS[way](), memory.text
+    row, text = parse_way(way), memory.text
     assert text is not None
     for question in QUESTIONS:
         answer = wake.answer(question, way)
@@ -54,7 +53,7 @@ def test_a_way_is_its_prompt_and_its_weights(llama: Base, memory: Memory, wake: 
     assert not wake.answer("xyzzy", way).leans_on  # no word of it occurs
 
 
-@pytest.mark.parametrize("way", list(WAYS))
+@pytest.mark.parametrize("way", [*WAYS, "search:2", "think:8", "vote:6"])
 def test_together_and_one_by_one_are_the_same(wake: Wake, way: str) -> None:
     together = wake.answers(QUESTIONS, way)
     alone = [wake.answer(question, way) for question in QUESTIONS]
@@ -70,12 +69,12 @@ def test_the_adapter_matters_where_it_is_on(wake: Wake) -> None:
 
 
 def test_auto_is_search_where_the_text_was_kept(llama: Base, memory: Memory, wake: Wake) -> None:
-    assert wake.way() == "search"
+    assert str(wake.way()) == "search"
     bare = Wake.open(Memory(record=memory.record, segments=memory.segments, text=None), llama)
-    assert bare.way() == "direct"
+    assert str(bare.way()) == "direct"
     with pytest.raises(UsageError, match="has forgotten its text"):
         bare.answer(QUESTIONS[0], "search")
-    with pytest.raises(UsageError, match="way: got 'guess', expected auto or one of direct, read, search"):
+    with pytest.raises(UsageError, match="way: got 'guess', expected auto or one of direct, read, search, think, vote, again"):
         wake.answer(QUESTIONS[0], "guess")
     with pytest.raises(UsageError, match="got an empty one"):
         wake.answers(["Who?", " "])
@@ -88,14 +87,20 @@ def test_evaluation_goes_through_the_same_door(llama: Base, memory: Memory) -> N
     session = Session(memory, base=llama)
     for arm, way in (("memory", "direct"), ("search", "search"), ("read", "read")):
         assert [o.answer.answer for o in found[arm]] == [a.answer for a in session.answers(QUESTIONS, way)]
-    assert set(ARMS) == {"floor", "wrong", "memory", "context"} | (set(WAYS) - {"direct"})
+    assert {*ARMS, *DEAR} == {"floor", "wrong", "memory", "context"} | (set(WAYS) - {"direct"})
 
 
-def test_sleeping_again_takes_effect_in_evaluation_too(llama: Base, memory: Memory) -> None:
-    asked = [Question(id=QUESTIONS[0], question=QUESTIONS[0], answers=("Tobias Wren",))]
-    wake = Wake.open(memory, llama)
-    wake.config = replace(wake.config, answer=replace(wake.config.answer, sleep_again=1, sure=1.1))
-    assert ask_memory(wake, asked)[0].answer.passes == 1
+@pytest.mark.parametrize("way", ["search:2", "think:8", "vote:2", "again:1"])
+def test_a_way_with_its_amount_is_an_arm(llama: Base, memory: Memory, wake: Wake, way: str) -> None:
+    asked = [Question(id=q, question=q, answers=("Tobias Wren",)) for q in QUESTIONS[:2]]
+    (found,) = evaluate_memory(llama, memory, asked, arms=(way,)).arms.values()
+    assert [o.answer.answer for o in found] == [wake.answer(q, way).answer for q in QUESTIONS[:2]]
+    assert {o.answer.way for o in found} == {way}
+    assert [o.nll for o in found] == pytest.approx(wake.nlls([(q, "Tobias Wren") for q in QUESTIONS[:2]], way))
+    with pytest.raises(UsageError, match=r"--arms: got 'floor:2', expected some of"):
+        check_arms(["floor:2"])
+    with pytest.raises(UsageError, match=r"way vote:99: got 99 votes at most, expected 1 to 64; vote alone is vote:5"):
+        check_arms(["memory", "vote:99"])
 
 
 def test_opening_a_memory_to_answer_makes_nothing_that_sleeps(

@@ -1,0 +1,166 @@
+"""Wake: what does each way of answering give, and what does a question cost, where a document was slept on once and its text was kept?
+
+    python -m benchmarks.wake --data FILE.jsonl ... [--documents 2] [--chunks 16] [--questions 10] [--arms ARM,ARM] [--json]
+
+`floor` asks the reader alone, `context` puts the document into its prompt; every other arm is a way, with its amount, as `--way` takes it.
+A document is cut behind `--chunks` chunks, and only what is answered in the rest is asked. Its memory is kept in the cache, so that a run
+that is broken off, or one with other arms, does not sleep again. Intervals are resampled by document.
+"""
+
+import random
+import sys
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, replace
+from itertools import islice
+from typing import Any
+
+from tqdm import tqdm
+
+from benchmarks.closed_book import with_room
+from benchmarks.harness import common
+from benchmarks.harness.arms import Arm
+from benchmarks.harness.report import report, table
+from nrem.consolidation.resample import Resampler, interval
+from nrem.memory.errors import UsageError
+from nrem.memory.stream.chunk import cut_chunks
+from nrem.runtime.config import Config, load_config, to_dict
+from nrem.runtime.measure.evaluate import Outcome, ask, ask_memory
+from nrem.runtime.measure.kept import kept_memory
+from nrem.runtime.measure.questions import QuestionedDocument, read_documents
+from nrem.runtime.models.load import Base
+from nrem.runtime.parts import load_base, make_protocol
+from nrem.runtime.wake.wake import Wake
+from nrem.runtime.wake.ways import parse_way
+
+OWN = ("floor", "context")
+"""Arms that are no ways."""
+ARMS = ("floor", "direct", "read", "search", "search:2", "think:16", "vote", "context")
+BESIDE = "search"
+"""The arm that the others are compared with, document by document."""
+ROOM = "benchmarks"
+
+
+def beginning(base: Base, document: QuestionedDocument, config: Config, chunks: int, questions: int) -> QuestionedDocument | None:
+    """The first `chunks` chunks of a document, and at most `questions` of its questions that they answer; None where there is none."""
+    cut = cut_chunks([document.text], count_tokens=base.count_tokens, max_tokens=config.stream.chunk_tokens, document="", title="")
+    text = "".join(chunk.text for chunk in islice(cut, chunks))
+    whole = len(text) == len(document.text)
+    asked = [q for q in document.questions if whole or any(answer in text for answer in q.answers)]
+    drawn = random.Random(0).sample(asked, min(questions, len(asked)))
+    return replace(document, text=text, questions=tuple(drawn)) if drawn else None
+
+
+def measure(
+    base: Base, config: Config, documents: Sequence[QuestionedDocument], arms: Sequence[str], tell: Callable[[str], None]
+) -> dict[str, Arm]:
+    """All arms over these documents."""
+    found, protocol = {arm: Arm() for arm in arms}, make_protocol(base, config)
+    for document in documents:
+        tell("sleep")
+        memory = kept_memory(base, config, document.text, document.id, document.title, ROOM)
+        wake = Wake(base, config, protocol, memory)
+        for arm in arms:
+            tell(arm)
+            found[arm].add(document, outcomes(wake, document, arm))
+            if arm not in OWN and parse_way(arm).adapter:
+                found[arm].note(memory, sum(memory.record.seconds.values()))
+    return found
+
+
+def outcomes(wake: Wake, document: QuestionedDocument, arm: str) -> list[Outcome]:
+    """Its questions, asked under one arm."""
+    if arm not in OWN:
+        return ask_memory(wake, document.questions, arm)
+    with wake.nothing_written.attached(wake.base.model):
+        return ask(wake.answerer, document.questions, document.text if arm == "context" else "")
+
+
+def against(arms: Mapping[str, Arm], mark: str) -> dict[str, Any]:
+    """Every arm minus `BESIDE`, on the same questions."""
+    if BESIDE not in arms:
+        return {}
+    groups = [a.group for a in arms[BESIDE].asked]
+    resampler = Resampler(groups)
+    out = {}
+    for name, arm in arms.items():
+        gaps = [a.marks[mark] - b.marks[mark] for a, b in zip(arm.asked, arms[BESIDE].asked, strict=True)]
+        out[name] = {"mean": sum(gaps) / len(gaps), "interval": interval(resampler.means(gaps, groups))}
+    return out
+
+
+def joined(parts: Sequence[Mapping[str, Arm]]) -> dict[str, Arm]:
+    """The arms of several files as those of one."""
+    out = {name: Arm() for name in parts[0]}
+    for part in parts:
+        for name, arm in part.items():
+            for key, values in vars(arm).items():
+                getattr(out[name], key).extend(values)
+    return out
+
+
+def entry(arms: Mapping[str, Arm], documents: int) -> dict[str, Any]:
+    """The figures of one file, or of all."""
+    return report(arms) | {"documents": documents, f"minus_{BESIDE}": {mark: against(arms, mark) for mark in ("f1", "em", "nll")}}
+
+
+def check_arms(text: str) -> list[str]:
+    """Arms as they are given; raises `UsageError` for one that there is not."""
+    arms = [arm.strip() for arm in text.split(",") if arm.strip()]
+    for arm in arms:
+        if arm not in OWN:
+            parse_way(arm)
+    if not arms:
+        raise UsageError(f"--arms: got none, expected some of {', '.join(ARMS)}")
+    return arms
+
+
+def main(arguments: Sequence[str]) -> None:
+    parser = common.make_parser("wake", "Ways of answering: what each gives and costs.")
+    parser.add_argument("--data", required=True, nargs="+", help="JSON lines: documents with questions, one kind a file")
+    parser.add_argument("--documents", type=int, default=2, metavar="N", help="the first N documents of each file (2)")
+    parser.add_argument("--chunks", type=int, default=16, metavar="N", help="a document is cut behind N chunks (16)")
+    parser.add_argument("--questions", type=int, default=10, metavar="N", help="at most N questions a document, drawn once (10)")
+    parser.add_argument("--arms", default=",".join(ARMS), help=f"floor, context, or ways ({','.join(ARMS)})")
+    args = parser.parse_args(arguments)
+    arms, counts = check_arms(args.arms), (args.documents, args.chunks, args.questions)
+    if min(counts) < 1:
+        raise UsageError(f"--documents, --chunks and --questions: got {', '.join(map(str, counts))}, expected 1 or more")
+    config, files = load_config(args.config, args.set), {path: read_documents(path)[: args.documents] for path in args.data}
+    if not args.skip_tests:
+        common.require_green("tests/runtime/measure/test_scores.py", "tests/runtime/wake/test_wake.py")
+    base = load_base(config)
+    found, asked = {}, {}
+    for path, whole in files.items():
+        cut = [beginning(base, document, config, args.chunks, args.questions) for document in whole]
+        asked[path.rsplit("/", 1)[-1].split(".")[0]] = [document for document in cut if document]
+    config = with_room(config, base, [document for documents in asked.values() for document in documents])
+    with tqdm(total=sum(map(len, asked.values())) * (len(arms) + 1), unit="arm", file=sys.stderr, smoothing=0.05) as bar:
+
+        def tell(arm: str) -> None:
+            bar.set_description(arm)
+            bar.update()
+
+        found = {kind: measure(base, config, documents, arms, tell) for kind, documents in asked.items() if documents}
+    if not found:
+        raise UsageError(f"--data: no question is answered in the first {args.chunks} chunks; raise --chunks or give other documents")
+    parts = {kind: entry(of, len(asked[kind])) for kind, of in found.items()}
+    for kind, part in parts.items():
+        common.show(table(part, f"{kind}: {part['documents']} documents"), to_stderr=args.json)
+    whole_entry = entry(joined(list(found.values())), sum(part["documents"] for part in parts.values()))
+    if len(parts) > 1:
+        common.show(table(whole_entry, f"all: {whole_entry['documents']} documents"), to_stderr=args.json)
+    settings = {"chunks": args.chunks, "protocol": make_protocol(base, config).id, "kinds": parts}
+    result = {"benchmark": "wake", **whole_entry, **settings, **common.environment(base)}
+    rows = [
+        {"kind": kind, "arm": name, "document": a.document, "accepted": list(a.outcome.question.answers)}
+        | {mark: round(value, 4) for mark, value in a.marks.items()}
+        | asdict(a.outcome.answer)
+        for kind, of in found.items()
+        for name, arm in of.items()
+        for a in arm.asked
+    ]
+    common.finish("wake", result, {"config": to_dict(config), "outcomes": rows}, args.out, args.json)
+
+
+if __name__ == "__main__":
+    common.run(main)

@@ -1,0 +1,97 @@
+"""Generating: prompts as token ids in, what the model goes on with out, greedily or by sampling, with log-probabilities.
+
+Whatever fast weights are attached at the time take part. A prefix that several prompts share is read once. Knows nothing about questions.
+"""
+
+import copy
+from collections.abc import Sequence
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor
+from transformers import DynamicCache, GenerationConfig, PreTrainedModel
+
+from nrem.consolidation.read.split_model import cache_argument
+
+
+class Generated(NamedTuple):
+    """What came behind one prompt."""
+
+    tokens: list[int]
+    """Up to the token that ended it, or the most there may be."""
+    log_p: list[float]
+    """Log-probability of each of them and of the token that ended them, where there is one; of sampled ones at temperature 1."""
+    watched: float
+    """Probability of the watched token in the first place."""
+
+
+class Generator:
+    """One model and the tokens that end what it says."""
+
+    def __init__(self, model: PreTrainedModel, stop_ids: Sequence[int], pad_id: int, watched_id: int) -> None:
+        self.model, self.stop_ids, self.pad_id, self.watched_id = model, list(stop_ids), pad_id, watched_id
+        self.cache_name = cache_argument(model)
+        self._read: tuple[list[int], DynamicCache] | None = None
+
+    @torch.no_grad()
+    def together(self, prompts: Sequence[Sequence[int]], most: int) -> list[Generated]:
+        """Greedily, at most `most` tokens behind each prompt, all in one batch that is padded on the left."""
+        width = max(len(prompt) for prompt in prompts)
+        ids = torch.tensor([[self.pad_id] * (width - len(p)) + [*p] for p in prompts], device=self.model.device)
+        mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=ids.device)
+        return self._generated(self.model.generate(ids, attention_mask=mask, generation_config=self._config(most)), width)
+
+    @torch.no_grad()
+    def behind(self, prefix: Sequence[int], prompt: Sequence[int], most: int) -> Generated:
+        """Greedily, behind a prompt that begins with `prefix`, which is read once for all prompts that come one after the other."""
+        return self._continued(prompt, self.cache_of(prefix), 1, self._config(most))[0]
+
+    @torch.no_grad()
+    def drawn(self, prompt: Sequence[int], number: int, seed: int, temperature: float, most: int) -> list[Generated]:
+        """`number` samples from the whole distribution; the same seed and number give the same ones. The prompt is read once for all draws
+        that come one after the other."""
+        config = self._config(most, do_sample=True, temperature=temperature, top_k=0, top_p=1.0)
+        cache = self.cache_of(prompt[:-1])
+        cache.batch_repeat_interleave(number)
+        with torch.random.fork_rng():
+            torch.manual_seed(seed)
+            return self._continued(prompt, cache, number, config)
+
+    def cache_of(self, prefix: Sequence[int]) -> DynamicCache:
+        """A cache that holds these tokens, fresh at every call; they are read once."""
+        if self._read is None or self._read[0] != [*prefix]:
+            cache = DynamicCache(config=self.model.config)
+            ids = torch.tensor([[*prefix]], device=self.model.device)
+            self.model(input_ids=ids, logits_to_keep=1, **{self.cache_name: cache})
+            self._read = ([*prefix], cache)
+        return copy.deepcopy(self._read[1])
+
+    def forget(self) -> None:
+        """Drop what was read; needed when other fast weights are attached."""
+        self._read = None
+
+    def _continued(self, prompt: Sequence[int], cache: DynamicCache, rows: int, config: GenerationConfig) -> list[Generated]:
+        ids = torch.tensor([[*prompt]] * rows, device=self.model.device)
+        out = self.model.generate(ids, attention_mask=torch.ones_like(ids), generation_config=config, **{self.cache_name: cache})
+        return self._generated(out, len(prompt))
+
+    def _config(self, most: int, **more: Any) -> GenerationConfig:
+        return GenerationConfig(
+            max_new_tokens=most,
+            eos_token_id=self.stop_ids,
+            pad_token_id=self.pad_id,
+            return_dict_in_generate=True,
+            output_logits=True,
+            **{"do_sample": False, **more},
+        )
+
+    def _generated(self, out: Any, start: int) -> list[Generated]:
+        tokens: Tensor = out.sequences[:, start:]
+        log_p = torch.stack([torch.log_softmax(logits.float(), -1) for logits in out.logits], 1)  # (row, step, vocabulary)
+        chosen = log_p.gather(2, tokens[..., None])[..., 0]
+        watched = log_p[:, 0, self.watched_id].exp()
+        return [self._cut(*row) for row in zip(tokens.tolist(), chosen.tolist(), watched.tolist(), strict=True)]
+
+    def _cut(self, tokens: list[int], log_p: list[float], watched: float) -> Generated:
+        length = next((i for i, token in enumerate(tokens) if token in self.stop_ids), len(tokens))
+        return Generated(tokens[:length], log_p[: length + 1], watched)

@@ -1,0 +1,30 @@
+"""`think`: a thought before the answer, with a cap and a floor (budget forcing, s1, arXiv 2501.19393).
+
+Decoding is greedy. The cap ends a thought; one that ends by itself before the floor, half of the cap, is told to wait and goes on. A model
+that was not trained to think need not gain from it.
+"""
+
+from collections.abc import Sequence
+
+from nrem.memory.stream.chunk import Chunk
+from nrem.memory.text.evicted import EvictedText
+from nrem.runtime.wake.answer import Answer
+from nrem.runtime.wake.search import found_if_kept
+from nrem.runtime.wake.way import Amount, Asker, Way
+
+
+class Think(Way):
+    """as search, or as direct where the text was forgotten, with a thought of at most N tokens before the answer"""
+
+    dear = True
+    counts = Amount("tokens of thought", usual=32, most=256)
+
+    def chunks(self, text: EvictedText | None, question: str) -> list[Chunk]:
+        return found_if_kept(text, question)
+
+    def answers(self, asker: Asker, questions: Sequence[str], contexts: Sequence[str]) -> list[Answer]:
+        return asker.ask_all(questions, contexts, asker.think(questions, contexts, self.amount))
+
+    def nlls(self, asker: Asker, pairs: Sequence[tuple[str, str]], contexts: Sequence[str]) -> list[float]:
+        """Under the prompt with the thought that the question gets."""
+        return asker.nlls(pairs, contexts, asker.think([question for question, _ in pairs], contexts, self.amount))
