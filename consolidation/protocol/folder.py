@@ -33,6 +33,8 @@ SCHEMA_VERSION = 2
 """2: the ridge rule writes in the whole input space of a module, and a reader may sit on further modules."""
 READER = ("reader_A", "reader_B")
 """The factors of a static reader."""
+UNIT = "unit"
+"""What protocols have had since 2026-11-27; those from before have their gains in ones."""
 BY_RULE = ("log_mu",)
 """What means something else under another rule: tokens of ordinary text are counted against keys, or against inputs."""
 OLD_NAMES = {"ridge": "keyed"}
@@ -179,7 +181,8 @@ def read_curves(path: Path) -> CurveTable:
 def load_parameters(folder: Path, parameters: LearnedWrite[Any]) -> None:
     """Take the learned values of a folder; raises `MemoryFolderError` where a file is damaged or a shape differs."""
     try:
-        parameters.load_state_dict(_tensors(folder))
+        later = {name: buffer for name, buffer in parameters.named_buffers() if name.endswith(f".{UNIT}")}
+        parameters.load_state_dict(later | _tensors(folder))
     except RuntimeError as error:
         raise MemoryFolderError(
             f"{folder}: its parameters do not fit ({str(error).splitlines()[-1].strip()}); give the same rank and layers"
@@ -199,6 +202,8 @@ def adopt_parameters(folder: Path, parameters: LearnedWrite[Any]) -> None:
             if given and site.d_in == given[READER[0]].shape[1] and site.d_out == len(given[READER[1]]):
                 site.take_reader(*(given[key] for key in READER))
                 taken += 1
+            if same_rule and (unit := theirs.get(f"{places.get(name)}.{UNIT}")) is not None:
+                parameters.take_units({name: float(unit)})
             for key, mine in site.named_parameters():
                 if key in given and key not in READER and given[key].shape == mine.shape and (same_rule or key not in BY_RULE):
                     mine.copy_(given[key])

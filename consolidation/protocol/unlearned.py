@@ -1,14 +1,14 @@
 """The ridge write with nothing learned: for a base model that has no protocol. Values are the errors themselves, every token counts alike.
 
-Only C_0 is measured, on the spot, from a text that comes with nrem. It answers better than study items by gradient, at a tenth of their
-cost (benchmarks/LOG.md), and far worse than a trained protocol.
+Only C_0 and the unit of the outputs are measured, on the spot, from a text that comes with nrem. It answers better than study items by
+gradient, at a tenth of their cost (benchmarks/LOG.md), and far worse than a trained protocol.
 """
 
 from collections.abc import Sequence
 from typing import Any
 
 from nrem.consolidation.protocol.protocol import Protocol
-from nrem.consolidation.read.observe import Texts, module_inputs
+from nrem.consolidation.read.observe import Texts, module_traffic
 from nrem.consolidation.read.split_model import SplitModel
 from nrem.consolidation.write.learned import Sizes
 from nrem.consolidation.write.ridge_site import Ridge
@@ -17,7 +17,6 @@ from nrem.memory.weights.layers import find_targets, lowest_layer
 
 ID = "unlearned-ridge"
 RANK = 256
-GAIN = 0.7
 ROW_TOKENS = 64
 ERROR_VOCABULARY = 8192
 
@@ -29,12 +28,12 @@ def unlearned_protocol(model: Any, tokenizer: Any, ordinary_text: str) -> Protoc
     modules = {name: (d_in, d_out) for name, (d_in, d_out, _) in shapes.items()}
     ridge = Ridge.create(Sizes(modules=modules, d_model=d_model, rank=RANK, reader_rank=0, error_vocabulary=ERROR_VOCABULARY))
     ridge.requires_grad_(False).to(model.device)
-    for _, site in ridge.items():
-        site.gain.fill_(GAIN)
     protocol = Protocol(tokenizer, id=ID, rule="ridge", trained_passes=1, learned=ridge)
     rows = _rows(protocol.plain_ids(ordinary_text))
     split = SplitModel(model, lowest_layer(model, modules))
-    ridge.settle(module_inputs(split, Texts.pad(rows, protocol.stop_id, model.device), ridge.names))
+    traffic = module_traffic(split, Texts.pad(rows, protocol.stop_id, model.device), ridge.names)
+    ridge.settle(traffic.inputs)
+    ridge.take_units(traffic.units)
     return protocol
 
 

@@ -16,6 +16,8 @@ from torch import Tensor, nn
 
 from nrem.consolidation.read.split_model import SplitModel
 
+NORMAL_MEDIAN = 0.6745
+"""Median absolute value of a standard normal distribution."""
 HEAD_BLOCK = 512
 """Tokens whose probabilities over the vocabulary are held at once."""
 
@@ -87,12 +89,24 @@ def next_token_loss(
     return torch.zeros(texts.ids.shape, device=hidden.device).masked_scatter(valid, loss), valid
 
 
+class Traffic(NamedTuple):
+    """What goes through the adapted modules, by name."""
+
+    inputs: dict[str, Tensor]
+    """What enters, (token d_in)."""
+    units: dict[str, float]
+    """How large what leaves is: the standard deviation of a normal distribution that has its median absolute value. A few channels of some
+    layers are a hundred times larger than the rest, and must not set the scale."""
+
+
 @torch.no_grad()
-def module_inputs(split: SplitModel, texts: Texts, names: Sequence[str]) -> dict[str, Float[Tensor, "token d_in"]]:
-    """What enters each adapted module when the base model reads these texts, nothing attached; padding left out."""
-    with _inputs_of(split.model, names) as inputs:
+def module_traffic(split: SplitModel, texts: Texts, names: Sequence[str]) -> Traffic:
+    """When the base model reads these texts, nothing attached; padding left out."""
+    with _inputs_of(split.model, names) as found:
         split.hidden(texts.ids, texts.mask, split.lower(texts.ids, texts.mask))
-    return {name: x[texts.mask.bool()] for name, x in inputs.items()}
+    inputs = {name: x[texts.mask.bool()] for name, x in found.items()}
+    units = {name: float(split.model.get_submodule(name)(x).float().abs().median()) / NORMAL_MEDIAN for name, x in inputs.items()}
+    return Traffic(inputs, units)
 
 
 def prediction_error(

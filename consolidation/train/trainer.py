@@ -14,7 +14,7 @@ from typing import Any
 
 import torch
 
-from nrem.consolidation.read.observe import Texts, module_inputs
+from nrem.consolidation.read.observe import Texts, module_traffic
 from nrem.consolidation.train.bench import Bench
 from nrem.consolidation.train.data import Passage, Sampler
 from nrem.consolidation.train.in_context import PackedQuestions, contrast
@@ -120,12 +120,17 @@ Log = Callable[[dict[str, Any]], None]
 class ProtocolTrainer:
     """Trains the parameters of a bench; `run` may be called again to go on."""
 
-    def __init__(self, bench: Bench, sampler: Sampler, ordinary_text: Sequence[int], config: TrainConfig, journal: Journal) -> None:
+    def __init__(
+        self, bench: Bench, sampler: Sampler, ordinary_text: Sequence[int], config: TrainConfig, journal: Journal, *, fresh: bool
+    ) -> None:
+        """`fresh`: the parameters began, here or before this run was cut off, with nothing learned; they write in the modules' units."""
         self.bench, self.sampler, self.ordinary_text, self.config, self.journal = bench, sampler, list(ordinary_text), config, journal
         bench.order = config.order
         rows = self._ordinary_rows(random.Random(config.seed), -(-config.ordinary_tokens // ROW_TOKENS))
         texts = Texts.pad(rows, bench.protocol.stop_id, bench.device)
-        bench.ordinary = module_inputs(bench.split, texts, bench.parameters.names)
+        bench.ordinary, units = module_traffic(bench.split, texts, bench.parameters.names)
+        if fresh:
+            bench.parameters.take_units(units)
         self._named = dict(bench.parameters.named_parameters())
         self.optimisers = Optimisers(self._named, config.step_size, config.values_decay)
         self.done = Trained()

@@ -86,6 +86,9 @@ class LearnedWrite(Sites[AnySite], ABC):
     def settle(self, inputs: Mapping[str, Tensor]) -> None:
         """Measure what enters the modules when ordinary text is read, (token d_in) each, where the rule goes by it; differentiable."""
 
+    def take_units(self, units: Mapping[str, float]) -> None:
+        """Write in units of what the modules put out on ordinary text, where the rule goes by it; for parameters that begin anew."""
+
     def fast_weights(self, transposed: bool = False) -> FastWeights:
         """A plain LoRA that holds the reader, and nothing written yet."""
         return FastWeights({name: site.factors() for name, site in self.everywhere()}, transposed)

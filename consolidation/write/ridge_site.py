@@ -5,13 +5,14 @@ Axes: m memories, t tokens of a memory, i inputs of an adapted module, o its out
 
     C = sum_t beta_t x_t x_t^T        M = sum_t beta_t v_t x_t^T
 
-    change = gain M (C + mu C_0)^-1                                                          primal, for many tokens: (i i)
-           = Y^T A,   A = X C_0^-1,   Y = gain/mu R (I + R A X^T R / mu)^-1 R V               dual, for few: (t t); R = diag(sqrt(beta))
+    change = gain u M (C + mu C_0)^-1                                                        primal, for many tokens: (i i)
+           = Y^T A,   A = X C_0^-1,   Y = gain u/mu R (I + R A X^T R / mu)^-1 R V             dual, for few: (t t); R = diag(sqrt(beta))
 
-It minimises sum_t beta_t |v_t - change x_t|^2 + mu E |change x|^2, up to the gain (MEMIT, arXiv 2210.07229, has keys and values at single
-tokens of facts; here they are at every token of a text). Pass 1 reads with nothing written: C and M are sums over texts, in any order.
-A later pass reads with what all texts of the memory have written, and adds a learned share of the same solution for what is still wrong:
-it mends what texts do to one another.
+u is the unit of the module's outputs: how large they are on ordinary text. A gain of so many of them does the same in every model family,
+whatever its norms (benchmarks/LOG.md). Up to gain and unit the change minimises sum_t beta_t |v_t - change x_t|^2 + mu E |change x|^2
+(MEMIT, arXiv 2210.07229, has keys and values at single tokens of facts; here they are at every token of a text). Pass 1 reads with nothing
+written: C and M are sums over texts, in any order. A later pass reads with what all texts of the memory have written, and adds a learned
+share of the same solution for what is still wrong: it mends what texts do to one another.
 
 Knows nothing about chunks, files or training.
 """
@@ -33,7 +34,8 @@ from nrem.consolidation.write.solve import solve_spd
 
 MU = 100.0
 """Tokens of ordinary text that count against a memory's own, at first."""
-GAIN = 0.3
+GAIN = 0.12
+"""In units of the outputs: with nothing else learned the best of SmolLM2 and of Gemma 3, whose outputs are a hundred times smaller."""
 CORRECTION = 0.3
 """Share of a pass's solution that a later pass adds, at first."""
 SMALLEST_STRENGTH = 1e-12
@@ -64,12 +66,15 @@ Change = LowRank | Tensor
 class RidgeSite(ValuedSite):
     """What is learned at one adapted module."""
 
+    unit: Tensor
+
     def __init__(self, d_in: int, d_out: int, d_model: int, reader_rank: int, generator: torch.Generator | None = None) -> None:
         super().__init__(d_in, d_out, reader_rank, generator)
         self.learn_values(d_model, generator)
         self.log_mu = nn.Parameter(torch.tensor(MU).log())
         self.gain, self.correction = nn.Parameter(torch.tensor(GAIN)), nn.Parameter(torch.tensor(CORRECTION))
         self.background = Background(d_in)
+        self.register_buffer("unit", torch.ones(()))  # protocols from before there were units have their gains in ones
 
     def by_tokens(self, tokens: int) -> bool:
         """Whether so many tokens are solved for in the dual form."""
@@ -82,7 +87,7 @@ class RidgeSite(ValuedSite):
         A = self.background.solve(X)
         gram = A @ X.mT
         system = torch.eye(gram.shape[-1], device=X.device) + (gram + gram.mT) * (root / (2 * mu)) * root.mT
-        return LowRank(A, self.gain / mu * root * solve_spd(system, root * V))
+        return LowRank(A, self.gain * self.unit / mu * root * solve_spd(system, root * V))
 
     def sums(
         self, X: Float[Tensor, "m t i"], V: Float[Tensor, "m t o"], strength: Float[Tensor, "m t"]
@@ -98,7 +103,7 @@ class RidgeSite(ValuedSite):
 
     def solve_primal(self, S: Float[Tensor, "*m i i"], M: Float[Tensor, "*m o i"]) -> Float[Tensor, "*m o i"]:
         """The solution from the sums, S = C + mu C_0."""
-        return self.gain * solve_spd(S, M.mT).mT
+        return self.gain * self.unit * solve_spd(S, M.mT).mT
 
     def write(self, x: Float[Tensor, "row token i"], seen: Seen, memories: int) -> Change:
         """The solution for texts that are dealt out to so many memories."""
@@ -161,3 +166,7 @@ class Ridge(LearnedWrite[RidgeSite]):
             if name not in self._settled and not self[name].background.weights.any():
                 self[name].background.settle(x)
             self._settled.add(name)
+
+    def take_units(self, units: Mapping[str, float]) -> None:
+        for name, unit in units.items():
+            self[name].unit.fill_(unit)

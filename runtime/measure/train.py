@@ -82,7 +82,8 @@ def train_protocol(base: Base, job: TrainJob, config: TrainConfig, *, resume: bo
     bench = make_bench(base, config, job)
     journal = Journal.open(workshop)
     apart, ordinary = _ordinary_text(sources, bench.protocol)
-    trainer = ProtocolTrainer(bench, Sampler(sources, _weights(sources), config.cloze_share), ordinary, config, journal)
+    sampler = Sampler(sources, _weights(sources), config.cloze_share)
+    trainer = ProtocolTrainer(bench, sampler, ordinary, config, journal, fresh=job.start_from is None)
 
     def log(figures: dict[str, Any]) -> None:
         with (workshop / LOG).open("a", encoding="utf-8") as file:

@@ -7,13 +7,16 @@ from typing import Any
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
 from nrem.consolidation.prompts import INSTRUCTION
 from nrem.consolidation.protocol import folder as protocol_folder
 from nrem.consolidation.protocol.confidence import Confidence
 from nrem.consolidation.protocol.folder import (
     PROTOCOL,
+    adopt_parameters,
     find_protocol,
+    load_parameters,
     load_protocol,
     retired_folder,
     retired_protocol,
@@ -21,8 +24,10 @@ from nrem.consolidation.protocol.folder import (
     shipped_for,
 )
 from nrem.consolidation.protocol.protocol import Protocol
+from nrem.consolidation.write.ridge_site import Ridge
 from nrem.memory.errors import BaseMismatchError, MemoryFolderError, MissingFileError, UsageError
 from nrem.memory.memory import Memory
+from nrem.memory.saved.atomic import sha256_file
 from nrem.runtime.models.load import Base, load
 from nrem.runtime.readers.document import Document
 from nrem.runtime.session.consolidate import consolidate
@@ -89,6 +94,25 @@ def test_a_trained_protocol_comes_back_equal(base: Base, tmp_path: Path) -> None
     assert all(torch.equal(value, theirs[name].bfloat16().float()) for name, value in mine.items())
     assert not any(parameter.requires_grad for parameter in loaded.learned.parameters())
     assert json.loads((folder / PROTOCOL).read_text(encoding="utf-8"))["about"] == {"note": "random"}
+
+
+def test_units_come_back_and_protocols_from_before_there_were_any_have_ones(llama: Base, tmp_path: Path) -> None:
+    protocol = tiny.make_ridge_protocol(llama)
+    assert isinstance(protocol.learned, Ridge)
+    protocol.learned.take_units(dict.fromkeys(protocol.learned.names, 2.5))
+    save_protocol(tmp_path / "p", protocol, llama.identity, {})
+    parameters, adopted = Ridge.create(protocol.learned.sizes), Ridge.create(protocol.learned.sizes)
+    load_parameters(tmp_path / "p", parameters)
+    adopt_parameters(tmp_path / "p", adopted)
+    assert [float(site.unit) for _, site in (*parameters.items(), *adopted.items())] == [2.5] * 2 * len(parameters.names)
+    (file,) = (tmp_path / "p").glob("*.safetensors")
+    save_file({name: tensor for name, tensor in load_file(file).items() if not name.endswith(".unit")}, file)
+    values = json.loads((tmp_path / "p" / "protocol.json").read_text(encoding="utf-8"))
+    values["files"] = {file.name: sha256_file(file)}
+    (tmp_path / "p" / "protocol.json").write_text(json.dumps(values), encoding="utf-8")
+    earlier = Ridge.create(protocol.learned.sizes)
+    load_parameters(tmp_path / "p", earlier)
+    assert [float(site.unit) for _, site in earlier.items()] == [1.0] * len(earlier.names)
 
 
 def test_auto_takes_none_that_was_trained_on_another_model(base: Base) -> None:

@@ -26,6 +26,25 @@ def test_auto_is_the_unlearned_ridge_where_no_protocol_fits(base: Base) -> None:
     assert not any(p.requires_grad for p in protocol.learned.parameters())
 
 
+def test_a_model_with_outputs_a_hundred_times_as_large_is_written_a_hundred_times_as_much(llama: Base) -> None:
+    """What a gain does must not depend on a family's norms: the MLP of Gemma 3 puts out a hundredth of what that of SmolLM2 does."""
+    first = unlearned_protocol(llama.model, llama.tokenizer, tiny.STORY)
+    assert isinstance(first.learned, Ridge)
+    last = first.learned.names[-1]
+    module = llama.model.get_submodule(last)
+    with torch.no_grad():
+        module.weight.mul_(100)
+    try:
+        second = unlearned_protocol(llama.model, llama.tokenizer, tiny.STORY)
+    finally:
+        with torch.no_grad():
+            module.weight.div_(100)
+    assert isinstance(second.learned, Ridge)
+    x, V, strength = torch.randn(1, 5, first.learned[last].d_in), torch.randn(1, 5, first.learned[last].d_out), torch.ones(1, 5)
+    small, large = (ridge[last].solve_dual(x, V, strength).dense for ridge in (first.learned, second.learned))
+    torch.testing.assert_close(large, 100 * small, atol=1e-4, rtol=1e-3)
+
+
 def test_it_is_measured_the_same_every_time(llama: Base) -> None:
     first, second = (unlearned_protocol(llama.model, llama.tokenizer, tiny.STORY) for _ in range(2))
     assert first.sha256 == second.sha256

@@ -22,6 +22,7 @@ def make_site(seed: int = 0) -> RidgeSite:
         for parameter in site.parameters():
             parameter.add_(0.2 * torch.randn(parameter.shape, generator=generator))
         site.log_mu.fill_(1.0)
+        site.unit.fill_(1.7)
     return site
 
 
@@ -45,7 +46,7 @@ def naive_change(site: RidgeSite, x: Tensor, seen: Seen) -> Tensor:
     for row in range(len(x)):
         for strength, key, value in naive_tokens(site, x, seen, row):
             C, M = C + strength * torch.outer(key, key), M + strength * torch.outer(value, key)
-    return site.gain * M @ torch.linalg.inv(C + site.log_mu.exp() * site.background.matrix())
+    return site.gain * site.unit * M @ torch.linalg.inv(C + site.log_mu.exp() * site.background.matrix())
 
 
 def primal(site: RidgeSite, C: Tensor, M: Tensor) -> Tensor:
@@ -90,7 +91,7 @@ def test_the_solution_is_the_least_squares_one() -> None:
     values = torch.stack([strength.sqrt() * value for strength, _, value in tokens])
     silence = torch.linalg.cholesky(site.log_mu.exp() * site.background.matrix()).T  # inputs at which nothing is to be said
     answer = torch.linalg.lstsq(torch.cat([keys, silence]), torch.cat([values, torch.zeros(D_IN, D_OUT)])).solution.T
-    torch.testing.assert_close(both_forms(site, x, seen)[0], site.gain * answer, atol=1e-3, rtol=1e-3)
+    torch.testing.assert_close(both_forms(site, x, seen)[0], site.gain * site.unit * answer, atol=1e-3, rtol=1e-3)
 
 
 def test_memories_of_a_batch_do_not_touch_one_another() -> None:
