@@ -25,7 +25,7 @@ class Generated(NamedTuple):
     """Probability of the watched token in the first place."""
 
 
-class Floor(LogitsProcessor):  # type: ignore[misc]
+class Floor(LogitsProcessor):
     """Before so many tokens nothing ends: where it would, another token is put in its place, and generating goes on."""
 
     def __init__(self, stop_ids: Sequence[int], instead: int, start: int, least: int) -> None:
