@@ -11,14 +11,15 @@ FARTHEST = 64
 
 
 def heading_of(text: EvictedText, chunk: Chunk) -> str:
-    """The last Markdown heading at the chunk's start or before it, else the first one inside it, else the document's title."""
+    """The last Markdown heading at the start of a chunk, or of a part of one, or before it, else the first one inside it, else the
+    document's title."""
     inside = [(match.start(), match[1]) for match in HEADING.finditer(chunk.text)]
     if inside and not chunk.text[: inside[0][0]].strip():
         return inside[0][1]
-    for index in range(chunk.index - 1, max(-1, chunk.index - 1 - FARTHEST), -1):
+    for index in range(chunk.index, max(-1, chunk.index - 1 - FARTHEST), -1):
         before = text.get(index)
         if before.document != chunk.document:
             break
-        if found := HEADING.findall(before.text):
+        if found := HEADING.findall(before.text[: max(0, chunk.start - before.start)]):
             return str(found[-1])
     return inside[0][1] if inside else chunk.title

@@ -32,8 +32,8 @@ TEMPERATURE = 0.7
 """Of answers that are drawn."""
 FLOOR = 0.5
 """Share of a thought's cap before which it does not end."""
-WAIT = " Wait,"
-"""What a thought that ends too early goes on with (s1, arXiv 2501.19393)."""
+WAIT = " Wait"
+"""What a thought that would end too early goes on with (s1, arXiv 2501.19393); its first token, where it is more than one."""
 T = TypeVar("T")
 R = TypeVar("R")
 
@@ -142,21 +142,12 @@ class Answerer:
         return float(torch.nn.functional.cross_entropy(out.logits[0, :-1].float(), target))
 
     def _thoughts(self, rows: Sequence[tuple[str, list[int]]], most: int) -> list[Thought]:
-        """In one batch, which is read again for those that are told to wait."""
-        started, wait = time.perf_counter(), self.protocol.plain_ids(WAIT)
+        """In one batch."""
+        started, wait = time.perf_counter(), self.protocol.plain_ids(WAIT)[0]
         prompts = [self.protocol.thought_ids(question, context_ids=text) for question, text in rows]
-        thoughts: list[list[int]] = [[] for _ in rows]
-        going = list(range(len(rows)))
-        while going:
-            left = max(most - len(thoughts[n]) for n in going)
-            for n, found in zip(going, self._generator.together([prompts[n] + thoughts[n] for n in going], left), strict=True):
-                thoughts[n] = (thoughts[n] + found.tokens)[:most]
-            going = [n for n in going if len(thoughts[n]) < FLOOR * most]
-            for n in going:
-                thoughts[n] = (thoughts[n] + wait)[:most]
-            going = [n for n in going if len(thoughts[n]) < most]
+        found = self._generator.together(prompts, most, least=round(FLOOR * most), instead=wait)
         seconds = (time.perf_counter() - started) / len(rows)
-        return [Thought(ids, self._text(ids), seconds) for ids in thoughts]
+        return [Thought(generated.tokens, self._text(generated.tokens), seconds) for generated in found]
 
     def _text(self, tokens: Sequence[int]) -> str:
         return str(self.base.tokenizer.decode(tokens, skip_special_tokens=True)).strip()

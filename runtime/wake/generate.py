@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
-from transformers import DynamicCache, GenerationConfig, PreTrainedModel
+from transformers import DynamicCache, GenerationConfig, LogitsProcessor, LogitsProcessorList, PreTrainedModel
 
 from nrem.consolidation.read.split_model import cache_argument
 
@@ -25,6 +25,21 @@ class Generated(NamedTuple):
     """Probability of the watched token in the first place."""
 
 
+class Floor(LogitsProcessor):
+    """Before so many tokens nothing ends: where it would, another token is put in its place, and generating goes on."""
+
+    def __init__(self, stop_ids: Sequence[int], instead: int, start: int, least: int) -> None:
+        self.stop_ids, self.instead, self.end = list(stop_ids), instead, start + least
+
+    def __call__(self, input_ids: Tensor, scores: Tensor) -> Tensor:
+        if input_ids.shape[1] >= self.end:
+            return scores
+        ends = torch.isin(scores.argmax(-1), torch.tensor(self.stop_ids, device=scores.device))
+        forced = torch.full_like(scores, float("-inf"))
+        forced[:, self.instead] = 0.0
+        return torch.where(ends[:, None], forced, scores)
+
+
 class Generator:
     """One model and the tokens that end what it says."""
 
@@ -34,12 +49,15 @@ class Generator:
         self._read: tuple[list[int], DynamicCache] | None = None
 
     @torch.no_grad()
-    def together(self, prompts: Sequence[Sequence[int]], most: int) -> list[Generated]:
-        """Greedily, at most `most` tokens behind each prompt, all in one batch that is padded on the left."""
+    def together(self, prompts: Sequence[Sequence[int]], most: int, least: int = 0, instead: int = 0) -> list[Generated]:
+        """Greedily, at most `most` tokens behind each prompt, all in one batch that is padded on the left; what would end before `least`
+        tokens goes on with the token `instead`."""
         width = max(len(prompt) for prompt in prompts)
         ids = torch.tensor([[self.pad_id] * (width - len(p)) + [*p] for p in prompts], device=self.model.device)
         mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=ids.device)
-        return self._generated(self.model.generate(ids, attention_mask=mask, generation_config=self._config(most)), width)
+        floor = LogitsProcessorList([Floor(self.stop_ids, instead, width, least)] if least else [])
+        out = self.model.generate(ids, attention_mask=mask, generation_config=self._config(most), logits_processor=floor)
+        return self._generated(out, width)
 
     @torch.no_grad()
     def behind(self, prefix: Sequence[int], prompt: Sequence[int], most: int) -> Generated:

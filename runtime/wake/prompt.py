@@ -39,6 +39,6 @@ def fitted(prompts: Prompts, text: str, room: int) -> list[int]:
 
 def prompts_of(prompts: Prompts, questions: Sequence[str], texts: Sequence[list[int]], thoughts: Sequence[Thought] = ()) -> list[Prompt]:
     """One prompt a question; `thoughts` are as many as questions, or none."""
-    own: Sequence[Thought | None] = thoughts or [None] * len(questions)
-    rows = zip(questions, texts, own, strict=True)
+    behind: Sequence[Thought | None] = thoughts or [None] * len(questions)
+    rows = zip(questions, texts, behind, strict=True)
     return [Prompt.of(prompts, question, text, thought) for question, text, thought in rows]

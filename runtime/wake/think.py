@@ -1,7 +1,7 @@
 """`think`: a thought before the answer, with a cap and a floor (budget forcing, s1, arXiv 2501.19393).
 
-Decoding is greedy. The cap ends a thought; one that ends by itself before the floor, half of the cap, is told to wait and goes on. A model
-that was not trained to think need not gain from it.
+Decoding is greedy. The cap ends a thought; one that would end by itself before the floor, half of the cap, is told to wait and goes on. A
+model that was not trained to think need not gain from it.
 """
 
 from collections.abc import Sequence

@@ -14,6 +14,7 @@ from nrem.runtime.measure.questions import Question
 from nrem.runtime.models.load import Base
 from nrem.runtime.readers.document import Document
 from nrem.runtime.session.session import Session
+from nrem.runtime.wake.snippet import part
 from nrem.runtime.wake.wake import Wake
 from nrem.runtime.wake.way import Way
 from nrem.runtime.wake.ways import WAYS, parse_way
@@ -139,8 +140,10 @@ def test_the_heading_is_the_last_one_before_the_chunk(tmp_path: Path) -> None:
     text = EvictedText(tmp_path)
     parts = ["# Book\n\nIt begins.\n", "## Two ##\n\nMore.\n", "Still more.\n", "End of two.\n\n## Three\n\nLast.\n", "After.\n"]
     start = 0
-    for index, part in enumerate(parts):
-        text.append(Chunk(document="d", title="T", index=index, start=start, end=start + len(part), text=part, num_tokens=3))
-        start += len(part)
+    for index, words in enumerate(parts):
+        text.append(Chunk(document="d", title="T", index=index, start=start, end=start + len(words), text=words, num_tokens=3))
+        start += len(words)
     text.append(Chunk(document="other", title="Other", index=5, start=0, end=5, text="Plain", num_tokens=1))
     assert [heading_of(text, chunk) for chunk in text] == ["Book", "Two", "Two", "Two", "Three", "Other"]
+    last = text.get(3)
+    assert heading_of(text, part(last, last.end - len("Last.\n"), last.end)) == "Three", "a part stands under a heading of its chunk"

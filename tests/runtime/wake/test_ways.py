@@ -122,13 +122,17 @@ def test_a_thought_has_a_cap_and_a_floor_and_is_paid_for(wake: Wake, llama: Base
     assert wake.answerer.ask_all([QUESTION], [""], [thought])[0].prompt_tokens == len(prompt) - len(thought.ids)
 
 
-def test_a_thought_that_ends_at_once_is_told_to_wait(wake: Wake, monkeypatch: pytest.MonkeyPatch) -> None:
-    generator = wake.answerer._generator
-    together = generator.together
-    monkeypatch.setattr(generator, "together", lambda prompts, most: [g._replace(tokens=[]) for g in together(prompts, most)])
-    wait = wake.protocol.plain_ids(WAIT)
-    (thought,) = wake.answerer.think([QUESTION], [""], 4 * len(wait))
-    assert [*thought.ids] == wait * 2  # half of the cap
+def test_a_thought_that_would_end_at_once_is_told_to_wait(wake: Wake) -> None:
+    protocol, generator = wake.protocol, wake.answerer._generator
+    prompt, wait = protocol.thought_ids(QUESTION), protocol.plain_ids(WAIT)[0]
+    (free,) = generator.together([prompt], 8)
+    generator.stop_ids = [*generator.stop_ids, free.tokens[0]]  # now it ends at once
+    assert generator.together([prompt], 8)[0].tokens == []
+    (held,) = generator.together([prompt], 8, least=3, instead=wait)
+    assert held.tokens[0] == wait
+    assert 3 <= len(held.tokens) <= 8
+    (thought,) = wake.answerer.think([QUESTION], [""], 8)
+    assert 4 <= len(thought.ids) <= 8
 
 
 def test_votes_are_the_same_for_the_same_question(wake: Wake) -> None:
