@@ -89,6 +89,45 @@ def test_a_damaged_checkpoint_is_told(tmp_path: Path) -> None:
         journal.latest()
 
 
+def test_any_bit_of_a_checkpoint_is_refused(tmp_path: Path) -> None:
+    journal = Journal.open(tmp_path)
+    journal.checkpoint({"done": 1, "nll": [0.5]}, {"a": torch.randn(7), "b": torch.randn(3).bfloat16(), "empty": torch.zeros(0)})
+    path = tmp_path / RESUME
+    content = path.read_bytes()
+    for bit in range(0, 8 * len(content), 3):
+        path.write_bytes(content[: bit // 8] + bytes([content[bit // 8] ^ (1 << bit % 8)]) + content[bit // 8 + 1 :])
+        with pytest.raises(MemoryFolderError, match="the checkpoint is damaged"):
+            journal.latest()
+    path.write_bytes(content)
+    assert journal.latest() is not None
+
+
+def test_a_measurement_that_came_to_no_number_comes_back_as_one(tmp_path: Path) -> None:
+    journal = Journal.open(tmp_path)
+    journal.checkpoint({"nll": [1.0, float("nan")], "sleep": None}, {})
+    state, _ = journal.latest() or ({}, {})
+    assert state["sleep"] is None
+    assert state["nll"][0] == 1.0
+    assert state["nll"][1] != state["nll"][1]
+    assert b"NaN" not in (tmp_path / RESUME).read_bytes()
+
+
+def test_a_damaged_line_is_told(tmp_path: Path) -> None:
+    journal = Journal.open(tmp_path)
+    for number in range(3):
+        journal.append({"number": number})
+    path = tmp_path / EVENTS
+    path.write_bytes(path.read_bytes().replace(b'"number": 1', b'"number": 9'))
+    with pytest.raises(MemoryFolderError, match=r"journal\.jsonl: line 2 is damaged \(its hash differs\); start again with --force"):
+        journal.events()
+
+
+def test_a_pipe_is_no_checkpoint(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / RESUME)
+    with pytest.raises(MemoryFolderError, match=r"resume\.safetensors is a pipe, expected a regular file"):
+        Journal(tmp_path).latest()
+
+
 def test_anew_throws_away_what_was_there(tmp_path: Path) -> None:
     journal = Journal.open(tmp_path / "run")
     journal.append(EVENT)
