@@ -11,13 +11,18 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import torch
+from safetensors import safe_open
 from safetensors.numpy import load_file, save_file
+from safetensors.torch import load_file as load_tensors
+from safetensors.torch import save_file as save_tensors
 
 from nrem.memory.saved.atomic import sha256_file
 from nrem.memory.saved.files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, MEMORY, STATISTICS, TEXT, TEXT_CHUNKS, TEXT_INDEX
 from nrem.memory.saved.json_text import json_text
 from nrem.memory.saved.record_file import OWN_HASH, own_hash
 from nrem.memory.saved.regular import MOST_BYTES
+from nrem.memory.text.index_file import ABOUT, hash_of
 
 Case = Callable[[Path], object]
 CHUNKS, INDEX, SECOND = f"{TEXT}/{TEXT_CHUNKS}", f"{TEXT}/{TEXT_INDEX}", f"segment-0001/{ADAPTER_WEIGHTS}"
@@ -40,7 +45,8 @@ def cases() -> dict[str, Case]:
     found |= {f"chunks: {name}": _record(lambda v, new=new: v["chunks"][0].update(new)) for name, new in _CHUNKS.items()}
     found |= {f"adapter_config: {name}": _adapter_config(new) for name, new in _ADAPTER.items()}
     for name in (ADAPTER_WEIGHTS, STATISTICS, SECOND):
-        found |= {f"{name}: {kind}": _tensors(name, change) for kind, change in _TENSORS.items()}
+        kinds = {kind: change for kind, change in _TENSORS.items() if name == STATISTICS or kind != "a negative rank"}
+        found |= {f"{name}: {kind}": _tensors(name, change) for kind, change in kinds.items()}
     found |= {f"{name}: {kind}": _raw(name, data) for name in (ADAPTER_WEIGHTS, STATISTICS, INDEX) for kind, data in _HEADERS.items()}
     found |= {f"index: {kind}": _index(change) for kind, change in _INDEX.items()}
     found |= {f"memory.json: {kind}": _raw(MEMORY, data, rehash=False) for kind, data in _JSON.items()}
@@ -110,9 +116,9 @@ def _adapter_config(new: dict[str, Any]) -> Case:
     return spoil
 
 
-def _tensors(name: str, change: Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]) -> Case:
+def _tensors(name: str, change: Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]]) -> Case:
     def spoil(folder: Path) -> None:
-        save_file(change(load_file(folder / name)), folder / name)
+        save_tensors(change(load_tensors(folder / name)), folder / name)
         _rehash(folder, name)
 
     return spoil
@@ -122,14 +128,10 @@ def _index(change: Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]) -> 
     """With the hash of its content that it needs."""
 
     def spoil(folder: Path) -> None:
-        from safetensors import safe_open
-
-        from nrem.memory.text.index_file import hash_of
-
         with safe_open(folder / INDEX, "np") as file:
-            about = file.metadata()
+            stamp = file.metadata()[ABOUT].partition(" ")[2]
         arrays = change(load_file(folder / INDEX))
-        save_file(arrays, folder / INDEX, metadata=about | {"sha256": hash_of(arrays, about["stamp"])})
+        save_file(arrays, folder / INDEX, metadata={ABOUT: f"{hash_of(arrays, stamp)} {stamp}"})
         _rehash(folder, INDEX)
 
     return spoil
@@ -189,13 +191,14 @@ _ADAPTER: dict[str, dict[str, Any]] = {
     "no modules": {"target_modules": []},
     "a million modules": {"target_modules": ["model.layers.0.mlp.down_proj"] * 10**6},
 }
-_TENSORS: dict[str, Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]] = {
-    "NaN": lambda t: {key: np.full_like(a, np.nan) if a.dtype.kind == "f" else a for key, a in t.items()},
-    "infinity": lambda t: {key: np.full_like(a, np.inf) if a.dtype.kind == "f" else a for key, a in t.items()},
+_TENSORS: dict[str, Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]]] = {
+    "NaN": lambda t: {key: torch.full_like(a, torch.nan) if a.is_floating_point() else a for key, a in t.items()},
+    "infinity": lambda t: {key: torch.full_like(a, torch.inf) if a.is_floating_point() else a for key, a in t.items()},
     "one short": lambda t: dict(list(t.items())[1:]),
-    "other shapes": lambda t: {key: np.ones((3, 3), np.float32) for key in t},
-    "no shapes": lambda t: {key: np.float32(1).reshape(()) for key in t},
-    "whole numbers": lambda t: {key: np.zeros(a.shape, np.int64) for key, a in t.items()} | {"solve/reader_rank": np.array(-5)},
+    "other shapes": lambda t: {key: torch.ones(3, 3) for key in t},
+    "no shapes": lambda t: {key: torch.tensor(1.0) for key in t},
+    "whole numbers": lambda t: {key: torch.zeros(a.shape, dtype=torch.int64) for key, a in t.items()},
+    "a negative rank": lambda t: t | {"solve/reader_rank": torch.tensor(-5)},
 }
 
 

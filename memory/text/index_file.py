@@ -15,6 +15,8 @@ from nrem.memory.saved.regular import read_regular
 from nrem.memory.text.index import SearchIndex
 
 PARTS = ("chunks", "windows")
+ABOUT = "nrem"
+"""The one key of the metadata, so that equal indices are equal files: hash and stamp."""
 KINDS = {"data": "float32", "indices": "int32", "indptr": "int32"}
 """The arrays of each part: a sparse matrix by columns, a column a term."""
 
@@ -33,7 +35,7 @@ def save_index_file(index: SearchIndex, folder: Path, stamp: str) -> None:
         arrays[f"{name}.terms"] = np.frombuffer(json_text(terms, ensure_ascii=True).encode("ascii"), dtype=np.uint8)
     target = folder / TEXT_INDEX
     temporary = target.with_name(f".{TEXT_INDEX}.tmp")
-    temporary.write_bytes(save(arrays, metadata={"stamp": stamp, "sha256": hash_of(arrays, stamp)}))
+    temporary.write_bytes(save(arrays, metadata={ABOUT: f"{hash_of(arrays, stamp)} {stamp}"}))
     temporary.replace(target)
 
 
@@ -43,9 +45,9 @@ def load_index_file(folder: Path, stamp: str, num_chunks: int) -> SearchIndex:
 
     content = read_regular(folder, TEXT_INDEX)
     size = int.from_bytes(content[:8], "little")
-    about = json.loads(content[8 : 8 + size])["__metadata__"]
+    about = json.loads(content[8 : 8 + size])["__metadata__"][ABOUT]
     arrays = load(content)
-    if about["stamp"] != stamp or about["sha256"] != hash_of(arrays, stamp):
+    if about != f"{hash_of(arrays, stamp)} {stamp}":
         raise ValueError("another text's, or damaged")
     counts = arrays["counts"]
     _require(counts.dtype == "int32" and counts.shape == (num_chunks,) and (counts >= 0).all())

@@ -178,13 +178,15 @@ class FastWeights:
         factors = {}
         for name in config.modules:
             try:
-                A, B = (tensors[f"base_model.model.{name}.lora_{side}.weight"].float() for side in "AB")
+                A, B = (tensors[f"base_model.model.{name}.lora_{side}.weight"] for side in "AB")
             except KeyError as error:
                 raise MemoryFolderError(f"{folder}: {ADAPTER_WEIGHTS} lacks the tensor {error.args[0]}; restore the file") from None
+            if not A.is_floating_point() or A.dtype != B.dtype:
+                raise MemoryFolderError(f"{folder}: {ADAPTER_WEIGHTS} has factors of {name} of {A.dtype} and {B.dtype}; restore the file")
             if A.ndim != 2 or B.ndim != 2 or len(A) != B.shape[1]:
                 shapes = f"{tuple(A.shape)} and {tuple(B.shape)}"
                 raise MemoryFolderError(f"{folder}: {ADAPTER_WEIGHTS} has factors of {name} of shapes {shapes}; restore the file")
-            factors[name] = Factors(A, B)
+            factors[name] = Factors(A.float(), B.float())
         return cls(factors, config.transposed)
 
     def copy(self) -> Self:

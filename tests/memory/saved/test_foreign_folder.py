@@ -82,7 +82,7 @@ def test_a_folder_on_the_way_may_be_no_link(mine: Path) -> None:
 @pytest.mark.parametrize("name", ["/etc/passwd", "../story/memory.json", "text/../../x", "notes.txt", "segment-0001/../x", "text"])
 def test_a_memory_consists_of_files_of_its_own(mine: Path, name: str) -> None:
     change_record(mine, lambda values: values["files"].update({name: "0" * 64}))
-    refused(mine, f"files names '{re.escape(name)}', no file of a memory")
+    refused(mine, f"files names '{re.escape(name)}', which is no file of a memory")
 
 
 def test_an_adapter_without_a_hash_is_refused(mine: Path) -> None:
