@@ -40,9 +40,9 @@ def cases() -> dict[str, Case]:
     for key in KEYS:
         found |= {f"{key} is {kind}": _record(_setting(key, value)) for kind, value in WRONG.items() if _is_wrong(key, value)}
     for name in ("/etc/passwd", "../memory/memory.json", "text/../../base/config.json", "nix", "segment-0001"):
-        found[f"files names {name}"] = _record(lambda v, name=name: v["files"].update({name: "0" * 64}))
+        found[f"files names {name}"] = _record(_naming(name))
     found |= {f"config: {name}": _record(change) for name, change in _DECIDES.items()}
-    found |= {f"chunks: {name}": _record(lambda v, new=new: v["chunks"][0].update(new)) for name, new in _CHUNKS.items()}
+    found |= {f"chunks: {name}": _record(_first_chunk(new)) for name, new in _CHUNKS.items()}
     found |= {f"adapter_config: {name}": _adapter_config(new) for name, new in _ADAPTER.items()}
     for name in (ADAPTER_WEIGHTS, STATISTICS, SECOND):
         kinds = {kind: change for kind, change in _TENSORS.items() if name == STATISTICS or kind != "a negative rank"}
@@ -69,6 +69,14 @@ def _is_wrong(key: str, value: Any) -> bool:
 
 def _setting(key: str, value: Any) -> Callable[[dict[str, Any]], object]:
     return lambda values: values.update({key: value})
+
+
+def _naming(name: str) -> Callable[[dict[str, Any]], object]:
+    return lambda values: values["files"].update({name: "0" * 64})
+
+
+def _first_chunk(new: dict[str, Any]) -> Callable[[dict[str, Any]], object]:
+    return lambda values: values["chunks"][0].update(new)
 
 
 def _record(change: Callable[[dict[str, Any]], object]) -> Case:

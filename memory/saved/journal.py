@@ -101,7 +101,7 @@ def _hash(text: str, tensors: dict[str, Tensor]) -> str:
     for key, tensor in sorted(tensors.items()):
         digest.update(f"{key} {tuple(tensor.shape)} {tensor.dtype}".encode())
         if tensor.numel():
-            digest.update(tensor.reshape(-1).view(torch.uint8).numpy())
+            digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
     return digest.hexdigest()
 
 

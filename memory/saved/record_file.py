@@ -104,8 +104,9 @@ def _check_names(record: MemoryRecord, folder: Path) -> None:
 def _check_own_hash(values: dict[str, Any], path: Path) -> None:
     """Also of a record that says that it is older: a changed version must not switch the check off."""
     own, version = values.pop(OWN_HASH, None), values.get("schema_version")
-    newer = not isinstance(version, int) or version > SCHEMA_VERSION  # refused for that
-    if newer or (own is None and version < HASHED_SINCE):
+    if not isinstance(version, int) or version > SCHEMA_VERSION:  # refused for that
+        return
+    if own is None and version < HASHED_SINCE:
         return
     if own != own_hash(values):
         raise MemoryFolderError(f"{path}: was changed or damaged after saving (its own hash differs); restore it or sleep again")

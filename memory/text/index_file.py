@@ -17,6 +17,8 @@ from nrem.memory.text.index import SearchIndex
 PARTS = ("chunks", "windows")
 ABOUT = "nrem"
 """The one key of the metadata, so that equal indices are equal files: hash and stamp."""
+MOST_EMPTY = 16
+"""Texts for each term that is found in one, at most: a few bytes must not ask for gigabytes."""
 KINDS = {"data": "float32", "indices": "int32", "indptr": "int32"}
 """The arrays of each part: a sparse matrix by columns, a column a term."""
 
@@ -65,6 +67,7 @@ def _part(arrays: dict[str, Any], name: str, num_docs: int) -> Any:
     _require(all(arrays[f"{name}.{key}"].dtype == kind for key, kind in KINDS.items()))
     _require(isinstance(terms, list) and all(isinstance(term, str) for term in terms) and len(indptr) == len(terms) + 1)
     _require(indptr[0] == 0 and indptr[-1] == len(data) == len(indices) and (np.diff(indptr) >= 0).all())
+    _require(num_docs <= MOST_EMPTY * (len(indices) + 1))
     _require(((indices >= 0) & (indices < num_docs)).all() and np.isfinite(data).all())
     index = bm25s.BM25()
     index.scores = {"data": data, "indices": indices, "indptr": indptr, "num_docs": num_docs}
