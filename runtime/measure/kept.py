@@ -1,13 +1,13 @@
 """Memories that are made for a measurement, and kept: the same text, configuration, base model and protocol are slept on once."""
 
 import hashlib
-import json
 import shutil
 from contextlib import suppress
 from dataclasses import replace
 
 from nrem.memory.errors import NremError
 from nrem.memory.memory import Memory
+from nrem.memory.saved.json_text import json_text
 from nrem.runtime.config import Config, to_dict
 from nrem.runtime.models.default import cache_folder
 from nrem.runtime.models.load import Base
@@ -21,7 +21,7 @@ def kept_memory(base: Base, config: Config, text: str, name: str, title: str, ro
     """The memory of a text: from `room`, a folder of the cache, where it lies there, else made and left there."""
     settled = replace(config, answer=AnswerConfig())  # how it is asked does not change it
     values = [text, to_dict(settled), base.identity.to_dict(), make_protocol(base, config).sha256]
-    folder = cache_folder() / room / hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
+    folder = cache_folder() / room / hashlib.sha256(json_text(values, sort_keys=True).encode()).hexdigest()[:16]
     with suppress(NremError):  # none yet, or a damaged one
         return Memory.load(folder)
     memory = Session(base=base, config=settled).stream(Document.from_text(text, name, title))

@@ -4,7 +4,11 @@ import os
 from dataclasses import dataclass
 
 from nrem.memory.errors import UsageError
+from nrem.memory.finite import check_finite
 from nrem.runtime.wake.ways import AUTO, parse_way
+
+LONGEST_ANSWER = 1024
+"""Most tokens that an answer may be allowed to have: a model that finds no end is cut off there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,7 +18,7 @@ class AnswerConfig:
     found for the question (`search:2`: in two rounds); `read` with that prompt and no adapter; `think:32`, `vote:5` and `again:2` spend
     more on a question: `nrem ask --help` has them all. `auto` is `search` where the text was kept."""
     max_new_tokens: int = 24
-    """Most tokens of an answer."""
+    """Most tokens of an answer, at most 1024."""
     batch_size: int = 16
     """Questions decoded together where there is no text in the prompt."""
     sleep_again: int = 0
@@ -28,6 +32,7 @@ class AnswerConfig:
     "not stated" is the answer."""
 
     def __post_init__(self) -> None:
+        check_finite(self, "answer")
         if self.way != AUTO:
             try:
                 parse_way(self.way)
@@ -37,6 +42,8 @@ class AnswerConfig:
         for name, low in lowest.items():
             if (value := getattr(self, name)) < low:
                 raise UsageError(f"answer.{name}: got {value}, expected {low} or more")
+        if self.max_new_tokens > LONGEST_ANSWER:
+            raise UsageError(f"answer.max_new_tokens: got {self.max_new_tokens}, expected at most {LONGEST_ANSWER}")
 
 
 LONGEST_QUESTION = 1000

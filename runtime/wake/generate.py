@@ -12,6 +12,7 @@ from torch import Tensor
 from transformers import DynamicCache, GenerationConfig, LogitsProcessor, LogitsProcessorList, PreTrainedModel
 
 from nrem.consolidation.read.split_model import cache_argument
+from nrem.memory.errors import SleepError
 
 
 class Generated(NamedTuple):
@@ -107,6 +108,8 @@ class Generator:
         tokens: Tensor = out.sequences[:, start:]
         log_p = torch.stack([torch.log_softmax(logits.float(), -1) for logits in out.logits], 1)  # (row, step, vocabulary)
         chosen = log_p.gather(2, tokens[..., None])[..., 0]
+        if torch.isnan(chosen).any():
+            raise SleepError("answer: the model's figures are not finite with this adapter, so there is no answer; sleep again")
         watched = log_p[:, 0, self.watched_id].exp()
         return [self._cut(*row) for row in zip(tokens.tolist(), chosen.tolist(), watched.tolist(), strict=True)]
 
