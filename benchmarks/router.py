@@ -1,20 +1,21 @@
 """Does a model learn by itself when to think? DeGRPO on the small world, over seeds and prices.
 
-    python -m benchmarks.router [--seeds 3] [--price 0.1,0.5,1,1.5] [--fixed 0.1,0.5] [--work DIR] [--json]
+    python -m benchmarks.router [--seeds 3] [--price 0.1,0.5,1,1.5] [--fixed 0.1,0.5] [--grpo] [--work DIR] [--json]
 
 Of each seed one warm-up, and from it: one model for all prices, which it is told in the question; one model for each of `--fixed`, which is
-told nothing of prices and only meets them in its rewards; and GRPO, not decoupled, for comparison. Arms: thinking always, never, at the
-router's rate by lot, and as one decides who is told the number of hops. Reward and accuracy with intervals by question.
+told nothing of prices and only meets them in its rewards; and with `--grpo` GRPO, not decoupled, for comparison. Arms: thinking always,
+never, at the router's rate by lot, and as one decides who is told the number of hops. Gains over the lot with intervals by question. A run
+that was killed goes on where `--work` says.
 """
 
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.table import Table
 
@@ -30,32 +31,40 @@ from nrem.runtime.route.table import arms_table, hops_table, progress_line
 ALL, GRPO = "one model for all prices", "GRPO, for all prices"
 
 
-def arms_of(prices: Sequence[float], fixed: Sequence[float], config: RouterConfig) -> dict[str, tuple[tuple[int, ...], RouterConfig, str]]:
-    """Levels of the prices, settings and folder of every trained arm."""
+class Arm(NamedTuple):
+    """One way to train: levels of the prices, settings, and the folder of the model."""
+
+    levels: tuple[int, ...]
+    config: RouterConfig
+    folder: str
+
+
+def arms_of(prices: Sequence[float], fixed: Sequence[float], config: RouterConfig, *, grpo: bool) -> dict[str, Arm]:
+    """Every arm that is trained, in the order of training."""
     every = tuple(range(len(prices)))
-    arms = {ALL: (every, config, "model")}
-    arms |= {f"price {p:g} only": ((list(prices).index(p),), config, f"price-{p:g}") for p in fixed}
-    return arms | {GRPO: (every, replace(config, decoupled=False), "grpo")}
+    arms = {ALL: Arm(every, config, "model")}
+    arms |= {f"price {p:g} only": Arm((list(prices).index(p),), config, f"price-{p:g}") for p in fixed}
+    return arms | ({GRPO: Arm(every, replace(config, decoupled=False), "grpo")} if grpo else {})
 
 
-def measure_seed(folder: Path, seed: int, prices: tuple[float, ...], fixed: Sequence[float], config: RouterConfig) -> dict[str, Any]:
-    """All arms of one seed: figures and single outcomes by arm."""
+def measure_arm(folder: Path, seed: int, prices: tuple[float, ...], arm: Arm) -> dict[str, Any]:
+    """One model: figures and single outcomes."""
 
     def note(seed: int, phase: str, done: int, steps: int, figures: dict[str, float]) -> None:
         print(progress_line(seed, phase, done, steps, figures), flush=True, file=sys.stderr)
 
-    found: dict[str, Any] = {}
-    for name, (levels, settings, model) in arms_of(prices, fixed, replace(config, seed=seed)).items():
-        started = time.process_time()
-        run = train_seed(folder / f"seed-{seed}", settings, prices, 1e6, note, levels=levels, name=model)
-        found[name] = {
-            "seed": seed,
-            "reports": [report(at) for at in run["outcomes"]],
-            "steps": run["steps"],
-            "processor_seconds": round(time.process_time() - started, 1),
-            "outcomes": [at.to_dict() for at in run["outcomes"]],
-        }
-    return found
+    started, config = time.process_time(), replace(arm.config, seed=seed)
+    run = train_seed(folder / f"seed-{seed}", config, prices, 1e6, note, levels=arm.levels, name=arm.folder)
+    reports = [report(at) for at in run["outcomes"]]
+    common.show(hops_table(reports, 1, f"{arm.folder}, seed {seed}"), to_stderr=True)
+    return {
+        "seed": seed,
+        "reports": reports,
+        "steps": run["steps"],
+        "seconds": run["seconds"],
+        "processor_seconds": round(time.process_time() - started, 1),
+        "outcomes": [at.to_dict() for at in run["outcomes"]],
+    }
 
 
 def separation(found: dict[str, Any]) -> float:
@@ -64,19 +73,19 @@ def separation(found: dict[str, Any]) -> float:
     return fmean(rates[2:]) - rates[0] if len(rates) > 2 else rates[-1] - rates[0]
 
 
-def seeds_table(runs: Sequence[dict[str, Any]]) -> Table:
+def seeds_table(runs: Mapping[str, Sequence[dict[str, Any]]]) -> Table:
     """A row for each arm, seed and price: what must hold in each of them."""
     table = Table("arm", "seed", "price", title="each seed: think rate, separation, gain over the mixture", title_justify="left")
     for column in ("thinks %", "3+ less 1 hop", "right %", "reward over mixture", "95 %", "processor s"):
         table.add_column(column, justify="right")
-    for run in runs:
-        for name, arm in run.items():
-            for at in arm["reports"]:
+    for name, of_arm in runs.items():
+        for run in of_arm:
+            for at in run["reports"]:
                 router, gain = at["arms"]["router"], at["reward_over_mixture"]
                 cells = (f"{100 * router['think_rate']:.0f}", f"{separation(at):+.2f}", f"{100 * router['accuracy']:.0f}")
                 ends = f"{gain['low']:+.3f} to {gain['high']:+.3f}"
-                costs = (f"{gain['mean']:+.3f}", ends, f"{arm['processor_seconds']:.0f}")
-                table.add_row(name, str(arm["seed"]), f"{at['price']:g}", *cells, *costs)
+                costs = (f"{gain['mean']:+.3f}", ends, f"{run['processor_seconds']:.0f}")
+                table.add_row(name, str(run["seed"]), f"{at['price']:g}", *cells, *costs)
     return table
 
 
@@ -85,9 +94,10 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--seeds", type=int, default=3, metavar="N", help="models of each kind (3)")
     parser.add_argument("--price", default="0.1,0.5,1,1.5", metavar="G,G", help="prices of thinking, of a reward of 1")
     parser.add_argument("--fixed", default="0.1,0.5", metavar="G,G", help="those that a model of its own is trained for")
+    parser.add_argument("--grpo", action="store_true", help="also without decoupling, for all prices")
     parser.add_argument("--work", type=Path, metavar="DIR", help="where models are kept, and gone on with if they are there")
     args = parser.parse_args(arguments)
-    prices, fixed = prices_of(args.price), prices_of(args.fixed)
+    prices, fixed = prices_of(args.price), prices_of(args.fixed) if args.fixed else ()
     check_prices(prices)
     if wrong := [p for p in fixed if p not in prices]:
         raise UsageError(f"--fixed: got {wrong[0]:g}, expected some of --price {args.price}")
@@ -96,9 +106,11 @@ def main(arguments: Sequence[str]) -> None:
         common.require_green("tests/runtime/route")
     with tempfile.TemporaryDirectory(prefix="nrem-router-") as scratch:
         folder = args.work or Path(scratch)
-        runs = [measure_seed(folder, seed, prices, fixed, config) for seed in range(args.seeds)]
+        arms = arms_of(prices, fixed, config, grpo=args.grpo)
+        runs = {name: [measure_arm(folder, seed, prices, arm) for seed in range(args.seeds)] for name, arm in arms.items()}
     mean = {
-        name: [mean_reports(list(of_price)) for of_price in zip(*(run[name]["reports"] for run in runs), strict=True)] for name in runs[0]
+        name: [mean_reports(of_price) for of_price in zip(*(run["reports"] for run in of_arm), strict=True)]
+        for name, of_arm in runs.items()
     }
     for name, reports in mean.items():
         common.show(hops_table(reports, args.seeds, f"{name}: think rate in per cent, mean of {args.seeds} seeds"), to_stderr=args.json)
@@ -109,7 +121,7 @@ def main(arguments: Sequence[str]) -> None:
         "prices": list(prices),
         "seeds": args.seeds,
         "mean": mean,
-        "separation": {name: [[separation(at) for at in run[name]["reports"]] for run in runs] for name in mean},
+        "separation": {name: [[separation(at) for at in run["reports"]] for run in of_arm] for name, of_arm in runs.items()},
         "config": asdict(config),
         **common.environment(),
     }

@@ -27,7 +27,7 @@ class RouterConfig:
     """Questions in each of them; a quarter is answered by thinking, which is learned sooner."""
     warm_up_step_size: float = 4e-3
     """Step size of AdamW there, with a linear decay."""
-    steps: int = 150
+    steps: int = 200
     """Steps of DeGRPO."""
     questions: int = 32
     """Questions in each of them."""
@@ -35,7 +35,7 @@ class RouterConfig:
     """Rollouts of each question."""
     updates: int = 2
     """Updates that the rollouts of a step are split into."""
-    step_size: float = 5e-4
+    step_size: float = 1e-3
     """Step size of AdamW there."""
     alpha: float = 1.0
     """Weight of the control token's loss."""

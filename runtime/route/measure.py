@@ -44,13 +44,14 @@ def measure(model: LlamaForCausalLM, config: RouterConfig, world: World, prices:
     parts = [world.draw(config.measured, generator, hops) for hops in range(1, world.num_slots + 1)]
     found = []
     for level in levels:
-        columns: list[tuple[list[int], list[float], list[bool], list[bool]]] = []
+        hops, probs, right = list[int](), list[float](), {False: list[bool](), True: list[bool]()}
         for part in parts:
             prompts = world.prompts(part, torch.full_like(part.start, level))
-            right = [(answers(model, world, prompts, think=think) == part.answer).tolist() for think in (False, True)]
-            columns.append((part.hops.tolist(), think_probs(model, world, prompts).tolist(), right[0], right[1]))
-        hops, probs, short, think = ([x for column in columns for x in column[i]] for i in range(4))
-        found.append(Outcomes(prices[level], hops, probs, short, think))
+            hops += part.hops.tolist()
+            probs += think_probs(model, world, prompts).tolist()
+            for think, column in right.items():
+                column += (answers(model, world, prompts, think=think) == part.answer).tolist()
+        found.append(Outcomes(prices[level], hops, probs, short_right=right[False], think_right=right[True]))
     return found
 
 
@@ -90,8 +91,13 @@ def report(outcomes: Outcomes) -> dict[str, Any]:
         },
         "reward_over_mixture": drawn.difference(rewards["router"], rewards["random mixture"]).to_dict(),
         "accuracy_over_mixture": drawn.difference(right["router"], right["random mixture"]).to_dict(),
-        "collapsed": not 0.05 <= rate <= 0.95,
+        "collapsed": one_sided(rate) and not one_sided(fmean(choices["told the hops"])),
     }
+
+
+def one_sided(rate: float) -> bool:
+    """Whether more than 95 % of the questions are decided in one way; a collapse where it would not be best so."""
+    return not 0.05 <= rate <= 0.95
 
 
 def mixed(share: Sequence[float], think: Sequence[float], short: Sequence[float]) -> list[float]:

@@ -45,7 +45,7 @@ def arms_table(reports: Sequence[Mapping[str, Any]]) -> Table:
 
 
 def verdict(result: Mapping[str, Any]) -> list[str]:
-    """What went wrong, if anything did: a run that was cut off, a price at which a model thinks always or never."""
+    """What went wrong, if anything did: a run that was cut off, a price at which a model thinks always or never where that is not best."""
     said = []
     for run in result["by_seed"]:
         if run["cut_off"]:
@@ -57,7 +57,7 @@ def verdict(result: Mapping[str, Any]) -> list[str]:
     for report in result["mean"]:
         if report["collapsed"]:
             models = f"{plural(report['collapsed'], 'model')} of {len(result['seeds'])}"
-            said.append(f"at price {report['price']:g} {models} decided in one way for more than 95 % of the questions")
+            said.append(f"at price {report['price']:g} {models} collapsed: more than 95 % of the questions decided in one way")
     return said
 
 

@@ -11,6 +11,7 @@ from transformers import LlamaForCausalLM
 from nrem.runtime.route.config import RouterConfig
 from nrem.runtime.route.degrpo import advantages, degrpo_loss, rewards
 from nrem.runtime.route.descent import Figures, Step
+from nrem.runtime.route.exploration import num_forced
 from nrem.runtime.route.network import response_log_probs, roll_out
 from nrem.runtime.route.warm_up import generator_of
 from nrem.runtime.route.world import World
@@ -60,7 +61,7 @@ def degrpo_step(
             loss.total.backward()
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimiser.step()
-        free = found.thought[:, 2 * round(config.group * config.forced_share) :]
+        free = found.thought[:, 2 * num_forced(config.group, config.forced_share) :]
         return {"mean reward": float(reward.mean()), "thinks": float(free.float().mean()) if free.numel() else 0.5}
 
     return step

@@ -1,10 +1,11 @@
 """The small world: chains of hops over a few values. A question gives a value and slots, each a hop by a known permutation or a stay; its
 answer is the value at the end, and thinking writes the value after every slot.
 
-    <price 0.5> start  hop stay hop stay stay stay stay stay  <ask>   ->   <short> end      or      <think> value value ... end
+    start  hop stay hop stay stay stay stay stay  <price 0.5>   ->   <short> end      or      <think> value value ... end
 
 The hops stand in slots drawn by lot among stays, so that every question is as long, and how many there are is neither a token nor a length.
-What can be answered without thinking is for the model to find out: the world has no such label. Axes: question, slot.
+The price stands last, where the decision is made. What can be answered without thinking is for the model to find out: the world has no such
+label. Axes: question, slot.
 """
 
 from dataclasses import dataclass
@@ -54,21 +55,17 @@ class World:
         return self.permutations.shape[1]
 
     @property
-    def ask(self) -> int:
+    def think(self) -> int:
         return self.num_values + len(self.permutations)
 
     @property
-    def think(self) -> int:
-        return self.ask + 1
-
-    @property
     def short(self) -> int:
-        return self.ask + 2
+        return self.think + 1
 
     @property
     def vocabulary(self) -> int:
-        """Tokens in all: values, hops, <ask>, <think>, <short>, prices."""
-        return self.ask + 3 + self.num_prices
+        """Tokens in all: values, hops, <think>, <short>, prices."""
+        return self.short + 1 + self.num_prices
 
     def draw(self, count: int, generator: torch.Generator, hops: int | None = None) -> Questions:
         """Questions by lot: chains of n hops come 1/n as often as those of one, up to as many as there are slots; or all have `hops`."""
@@ -87,6 +84,5 @@ class World:
 
     def prompts(self, questions: Questions, price: Int[Tensor, " question"]) -> Int[Tensor, "question token"]:
         """Token ids of the questions, at prices given by their index."""
-        ask = torch.full_like(questions.start, self.ask)
-        parts = (price + self.ask + 3, questions.start, *(questions.slots + self.num_values).unbind(1), ask)
+        parts = (questions.start, *(questions.slots + self.num_values).unbind(1), price + self.short + 1)
         return torch.stack(parts, dim=1)

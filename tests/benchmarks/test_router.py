@@ -8,13 +8,12 @@ import pytest
 from benchmarks import router
 from nrem.memory.errors import UsageError
 
-TINY = ("values=3", "moves=1", "slots=3", "hidden=16", "heads=2", "warm_up_steps=5", "warm_up_batch=8", "steps=2")
-TINY = (*TINY, "questions=4", "group=4", "measured=4")
+TINY = "values=3 moves=1 slots=3 hidden=16 heads=2 warm_up_steps=5 warm_up_batch=8 steps=2 questions=4 group=4 measured=4".split()
 FLAGS = ("--skip-tests", "--json", *(part for setting in TINY for part in ("--set", setting)))
 
 
 def test_it_ends_with_one_json_line_and_keeps_every_outcome(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
-    router.main([*FLAGS, "--seeds", "2", "--price", "0.1,1", "--fixed", "1", "--out", str(tmp_path / "raw.json")])
+    router.main([*FLAGS, "--seeds", "2", "--price", "0.1,1", "--fixed", "1", "--grpo", "--out", str(tmp_path / "raw.json")])
     said = capsys.readouterr()
     found = json.loads(said.out)
     arms = [router.ALL, "price 1 only", router.GRPO]
@@ -22,7 +21,7 @@ def test_it_ends_with_one_json_line_and_keeps_every_outcome(tmp_path: Path, caps
     assert [len(found["mean"][name]) for name in arms] == [2, 1, 2]
     assert [len(found["separation"][name]) for name in arms] == [2, 2, 2]
     raw = json.loads((tmp_path / "raw.json").read_text(encoding="utf-8"))
-    assert [len(at["think_prob"]) for run in raw["runs"] for at in run["price 1 only"]["outcomes"]] == [12, 12]
+    assert [len(at["think_prob"]) for run in raw["runs"]["price 1 only"] for at in run["outcomes"]] == [12, 12]
     assert "reward over mixture" in said.err
 
 

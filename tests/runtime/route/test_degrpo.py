@@ -26,7 +26,7 @@ def case(seed: int) -> tuple[Tensor, Tensor, Tensor, Tensor, Tensor]:
 
 def naive(new: Tensor, old: Tensor, advantage: Tensor, mask: Tensor, weight: Tensor, alpha: float | None, clip: float) -> Tensor:
     """One token after the other."""
-    control, answer = [], []
+    control, answer = list[Tensor](), list[Tensor]()
     for i in range(ROLLOUTS):
         for t in range(TOKENS):
             if not mask[i, t]:
@@ -115,7 +115,8 @@ def expected_pull(prob: float, gain: tuple[float, float], group: int, forced: in
         think = torch.tensor([[True] * forced + [False] * forced + list(free)])
         chance = math.prod(prob if c else 1 - prob for c in free)
         weight = control_weight(think, torch.tensor([prob], dtype=torch.float64), forced / group)
-        advantage = advantages(torch.where(think, *(torch.tensor(x, dtype=torch.float64) for x in gain)))
+        paid = torch.tensor(gain, dtype=torch.float64)
+        advantage = advantages(torch.where(think, paid[0], paid[1]))
         logit = torch.tensor(math.log(prob / (1 - prob)), dtype=torch.float64, requires_grad=True)
         log_prob = torch.stack([torch.nn.functional.logsigmoid(logit if c else -logit) for c in think[0]])[:, None]
         loss = degrpo_loss(log_prob, log_prob.detach(), advantage[0], torch.ones(group, 1, dtype=torch.bool), control_weight=weight[0])

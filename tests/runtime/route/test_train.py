@@ -58,7 +58,12 @@ def test_a_killed_run_ends_with_the_same_weights(kind: str, tmp_path: Path, monk
 
     def noting(model: Any) -> Any:
         inner = make_step(model)
-        return lambda number, optimiser: (asked.append(number), inner(number, optimiser))[1]
+
+        def step(number: int, optimiser: torch.optim.Optimizer) -> Any:
+            asked.append(number)
+            return inner(number, optimiser)
+
+        return step
 
     again = descend(phase(tmp_path / "cut", 6), make_model(CONFIG, WORLD), noting, silent)
     assert asked == [3, 4, 5]
@@ -133,11 +138,13 @@ def test_arms_are_scored_on_the_same_answers() -> None:
     assert arms["random mixture"]["think_rate"] == arms["router"]["think_rate"]
     assert found["reward_over_mixture"]["mean"] == pytest.approx(0.875 - arms["random mixture"]["reward"])
     assert not found["collapsed"]
-    assert report(outcomes([0.9] * 4))["collapsed"]
+    assert not report(outcomes([0.1] * 4))["collapsed"], "never to think is best here, also for one who is told the hops"
+    split = Outcomes(0.1, [1, 2], [0.9, 0.9], [True, False], [True, True])
+    assert report(split)["collapsed"]
 
 
 def test_seeds_are_folded_one_by_one() -> None:
-    first, second = report(outcomes([0.1, 0.2, 0.9, 0.3])), report(outcomes([0.9] * 4))
+    first, second = report(outcomes([0.1, 0.2, 0.9, 0.3])), report(outcomes([0.9] * 4)) | {"collapsed": True}
     mean = mean_reports([first, second])
     assert mean["arms"]["router"]["reward"] == pytest.approx((0.875 + 0.125) / 2)
     assert [row["think_rate"] for row in mean["by_hops"]] == [0.5, 0.75]

@@ -39,9 +39,9 @@ def test_hops_stand_in_every_slot() -> None:
 def test_prompts_are_equally_long_and_tokens_do_not_overlap() -> None:
     questions = WORLD.draw(300, seeded())
     prompts = WORLD.prompts(questions, torch.arange(300) % 2)
-    assert prompts.shape == (300, 1 + 1 + 6 + 1)
-    price, start, slots, ask = prompts[:, 0], prompts[:, 1], prompts[:, 2:8], prompts[:, 8]
-    kinds = [set(x.flatten().tolist()) for x in (price, start, slots, ask)] + [{WORLD.think}, {WORLD.short}]
+    assert prompts.shape == (300, 1 + 6 + 1)
+    start, slots, price = prompts[:, 0], prompts[:, 1:7], prompts[:, 7]
+    kinds = [set(x.flatten().tolist()) for x in (start, slots, price)] + [{WORLD.think}, {WORLD.short}]
     assert sum(len(kind) for kind in kinds) == len(set().union(*kinds)) == WORLD.vocabulary
     assert max(set().union(*kinds)) == WORLD.vocabulary - 1
 
