@@ -16,6 +16,9 @@ MODULES = (
     "nrem.consolidation.write.keyed",
     "nrem.consolidation.write.site",
     "nrem.consolidation.read.split_model",
+    "nrem.runtime.route.degrpo",
+    "nrem.runtime.route.exploration",
+    "nrem.runtime.route.network",
     "nrem.memory.weights.fast_weights",
     "nrem.memory.weights.statistics",
 )

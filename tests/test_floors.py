@@ -31,7 +31,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     ("runtime.wake",),
     ("runtime.session",),
     ("runtime.measure",),
-    ("runtime.tune", "runtime.checks"),
+    ("runtime.tune", "runtime.checks", "runtime.route"),
     ("runtime.commands",),
 )
 """Floors from the ground up; a room, or a file that stands by itself, may only import what lies below it, and its own."""

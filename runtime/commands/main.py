@@ -27,6 +27,7 @@ from nrem.runtime.commands import (
     show,
     sleep,
     train,
+    train_router,
     tune,
     verify,
 )
@@ -50,6 +51,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "tune": tune.tune,
     "ceiling": ceiling.ceiling,
     "train-protocol": train.train,
+    "train-router": train_router.train_router,
     "doctor": doctor.doctor,
 }
 """A command is one file and one row here, in the order of `nrem --help`."""

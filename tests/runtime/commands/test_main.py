@@ -33,6 +33,7 @@ FLAGS = {
     "ceiling": "--passes --questions --out -o --model --config --set --json --quiet -q",
     "tune": "--questions --out -o --passes --price --budget --expected-questions --model --config --set --resume --force --json --quiet -q",
     "train-protocol": "--data --out -o --minutes --rule --max-passes --order --model --held-out --from --set --resume --smoke --json",
+    "train-router": "--out -o --price --seeds --minutes --set --resume --force --json --quiet -q",
 }
 """Every command and flag. A change here is a change for everybody who calls nrem from a script."""
 
