@@ -20,6 +20,8 @@ class Prompts:
     instruction: str = INSTRUCTION
     template: Literal["chat", "plain"] = "chat"
     """`chat`: the model's own template under the instruction; `plain`: bare question and answer, for protocols that learn what to do."""
+    wording: str = "{question}"
+    """What a question becomes in the prompt, where answers are to be asked for in other words than those that were learned."""
 
     def question_prefix(self, context_ids: Sequence[int] = ()) -> list[int]:
         """The prompt up to the end of a text that is put in it; `question_ids` starts with exactly these tokens."""
@@ -27,7 +29,8 @@ class Prompts:
 
     def question_ids(self, question: str, context_ids: Sequence[int] = ()) -> list[int]:
         """The whole prompt; what the model generates next is the answer, starting with a space."""
-        return self.question_prefix(context_ids) + self._encode(f"Question: {question.strip()}{self._around[1]}")
+        worded = self.wording.replace("{question}", question.strip())
+        return self.question_prefix(context_ids) + self._encode(f"Question: {worded}{self._around[1]}")
 
     def answer_ids(self, answer: str) -> list[int]:
         """The answer as it must be generated: a space, the answer, the end of the turn."""

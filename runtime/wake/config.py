@@ -6,6 +6,9 @@ from dataclasses import dataclass
 from nrem.memory.errors import UsageError
 from nrem.runtime.wake.ways import AUTO, WAYS
 
+OWN_WORDING = "{question}"
+"""The protocol's own wording: the question as it is asked."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class AnswerConfig:
@@ -23,10 +26,14 @@ class AnswerConfig:
     """`Answer.confidence` from which an answer is sure enough."""
     again_chunks: int = 3
     """Chunks that a question may be slept on again."""
+    wording: str = OWN_WORDING
+    """What a question becomes in the prompt; `{question}` stands for it. It is searched for as it was asked."""
 
     def __post_init__(self) -> None:
         if self.way not in (AUTO, *WAYS):
             raise UsageError(f"answer.way: got {self.way!r}, expected {AUTO} or one of {', '.join(WAYS)}")
+        if self.wording.count(OWN_WORDING) != 1:
+            raise UsageError(f"answer.wording: got {self.wording!r}, expected {OWN_WORDING} in it once, where the question goes")
         for name, low in (("max_new_tokens", 1), ("batch_size", 1), ("sleep_again", 0), ("sure", 0), ("again_chunks", 1)):
             if (value := getattr(self, name)) < low:
                 raise UsageError(f"answer.{name}: got {value}, expected {low} or more")

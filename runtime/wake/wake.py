@@ -18,7 +18,7 @@ from nrem.memory.weights.fast_weights import FastWeights
 from nrem.runtime.config import Config, Flags, config_from_dict
 from nrem.runtime.models.load import Base
 from nrem.runtime.parts import load_base, make_fast_weights, make_protocol
-from nrem.runtime.wake.config import check_question
+from nrem.runtime.wake.config import OWN_WORDING, check_question
 from nrem.runtime.wake.decode import Answer, Answerer
 from nrem.runtime.wake.sleep_again import sleep_again
 from nrem.runtime.wake.ways import WAYS, resolve_way
@@ -28,6 +28,8 @@ class Wake:
     """A base model, awake with a memory."""
 
     def __init__(self, base: Base, config: Config, protocol: Protocol, memory: Memory) -> None:
+        if config.answer.wording != OWN_WORDING:  # what was measured of confidence says nothing about other words
+            protocol = replace(protocol, wording=config.answer.wording, confidence=None)
         self.base, self.config, self.protocol, self.memory = base, config, protocol, memory
         self.answerer = Answerer(base, protocol, config.answer)
 
