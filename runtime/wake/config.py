@@ -4,7 +4,7 @@ import os
 from dataclasses import dataclass
 
 from nrem.memory.errors import UsageError
-from nrem.runtime.wake.ways import AUTO, WAYS
+from nrem.runtime.wake.ways import AUTO, ROUTER, WAYS
 
 OWN_WORDING = "{question}"
 """The protocol's own wording: the question as it is asked."""
@@ -14,7 +14,10 @@ OWN_WORDING = "{question}"
 class AnswerConfig:
     way: str = AUTO
     """How to answer: `direct` from the adapter alone; `search` with the adapter and the chunk in the prompt that is found for the question;
-    `read` with that chunk and no adapter; `auto` is `search` where the text was kept."""
+    `read` with that chunk and no adapter; `auto` is `search` where the text was kept; `router` chooses for each question, after
+    `nrem calibrate`."""
+    price: float = 0.0
+    """Points of accuracy that 1,000 FET must gain for `router` to spend them on a question; 0 spends whatever gains anything."""
     max_new_tokens: int = 24
     """Most tokens of an answer."""
     batch_size: int = 16
@@ -30,11 +33,11 @@ class AnswerConfig:
     """What a question becomes in the prompt; `{question}` stands for it. It is searched for as it was asked."""
 
     def __post_init__(self) -> None:
-        if self.way not in (AUTO, *WAYS):
-            raise UsageError(f"answer.way: got {self.way!r}, expected {AUTO} or one of {', '.join(WAYS)}")
+        if self.way not in (AUTO, ROUTER, *WAYS):
+            raise UsageError(f"answer.way: got {self.way!r}, expected {AUTO}, {ROUTER} or one of {', '.join(WAYS)}")
         if self.wording.count(OWN_WORDING) != 1:
             raise UsageError(f"answer.wording: got {self.wording!r}, expected {OWN_WORDING} in it once, where the question goes")
-        for name, low in (("max_new_tokens", 1), ("batch_size", 1), ("sleep_again", 0), ("sure", 0), ("again_chunks", 1)):
+        for name, low in (("max_new_tokens", 1), ("batch_size", 1), ("sleep_again", 0), ("sure", 0), ("again_chunks", 1), ("price", 0)):
             if (value := getattr(self, name)) < low:
                 raise UsageError(f"answer.{name}: got {value}, expected {low} or more")
 

@@ -17,11 +17,13 @@ from nrem.memory.text.heading import heading_of
 from nrem.memory.weights.fast_weights import FastWeights
 from nrem.runtime.config import Config, Flags, config_from_dict
 from nrem.runtime.models.load import Base
-from nrem.runtime.parts import load_base, make_fast_weights, make_protocol
+from nrem.runtime.parts import calibration_folder, load_base, make_fast_weights, make_protocol
 from nrem.runtime.wake.config import OWN_WORDING, check_question
 from nrem.runtime.wake.decode import Answer, Answerer
+from nrem.runtime.wake.features import features_of
+from nrem.runtime.wake.router import FIRST, read_router, routed
 from nrem.runtime.wake.sleep_again import sleep_again
-from nrem.runtime.wake.ways import WAYS, resolve_way
+from nrem.runtime.wake.ways import ROUTER, WAYS, resolve_way
 
 
 class Wake:
@@ -60,6 +62,9 @@ class Wake:
         """Answer several questions; those that have the same adapter are decoded together."""
         name, found = self.way(way), dict[int, Answer]()
         questions = [check_question(question) for question in questions]
+        if name == ROUTER:
+            first = self.answers(questions, FIRST)
+            return routed(first, self._chosen(first), self.answers)
         for numbers, chunks in self._attached_groups(name, questions):
             contexts = [_context(chunks[n]) for n in numbers]
             for n, answer in zip(numbers, self.answerer.ask_all([questions[n] for n in numbers], contexts), strict=True):
@@ -69,6 +74,12 @@ class Wake:
     def nlls(self, pairs: Sequence[tuple[str, str]], way: str = "") -> list[float]:
         """Mean NLL of given answers, nats per token, for (question, answer) pairs, under the prompts and weights of a way."""
         name, found = self.way(way), dict[int, float]()
+        if name == ROUTER:
+            chosen = self._chosen(self.answers([question for question, _ in pairs], FIRST))
+            for own in dict.fromkeys(chosen):
+                numbers = [n for n, way in enumerate(chosen) if way == own]
+                found |= dict(zip(numbers, self.nlls([pairs[n] for n in numbers], own), strict=True))
+            return [found[n] for n in range(len(pairs))]
         for numbers, chunks in self._attached_groups(name, [question for question, _ in pairs]):
             contexts = [_context(chunks[n]) for n in numbers]
             found |= dict(zip(numbers, self.answerer.nlls([pairs[n] for n in numbers], contexts), strict=True))
@@ -98,6 +109,13 @@ class Wake:
         weights = self.memory.attached(self.base.model, route) if adapter else self.nothing_written.attached(self.base.model)
         with weights:
             yield
+
+    def _chosen(self, first: Sequence[Answer]) -> list[str]:
+        """The way that the router buys for each question, from its direct answer."""
+        router = read_router(calibration_folder(self.base, self.protocol))
+        kept = self.memory.text is not None and len(self.memory.text) > 0
+        ways = [way for way in router.heads if kept or not WAYS[way.partition(":")[0]].searches]
+        return [router.choose(features_of(answer, self.memory), self.config.answer.price, ways) for answer in first]
 
     def _told(self, answer: Answer, way: str, chunks: Sequence[Chunk]) -> Answer:
         """With its way, what it leans on, and how sure that makes it."""

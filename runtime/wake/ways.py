@@ -11,13 +11,16 @@ WAYS: dict[str, type[Way]] = {
     "read": Read,
     "search": Search,
 }
+ROUTER = "router"
+"""Whichever of them gains most for a question, by what `nrem calibrate` has measured."""
 AUTO = "auto"
 """`search` where the text was kept, else `direct`; `direct` also where unsure answers are to sleep again."""
 
 
 def ways_in_words() -> str:
     """What each way does, for help texts."""
-    return "; ".join([*(f"{name}: {(way.__doc__ or '').strip()}" for name, way in WAYS.items()), f"{AUTO}: search where the text was kept"])
+    own = [f"{AUTO}: search where the text was kept", f"{ROUTER}: what gains most for the question, after nrem calibrate"]
+    return "; ".join([*(f"{name}: {(way.__doc__ or '').strip()}" for name, way in WAYS.items()), *own])
 
 
 def resolve_way(wanted: str, *, kept: bool, again: bool, memory: str) -> str:
@@ -25,8 +28,10 @@ def resolve_way(wanted: str, *, kept: bool, again: bool, memory: str) -> str:
     it is called. Raises `UsageError` where there is no such way, or nothing to search."""
     if wanted == AUTO:
         return "search" if kept and not again else "direct"
+    if wanted == ROUTER:
+        return ROUTER
     if wanted not in WAYS:
-        raise UsageError(f"way: got {wanted!r}, expected {AUTO} or one of {', '.join(WAYS)}")
+        raise UsageError(f"way: got {wanted!r}, expected {AUTO}, {ROUTER} or one of {', '.join(WAYS)}")
     if WAYS[wanted].searches and not kept:
         raise UsageError(f"way {wanted}: {memory} has forgotten its text, and there is nothing to search; answer with direct")
     return wanted
