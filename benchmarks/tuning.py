@@ -109,32 +109,42 @@ def _mean(samples: Iterable[Sequence[Sample]]) -> float:
 # -- planted ------------------------------------------------------------------------------------------------------------------
 
 
-def planted(runs: int, share: float) -> dict[str, Any]:
-    """How often each way of searching finds what was planted, and how good what it finds is."""
+def planted(runs: int, shares: Sequence[float] = SHARES) -> list[dict[str, Any]]:
+    """For each share of the price of everything: how often each way of searching finds what was planted, and how good what it finds is."""
     true = true_scores()
-    best = max(true, key=lambda s: true[s])
     usual = Planted(OWN_WORDING, *USUAL)
-    found: dict[str, list[Planted]] = {search.name: [] for search in SEARCHES}
-    spent: dict[str, list[float]] = {search.name: [] for search in SEARCHES}
+    found: dict[tuple[float, str], list[Planted]] = {(share, search.name): [] for share in shares for search in SEARCHES}
+    spent = dict.fromkeys(found, 0.0)
     for seed in range(runs):
-        order = random.Random(seed).sample(range(QUESTIONS), QUESTIONS)
-        bank = PlantedBank(seed)
-        for search in SEARCHES:
+        order, bank = random.Random(seed).sample(range(QUESTIONS), QUESTIONS), PlantedBank(seed)
+        for share, search in ((share, search) for share in shares for search in SEARCHES):
             bank.forget()
-            found[search.name].append(search.find(bank.families(), bank, order, share * bank.exhaustive_fet, usual))
-            spent[search.name].append(bank.fet / bank.exhaustive_fet)
+            key = share, search.name
+            found[key].append(search.find(bank.families(), bank, order, share * bank.exhaustive_fet, usual))
+            spent[key] = max(spent[key], bank.fet / bank.exhaustive_fet)
+    return [_planted(share, true, found, spent) for share in shares]
+
+
+def _planted(
+    share: float,
+    true: Mapping[Planted, float],
+    found: Mapping[tuple[float, str], Sequence[Planted]],
+    spent: Mapping[tuple[float, str], float],
+) -> dict[str, Any]:
+    best = max(true, key=lambda s: true[s])
     rows = {
-        name: {
-            "found": fmean(s == best for s in some),
-            "within_a_point": fmean(true[s] > true[best] - POINT for s in some),
-            "score": fmean(true[s] for s in some),
-            "share_spent": max(spent[name]),
+        search.name: {
+            "found": fmean(s == best for s in found[share, search.name]),
+            "within_a_point": fmean(true[s] > true[best] - POINT for s in found[share, search.name]),
+            "score": fmean(true[s] for s in found[share, search.name]),
+            "share_spent": spent[share, search.name],
         }
-        for name, some in found.items()
+        for search in SEARCHES
     }
-    pairs = [(true[a], true[b]) for a, b in zip(found["joint halving"], found["even"], strict=True)]
+    pairs = [(true[a], true[b]) for a, b in zip(found[share, "joint halving"], found[share, "even"], strict=True)]
     loss = {name: 1 - row["score"] / true[best] for name, row in rows.items()}
-    return {"share": share, "runs": runs, "best": true[best], "searches": rows, "relative_loss": loss, "wilcoxon_p": wilcoxon(pairs)}
+    p, runs = wilcoxon(pairs), len(pairs)
+    return {"share": share, "runs": runs, "best": true[best], "searches": rows, "relative_loss": loss, "wilcoxon_p": p}
 
 
 def wilcoxon(pairs: Sequence[tuple[float, float]]) -> float | None:
@@ -257,7 +267,7 @@ def main(arguments: Sequence[str]) -> None:
         common.require_green("tests/runtime/tune/test_halving.py")
     result: dict[str, Any] = {"benchmark": "tuning", "runs": args.runs}
     if args.planted:
-        result["planted"] = [planted(args.runs, share) for share in SHARES]
+        result["planted"] = planted(args.runs)
         common.show(planted_table(result["planted"]), to_stderr=args.json)
     if args.bank:
         result["natural"] = [natural(path, args.runs, SHARES[0]) for path in args.bank]

@@ -63,8 +63,7 @@ def _table(found: "Calibrated") -> "Table":
         shares = (f"{100 * row.shares[way]:.0f} %" for way in ways)
         table.add_row(f"{row.price:g}", f"{row.points:.1f} %", f"{row.fet:,.0f}", f"{row.mixture:.1f} %", gain, *shares)
     asked = f"{plural(found.router.questions, 'question')}, {plural(found.router.groups, 'memory', 'memories')}"
-    table.caption = (
-        f"{asked}; each question by a router that has not seen its memory (or, of one memory, its fold); mixture: by lot, at equal FET"
-    )
+    unseen = "each by a router that has not seen its memory (or, of one memory, its fold)"
+    table.caption = f"{asked}, {unseen}; mixture: a way by lot, at equal FET"
     table.caption_justify = "left"
     return table
