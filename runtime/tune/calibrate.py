@@ -53,7 +53,7 @@ def calibrate(
     if len(questions) < FEWEST:
         raise UsageError(f"--questions: got {len(questions)}, expected {FEWEST} or more: fewer say nothing about when a way is right")
     kept = wake.memory.text is not None and len(wake.memory.text) > 0
-    own = tuple(wake.way(way) for way in ways) or tuple(way for way in WAYS if kept or not WAYS[way].searches)
+    own = tuple(str(wake.way(way)) for way in ways) or tuple(way for way in WAYS if kept or not WAYS[way].searches)
     place = calibration_folder(wake.base, wake.protocol)
     key = json.dumps([wake.memory.record.files, [[q.question, q.answers] for q in questions]], sort_keys=True)
     folder = place / ASKED / hashlib.sha256(key.encode()).hexdigest()[:16]

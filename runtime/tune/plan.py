@@ -44,7 +44,7 @@ class Plan:
         if share is not None and not 0 < share <= 1:
             raise UsageError(f"--share: got {share:g}, expected a number above 0 and at most 1, the part of the price of all to spend")
         again = config.answer.sleep_again > 0
-        tried = (resolve_way(way, kept=True, again=again, memory="the text") for way in (config.answer.way, ALONE, *ways))
+        tried = (str(resolve_way(way, kept=True, again=again, memory="the text")) for way in (config.answer.way, ALONE, *ways))
         worded = check_wordings([config.answer.wording, *wordings], "--prompts")
         plan = cls(
             levels=tuple(check_levels(passes)),

@@ -48,25 +48,23 @@ def settings_of(levels: Sequence[int], ways: Sequence[str], wordings: Sequence[s
     for wording in dict.fromkeys((OWN_WORDING, *wordings)):
         for level in levels:
             for way in ways:
-                if way != SAME_WITHOUT_PASSES or (level == 0 and "search" not in ways):
+                name, colon, amount = way.partition(":")
+                if name != SAME_WITHOUT_PASSES or (level == 0 and f"search{colon}{amount}" not in ways):
                     found[Setting(passes=level, way=way, wording=wording)] = None
     found[Setting(passes=None)] = None
     return sorted(found, key=lambda s: (s.passes is None, s.passes or 0))
 
 
-def way_strings(
-    ways: Iterable[str] = (), search: Iterable[int] = (), votes: Iterable[int] = (), think: Iterable[int] = (), again: Iterable[int] = ()
-) -> list[str]:
-    """Ways with their amounts, from what the flags of `nrem tune` say; none of an amount, and a single vote, are `direct`.
+def way_strings(ways: Iterable[str] = (), search: Iterable[int] = (), votes: Iterable[int] = (), think: Iterable[int] = ()) -> list[str]:
+    """Ways with their amounts, from what the flags of `nrem tune` say. No search is `direct`; a single vote and no thought are what is
+    configured, which is tried in any case.
 
-    >>> way_strings(["direct"], search=[0, 1, 2], votes=[1, 3])
-    ['direct', 'search', 'search:2', 'vote:3']
+    >>> way_strings(["read"], search=[0, 1, 2], votes=[1, 3])
+    ['read', 'direct', 'search', 'search:2', 'vote:3']
     """
-    found = list(ways)
-    for name, amounts, plain in (("search", search, 0), ("vote", votes, 1), ("think", think, 0), ("again", again, 0)):
-        for amount in amounts:
-            none = amount <= plain
-            found.append(ALONE if none else "search" if (name, amount) == ("search", 1) else f"{name}:{amount}")
+    found = [*ways, *(ALONE if rounds == 0 else "search" if rounds == 1 else f"search:{rounds}" for rounds in search)]
+    found += [f"vote:{count}" for count in votes if count > 1]
+    found += [f"think:{tokens}" for tokens in think if tokens]
     return list(dict.fromkeys(found))
 
 

@@ -14,6 +14,8 @@ from nrem.runtime.wake.config import OWN_WORDING
 
 AXES = {"search": "search", "vote": "votes", "think": "thinking", "again": "sleeping again"}
 """Ways by the name before the colon, and what they are called in a sentence."""
+PLAIN = ("search", ALONE)
+"""What a way is compared with, the first that was tried: votes and thoughts have the found chunk in the prompt too."""
 PLURAL = ("votes", "passes")
 
 
@@ -27,7 +29,8 @@ def verdicts(rows: Sequence[Row]) -> list[str]:
 
 
 def _about_way(name: str, found: dict[Setting, Row]) -> str:
-    return _against(AXES[name], found, lambda s: s.way.partition(":")[0] == name, lambda s: replace(s, way=ALONE))
+    plain = ALONE if name in ("search", "again") else next((way for way in PLAIN if any(s.way == way for s in found)), ALONE)
+    return _against(AXES[name], found, lambda s: s.way.partition(":")[0] == name, lambda s: replace(s, way=plain))
 
 
 def _about_passes(way: str, found: dict[Setting, Row]) -> str:
@@ -46,10 +49,10 @@ def _against(
     row, plain, gain = _best(measured)
     times = row.question_fet / plain.question_fet
     asked = min(len(row.asked), len(plain.asked))
-    said = f"{called} {_verb(called, gain)} here{where}: {row.name} scores {gain.mean:+.1f} points ({gain.low:+.1f} to {gain.high:+.1f})"
-    price = "" if 0.95 < times < 1.05 else f", an answer costs {times:.1f} times as much"
-    shown = " at best" if len(measured) > 1 else ""
-    return f"{said} against {plain.name}{shown}{price}; {plural(asked, 'question')}"
+    best = "at best " if len(measured) > 1 else ""
+    points = f"{best}{gain.mean:+.1f} points ({gain.low:+.1f} to {gain.high:+.1f})"
+    price = "" if 0.95 < times < 1.05 else f", at {times:.1f} times the price of an answer"
+    return f"{called} {_verb(called, gain)} here{where}: {row.name} against {plain.name} {points}{price}; {plural(asked, 'question')}"
 
 
 def _best(measured: Iterable[tuple[Row, Row, Interval]]) -> tuple[Row, Row, Interval]:

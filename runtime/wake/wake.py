@@ -62,7 +62,7 @@ class Wake:
         """Answer several questions; those that have the same adapter are decoded together."""
         name, found = self.way(way), dict[int, Answer]()
         questions = [check_question(question) for question in questions]
-        if name == ROUTER:
+        if (way or self.config.answer.way) == ROUTER:
             first = self.answers(questions, FIRST)
             return routed(first, self._chosen(first), self.answers)
         for numbers, chunks in self._attached_groups(name, questions):
@@ -74,7 +74,7 @@ class Wake:
     def nlls(self, pairs: Sequence[tuple[str, str]], way: str = "") -> list[float]:
         """Mean NLL of given answers, nats per token, for (question, answer) pairs, under the prompts and weights of a way."""
         name, found = self.way(way), dict[int, float]()
-        if name == ROUTER:
+        if (way or self.config.answer.way) == ROUTER:
             chosen = self._chosen(self.answers([question for question, _ in pairs], FIRST))
             for own in dict.fromkeys(chosen):
                 numbers = [n for n, way in enumerate(chosen) if way == own]

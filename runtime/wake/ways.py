@@ -28,8 +28,8 @@ def resolve_way(wanted: str, *, kept: bool, again: bool, memory: str) -> str:
     it is called. Raises `UsageError` where there is no such way, or nothing to search."""
     if wanted == AUTO:
         return "search" if kept and not again else "direct"
-    if wanted == ROUTER:
-        return ROUTER
+    if wanted == ROUTER:  # it begins with the direct answer, and can do without the text
+        return "direct"
     if wanted not in WAYS:
         raise UsageError(f"way: got {wanted!r}, expected {AUTO}, {ROUTER} or one of {', '.join(WAYS)}")
     if WAYS[wanted].searches and not kept:

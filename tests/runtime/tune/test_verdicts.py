@@ -25,8 +25,8 @@ ROWS = [
     row(2, 20),
     row(0, 30, "search", fet=250),
     row(2, 31, "search", fet=250),
-    row(2, 12, "vote:3", fet=150),
-    row(2, 10, "vote:5", fet=250),
+    row(2, 12, "vote:3", fet=750),
+    row(2, 10, "vote:5", fet=1250),
     row(2, 20, wording="In short: {question}"),
     row(None, 40, fet=2000),
 ]
@@ -34,22 +34,21 @@ ROWS = [
 
 def test_every_axis_gets_its_sentence() -> None:
     said = verdicts(ROWS)
-    assert said[0].startswith("passes pay here: 2 passes scores +40.0 points (+25.0 to +55.0) against 0 passes")
-    assert said[0].endswith("; 40 questions")
-    assert said[1].startswith("passes do not pay here with search: 2 passes, search scores +2.5 points (+0.0 to")
+    assert said[0].startswith("passes pay here: 2 passes against 0 passes +40.0 points (+25.0 to +55.0); 40 questions")
+    assert said[1].startswith("passes do not pay here with search: 2 passes, search against 0 passes, search +2.5 points (+0.0 to")
     [votes] = [s for s in said if s.startswith("votes")]
-    assert votes.startswith("votes hurt here: 2 passes, vote:3 scores -20.0 points (")
-    assert votes.endswith("against 2 passes at best, an answer costs 3.0 times as much; 40 questions")
+    assert votes.startswith("votes hurt here: 2 passes, vote:3 against 2 passes, search at best -47.5 points (")
+    assert votes.endswith(", at 3.0 times the price of an answer; 40 questions")
     [search] = [s for s in said if s.startswith("search")]
-    assert search.startswith("search pays here: 0 passes, search scores +65.0 points")
+    assert search.startswith("search pays here: 0 passes, search against 0 passes at best +65.0 points")
     [wording] = [s for s in said if s.startswith("another wording")]
-    assert wording.startswith("another wording does not pay here: 2 passes, asked as 'In short: {question}' scores +0.0 points")
+    assert wording.startswith("another wording does not pay here: 2 passes, asked as 'In short: {question}' against 2 passes +0.0 points")
     assert len(said) == 5
 
 
 def test_only_questions_that_both_were_asked_are_compared() -> None:
     said = verdicts([row(0, 0), row(2, 40, numbers=range(10, 16))])
-    assert said == ["passes pay here: 2 passes scores +100.0 points (+100.0 to +100.0) against 0 passes; 6 questions"]
+    assert said == ["passes pay here: 2 passes against 0 passes +100.0 points (+100.0 to +100.0); 6 questions"]
 
 
 def test_what_was_not_tried_is_not_judged() -> None:
