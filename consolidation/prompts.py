@@ -25,6 +25,8 @@ class Prompts:
     instruction: str = INSTRUCTION
     template: Literal["chat", "plain"] = "chat"
     """`chat`: the model's own template under the instruction; `plain`: bare question and answer, for protocols that learn what to do."""
+    wording: str = "{question}"
+    """What a question becomes in the prompt, where answers are to be asked for in other words than those that were learned."""
 
     def question_prefix(self, context_ids: Sequence[int] = ()) -> list[int]:
         """The prompt up to the end of a text that is put in it; `question_ids` starts with exactly these tokens."""
@@ -32,19 +34,20 @@ class Prompts:
 
     def question_ids(self, question: str, context_ids: Sequence[int] = ()) -> list[int]:
         """The whole prompt; what the model generates next is the answer, starting with a space."""
-        behind = self._around[1]
-        words = marks_of(self.tokenizer).first(behind)  # what stands there before the first mark is read together with the question
-        asked = self._encode(f"Question: {question.strip()}{behind[:words]}")
-        return self.question_prefix(context_ids) + asked + self._with_marks(behind[words:])
+        return self.question_prefix(context_ids) + self._asked(question, self._around[1])
 
     def thought_ids(self, question: str, context_ids: Sequence[int] = ()) -> list[int]:
         """The prompt of a thought, which the model generates next, starting with a space."""
-        before = self._around[1].removesuffix(ANSWER)
-        return self.question_prefix(context_ids) + self._encode(f"Question: {question.strip()}{before}{THOUGHT}")
+        return self.question_prefix(context_ids) + self._asked(question, self._around[1].removesuffix(ANSWER) + THOUGHT)
 
     def after_thought_ids(self) -> list[int]:
         """What stands between a thought and its answer."""
         return self._encode(f"\n{ANSWER}")
+
+    def _asked(self, question: str, behind: str) -> list[int]:
+        worded = self.wording.replace("{question}", question.strip())
+        words = marks_of(self.tokenizer).first(behind)  # what stands there before the first mark is read together with the question
+        return self._encode(f"Question: {worded}{behind[:words]}") + self._with_marks(behind[words:])
 
     def answer_ids(self, answer: str) -> list[int]:
         """The answer as it must be generated: a space, the answer, the end of the turn."""

@@ -71,16 +71,12 @@ def require_green(*tests: str) -> None:
         raise NremError(f"{', '.join(tests)}: not green ({' '.join(last)}); mend them first, or measure anyway with --skip-tests")
 
 
-def environment(base: Base | None = None) -> dict[str, Any]:
-    """Model, if there is one, hardware, versions, date and command of this run; paths are cut to file names, so that a record names no
-    one's folders."""
+def environment(base: Base | None) -> dict[str, Any]:
+    """Hardware, versions, date and command of this run, and the model where one took part; paths are cut to file names, so that a record
+    names no one's folders."""
     words = [word.rsplit("/", 1)[-1] if os.path.isabs(word) or word.startswith(".") else word for word in sys.argv[1:]]
     module = Path(sys.argv[0]).stem
-    model = {}
-    if base is not None:
-        dtype = str(base.model.dtype).removeprefix("torch.")
-        model = {"model": base.identity.name, "weights_sha256": base.identity.weights_sha256[:12], "dtype": dtype}
-    return model | {
+    return _model(base) | {
         "hardware": {
             "processor": _processor(),
             "cores": os.cpu_count(),
@@ -93,6 +89,13 @@ def environment(base: Base | None = None) -> dict[str, Any]:
         "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "command": shlex.join(["python", "-m", f"benchmarks.{module}", *words]),
     }
+
+
+def _model(base: Base | None) -> dict[str, Any]:
+    if base is None:
+        return {}
+    dtype = str(base.model.dtype).removeprefix("torch.")
+    return {"model": base.identity.name, "weights_sha256": base.identity.weights_sha256[:12], "dtype": dtype}
 
 
 def _processor() -> str:

@@ -14,6 +14,7 @@ import typer
 
 from nrem.runtime.commands import (
     ask,
+    calibrate,
     ceiling,
     chat,
     demo,
@@ -49,6 +50,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "forget": forget.forget,
     "rm": rm.remove,
     "tune": tune.tune,
+    "calibrate": calibrate.calibrate,
     "ceiling": ceiling.ceiling,
     "train-protocol": train.train,
     "train-router": train_router.train_router,

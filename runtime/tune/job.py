@@ -11,12 +11,14 @@ from nrem.memory.saved.atomic import write_text
 from nrem.memory.saved.json_text import json_text
 from nrem.runtime.config import Config, to_toml
 from nrem.runtime.models.load import Base
+from nrem.runtime.tune.measure import BANK, LEVELS, UNFINISHED
+from nrem.runtime.tune.plan import PASSES, Plan
+from nrem.runtime.tune.plot import plot_tuning
 from nrem.runtime.tune.recommend import Wish
-from nrem.runtime.tune.table import plot_tuning
-from nrem.runtime.tune.tune import LEVELS, PASSES, ROWS, UNFINISHED, Tuning, check_levels, tune
+from nrem.runtime.tune.tune import Tuning, tune
 
 RESULT, PLOT, CONFIG = "result.json", "plot.png", "config.toml"
-OWN = (RESULT, PLOT, CONFIG, ROWS, LEVELS, UNFINISHED)
+OWN = (RESULT, PLOT, CONFIG, BANK, LEVELS, UNFINISHED)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -27,6 +29,12 @@ class TuneJob:
     questions: Path
     out: Path
     passes: tuple[int, ...] = PASSES
+    ways: tuple[str, ...] = ()
+    """Beside the configured one and `direct`."""
+    wordings: tuple[str, ...] = ()
+    """Beside the protocol's own."""
+    share: float | None = None
+    """Of the price of all settings on all questions; None for all of it where settings are few, else a quarter."""
     wish: Wish = field(default_factory=Wish)
     resume: bool = False
     """Go on with a run of the same documents, questions, passes and configuration."""
@@ -34,9 +42,17 @@ class TuneJob:
     """Throw an older run away."""
 
 
-def run_tune(job: TuneJob, config: Config, *, base: Base | None = None, listener: Listener, tell: Callable[[str], None]) -> Tuning:
+def run_tune(
+    job: TuneJob,
+    config: Config,
+    *,
+    base: Base | None = None,
+    listener: Listener,
+    tell: Callable[[str], None],
+    count: Callable[[int, int], None] = lambda done, of: None,
+) -> Tuning:
     """Measure what is missing, recommend, write the files; what can be refused is refused before the model is loaded."""
-    check_levels(job.passes)
+    Plan.of(config, 1, job.passes, job.ways, job.wordings, job.share)
     _clear(job)
     made = not job.out.exists()
     try:
@@ -44,6 +60,9 @@ def run_tune(job: TuneJob, config: Config, *, base: Base | None = None, listener
             *job.documents,
             questions=job.questions,
             passes=job.passes,
+            ways=job.ways,
+            wordings=job.wordings,
+            share=job.share,
             base=base,
             config=config,
             expected_questions=job.wish.expected_questions,
@@ -52,9 +71,10 @@ def run_tune(job: TuneJob, config: Config, *, base: Base | None = None, listener
             folder=job.out,
             listener=listener,
             tell=tell,
+            count=count,
         )
     except Exception:
-        if made and not any((job.out / name).exists() for name in (LEVELS, UNFINISHED)) and _rows(job) < 2:
+        if made and not any((job.out / name).exists() for name in (LEVELS, UNFINISHED)) and _lines(job) < 2:
             shutil.rmtree(job.out, ignore_errors=True)  # nothing to go on with
         raise
     write_text(job.out / CONFIG, to_toml(found.config))
@@ -64,9 +84,9 @@ def run_tune(job: TuneJob, config: Config, *, base: Base | None = None, listener
     return found
 
 
-def _rows(job: TuneJob) -> int:
-    """Lines of the file of rows; the first is no row."""
-    path = job.out / ROWS
+def _lines(job: TuneJob) -> int:
+    """Lines of the bank; the first is no outcome."""
+    path = job.out / BANK
     return len(path.read_text(encoding="utf-8").splitlines()) if path.exists() else 0
 
 

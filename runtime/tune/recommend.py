@@ -1,8 +1,8 @@
-"""A recommendation: how many passes are worth their price, in words and by rules that anyone can check. Plain arithmetic over rows.
+"""A recommendation: which setting is worth its price, in words and by rules that anyone can check. Plain arithmetic over rows.
 
-From 0 passes upwards a dearer level is taken only if it scores more than the one held so far, beyond the interval of the paired difference,
-and if the budget and the price allow it. The score is F1; a point is a hundredth of it. What is compared is the price of the whole
-task: the sleep once, and every expected question.
+From the cheapest upwards a dearer setting is taken only if it scores more than the one held so far, beyond the interval of the paired
+difference, and if the budget and the price allow it. The score is F1; a point is a hundredth of it. What is compared is the price of the
+whole task: the sleep once, and every expected question. A setting that was not asked every question is not recommended.
 """
 
 import math
@@ -15,6 +15,8 @@ from nrem.consolidation.resample import Interval, QuestionResampler
 from nrem.memory.errors import UsageError
 from nrem.runtime.show.night import plural
 from nrem.runtime.tune.rows import Row
+from nrem.runtime.tune.setting import ALONE
+from nrem.runtime.wake.config import OWN_WORDING
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,11 +46,15 @@ class Wish:
 class Recommendation:
     """What to do, and why."""
 
-    way: Literal["sleep", "context", "floor"]
-    """Sleep, put the document in the prompt, or neither, since neither pays."""
+    way: Literal["sleep", "text", "context", "floor"]
+    """Sleep; keep the text and search it, with no passes; put the document in the prompt; or nothing of it, since nothing pays."""
     passes: int
     """The best number of passes if one sleeps; 0 where no number pays."""
     sentences: tuple[str, ...]
+    answer_way: str = ALONE
+    """How to answer then."""
+    wording: str = OWN_WORDING
+    """In which words to ask."""
     break_even_questions: int | None = None
     """Questions from which on sleeping is cheaper than the document in the prompt; None where it never is, or does not pay at all."""
 
@@ -71,9 +77,10 @@ class Step:
 
 def recommend(rows: Sequence[Row], wish: Wish, resampler: QuestionResampler) -> Recommendation:
     """What to do, from the rows of all levels, 0 among them, and of the document in the prompt."""
-    levels = sorted((row for row in rows if row.passes is not None), key=lambda row: row.passes or 0)
+    n, most = wish.expected_questions, max(len(row.asked) for row in rows)
+    rows = [row for row in rows if len(row.asked) == most]
+    levels = sorted((row for row in rows if row.passes is not None), key=lambda row: (row.total_fet(n), row.passes or 0))
     context = next(row for row in rows if row.passes is None)
-    n = wish.expected_questions
 
     def step(row: Row, held: Row) -> Step:
         points = resampler.difference([100 * x for x in row.values("f1")], [100 * x for x in held.values("f1")])
@@ -85,13 +92,21 @@ def recommend(rows: Sequence[Row], wish: Wish, resampler: QuestionResampler) -> 
             held = row
     across, even = step(context, held), _break_even(held, context)
     prompt_wins = _prompt_wins(across, wish)
+    alike = sorted((row for row in levels if (row.way, row.wording) == (held.way, held.wording)), key=lambda row: row.passes or 0)
     sleeping = [_verdict(held, levels, wish, resampler)]
-    sleeping += [_against(step(row, held), held, wish) for row in levels if row.passes != held.passes]
-    sleeping += _by_likelihood(levels, held, resampler)
+    sleeping += [_against(step(row, held), held, wish) for row in alike if row.passes != held.passes]
+    sleeping += _by_likelihood(alike, held, resampler)
     prompting = _about_context(across, held, even, prompt_wins, wish)
     sentences = prompting + sleeping if prompt_wins else sleeping + prompting
-    way: Literal["sleep", "context", "floor"] = "context" if prompt_wins else "sleep" if held.passes else "floor"
-    return Recommendation(way=way, passes=held.passes or 0, sentences=tuple(sentences), break_even_questions=even)
+    way: Literal["sleep", "text", "context", "floor"] = "sleep" if held.passes else "floor" if held.way == ALONE else "text"
+    return Recommendation(
+        way="context" if prompt_wins else way,
+        passes=held.passes or 0,
+        sentences=tuple(sentences),
+        answer_way=held.way,
+        wording=held.wording,
+        break_even_questions=even,
+    )
 
 
 def _verdict(held: Row, levels: Sequence[Row], wish: Wish, resampler: QuestionResampler) -> str:
@@ -103,7 +118,8 @@ def _verdict(held: Row, levels: Sequence[Row], wish: Wish, resampler: QuestionRe
         return f"{held.name}{', ' + price if price else ''}: F1 {points.mean:.1f} ({points.low:.1f} to {points.high:.1f}), {total}"
     if not any(wish.allows(row) for row in levels):
         return f"sleeping does not pay {price}: not even {n} without a document fit, they cost {_total(held, wish)}"
-    return f"sleeping does not pay{' ' + price if price else ''}: no number of passes that was tried earns its cost over 0 passes"
+    said = f"sleeping does not pay{' ' + price if price else ''}: no number of passes that was tried earns its cost over {held.name}"
+    return said if held.way == ALONE else f"{said}, F1 {points.mean:.1f} ({points.low:.1f} to {points.high:.1f})"
 
 
 def _against(step: Step, held: Row, wish: Wish) -> str:

@@ -1,20 +1,14 @@
-"""The rows of a tuning run: what every question got under one way of answering, and what that way costs; and the file that keeps them.
+"""What was measured of one setting: what every question got, and what it costs. Knows nothing about models or files."""
 
-A way is a number of passes, 0 included, or the document in the prompt. Knows nothing about models.
-"""
-
-import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from statistics import fmean
 from typing import Any, Self
 
-from nrem.memory.errors import MemoryFolderError, UsageError
-from nrem.memory.saved.atomic import write_text
-from nrem.memory.saved.json_text import json_text
+from nrem.consolidation.resample import Interval, QuestionResampler
 from nrem.runtime.measure.evaluate import Outcome
-from nrem.runtime.show.night import plural
+from nrem.runtime.tune.setting import ALONE, Setting
+from nrem.runtime.wake.config import OWN_WORDING
 
 ESTIMATION = ("probes", "guard")
 """Kinds of work that decide, and write nothing."""
@@ -22,7 +16,7 @@ ESTIMATION = ("probes", "guard")
 
 @dataclass(frozen=True, kw_only=True)
 class Asked:
-    """One question under one way of answering."""
+    """One question under one setting."""
 
     id: str
     answer: str
@@ -32,31 +26,75 @@ class Asked:
     em: float
     fet: float
     seconds: float
+    right: float = 0.0
+    """1 where it is right by the data's own rule, the exact match where it has none."""
+    token_confidence: float = 0.0
+    """As `Answer.token_confidence`."""
+    answer_tokens: int = 0
+    cut: bool = False
+    """Whether the text was too long for the prompt, and its middle left out."""
 
     @classmethod
-    def of(cls, outcome: Outcome) -> Self:
+    def of(cls, outcome: Outcome, cut: bool = False) -> Self:
         o, a = outcome, outcome.answer
-        return cls(id=o.question.id, answer=a.answer, nll=o.nll, f1=o.score.f1, em=o.score.em, fet=a.fet, seconds=a.seconds)
+        return cls(
+            id=o.question.id,
+            answer=a.answer,
+            nll=o.nll,
+            f1=o.score.f1,
+            em=o.score.em,
+            fet=a.fet,
+            seconds=a.seconds,
+            right=o.score.accuracy,
+            token_confidence=a.token_confidence,
+            answer_tokens=a.answer_tokens,
+            cut=cut,
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Slept:
+    """What a sleep to one level costs from the first token on, by kind of work."""
+
+    fet: dict[str, float] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+    rolled_back: int = 0
+    """Sleeps that the guard did not keep at this level."""
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        return cls(fet=dict(values["fet"]), seconds=dict(values["seconds"]), rolled_back=int(values["rolled_back"]))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One way of answering all questions."""
+    """One setting, and the questions that it was asked."""
 
     passes: int | None
     """Passes that every chunk had; None for the document in the prompt."""
     asked: tuple[Asked, ...]
+    way: str = ALONE
+    wording: str = OWN_WORDING
     fet: dict[str, float] = field(default_factory=dict)
     """What the sleep to this level costs from the first token on, by kind of work."""
     seconds: dict[str, float] = field(default_factory=dict)
     rolled_back: int = 0
     """Sleeps that the guard did not keep at this level."""
-    cut: bool = False
-    """Whether the document was too long for the prompt, and its middle left out."""
+    numbers: tuple[int, ...] = ()
+    """Which questions they are, where not all were asked."""
+
+    @property
+    def setting(self) -> Setting:
+        return Setting(passes=self.passes, way=self.way, wording=self.wording)
 
     @property
     def name(self) -> str:
-        return "document in the prompt" if self.passes is None else plural(self.passes, "pass", "passes")
+        return self.setting.name
+
+    @property
+    def cut(self) -> bool:
+        """Whether the document was too long for the prompt, and its middle left out."""
+        return self.passes is None and any(a.cut for a in self.asked)
 
     @property
     def sleep_fet(self) -> float:
@@ -88,49 +126,22 @@ class Row:
 
     def values(self, score: str) -> list[float]:
         """One score (nll, f1 or em) of every question."""
-        return [getattr(a, score) for a in self.asked]
+        return [float(getattr(a, score)) for a in self.asked]
+
+    def interval(self, score: str) -> Interval:
+        """The mean of a score over the questions that were asked."""
+        return QuestionResampler(len(self.asked)).mean(self.values(score))
+
+    def difference(self, other: "Row", score: str = "f1", factor: float = 1.0) -> Interval | None:
+        """`self - other` over the questions that both were asked; None where there are none."""
+        mine, theirs = self._by_number(score), other._by_number(score)
+        both = sorted(mine.keys() & theirs.keys())
+        if not both:
+            return None
+        return QuestionResampler(len(both)).difference([factor * mine[n] for n in both], [factor * theirs[n] for n in both])
+
+    def _by_number(self, score: str) -> dict[int, float]:
+        return dict(zip(self.numbers or range(len(self.asked)), self.values(score), strict=True))
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        return cls(**{**values, "asked": tuple(Asked(**a) for a in values["asked"])})
-
-
-class RowFile:
-    """`rows.jsonl`: what was measured in the first line, then a row a line; whole after every row."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self.rows: list[Row] = []
-        self.about: dict[str, Any] = {}
-        if path.exists():
-            try:
-                first, *lines = [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
-                self.about, self.rows = dict(first), [Row.from_dict(line) for line in lines]
-            except (ValueError, KeyError, TypeError) as error:
-                raise MemoryFolderError(f"{path}: not the rows of a tuning run ({error}); start again with --force") from None
-
-    def begin(self, about: Mapping[str, Any]) -> None:
-        """Say what is measured; raises `UsageError` where the rows that are there are of something else."""
-        about = json.loads(json_text(about))  # as it comes out of the file
-        for key, value in about.items():
-            if key in self.about and self.about[key] != value:
-                raise UsageError(
-                    f"{self.path.parent}: the run there has other {key}; give the same ones to go on, or start again with --force"
-                )
-        self.about |= about
-        self._write()
-
-    def add(self, row: Row) -> None:
-        self.rows.append(row)
-        self._write()
-
-    def has(self, passes: int | None) -> bool:
-        """Whether a way of answering was measured."""
-        return any(row.passes == passes for row in self.rows)
-
-    def _write(self) -> None:
-        lines: Sequence[Mapping[str, Any]] = [self.about, *(row.to_dict() for row in self.rows)]
-        write_text(self.path, "".join(json_text(line, ensure_ascii=False) + "\n" for line in lines))

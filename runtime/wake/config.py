@@ -5,10 +5,12 @@ from dataclasses import dataclass
 
 from nrem.memory.errors import UsageError
 from nrem.memory.finite import check_finite
-from nrem.runtime.wake.ways import AUTO, parse_way
+from nrem.runtime.wake.ways import AUTO, ROUTER, parse_way
 
 LONGEST_ANSWER = 1024
 """Most tokens that an answer may be allowed to have: a model that finds no end is cut off there."""
+OWN_WORDING = "{question}"
+"""The protocol's own wording: the question as it is asked."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -16,7 +18,10 @@ class AnswerConfig:
     way: str = AUTO
     """How to answer, NAME or NAME:AMOUNT: `direct` from the adapter alone; `search` with the adapter and the chunk in the prompt that is
     found for the question (`search:2`: in two rounds); `read` with that prompt and no adapter; `think:32`, `vote:5` and `again:2` spend
-    more on a question: `nrem ask --help` has them all. `auto` is `search` where the text was kept."""
+    more on a question: `nrem ask --help` has them all. `auto` is `search` where the text was kept; `router` chooses for each question,
+    after `nrem calibrate`."""
+    price: float = 0.0
+    """Points of accuracy that 1,000 FET must gain for `router` to spend them on a question; 0 spends whatever gains anything."""
     max_new_tokens: int = 24
     """Most tokens of an answer, at most 1024."""
     batch_size: int = 16
@@ -31,14 +36,19 @@ class AnswerConfig:
     """Probability of the beginning of "not stated", in place of the answer, from which the document is taken not to say it; 0: only where
     "not stated" is the answer."""
 
+    wording: str = OWN_WORDING
+    """What a question becomes in the prompt; `{question}` stands for it. It is searched for as it was asked."""
+
     def __post_init__(self) -> None:
         check_finite(self, "answer")
-        if self.way != AUTO:
+        if self.way not in (AUTO, ROUTER):
             try:
                 parse_way(self.way)
             except UsageError as error:
                 raise UsageError(f"answer.{error}") from None
-        lowest = {"max_new_tokens": 1, "batch_size": 1, "sleep_again": 0, "sure": 0, "again_chunks": 1, "not_stated": 0}
+        if self.wording.count(OWN_WORDING) != 1:
+            raise UsageError(f"answer.wording: got {self.wording!r}, expected {OWN_WORDING} in it once, where the question goes")
+        lowest = {"max_new_tokens": 1, "batch_size": 1, "sleep_again": 0, "sure": 0, "again_chunks": 1, "not_stated": 0, "price": 0}
         for name, low in lowest.items():
             if (value := getattr(self, name)) < low:
                 raise UsageError(f"answer.{name}: got {value}, expected {low} or more")

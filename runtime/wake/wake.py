@@ -17,14 +17,16 @@ from nrem.memory.text.heading import heading_of
 from nrem.memory.weights.fast_weights import FastWeights
 from nrem.runtime.config import Config, Flags
 from nrem.runtime.models.load import Base
-from nrem.runtime.parts import config_of, load_base, make_fast_weights, make_protocol
+from nrem.runtime.parts import calibration_folder, config_of, load_base, make_fast_weights, make_protocol
 from nrem.runtime.wake.answer import Answer
-from nrem.runtime.wake.config import check_question
+from nrem.runtime.wake.config import OWN_WORDING, check_question
 from nrem.runtime.wake.decode import Answerer
+from nrem.runtime.wake.features import features_of
+from nrem.runtime.wake.router import FIRST, read_router, routed
 from nrem.runtime.wake.sleep_again import sleep_again
 from nrem.runtime.wake.snippet import part, snippet
 from nrem.runtime.wake.way import Way
-from nrem.runtime.wake.ways import resolve_way
+from nrem.runtime.wake.ways import ROUTER, parse_way, resolve_way
 
 SHOWN_TOKENS = 64
 """Of a passage that is shown to a person."""
@@ -34,6 +36,8 @@ class Wake:
     """A base model, awake with a memory."""
 
     def __init__(self, base: Base, config: Config, protocol: Protocol, memory: Memory) -> None:
+        if config.answer.wording != OWN_WORDING:  # what was measured of confidence says nothing about other words
+            protocol = replace(protocol, wording=config.answer.wording, confidence=None)
         self.base, self.config, self.protocol, self.memory = base, config, protocol, memory
         self.answerer = Answerer(base, protocol, config.answer, config.seed)
 
@@ -65,6 +69,9 @@ class Wake:
         """Answer several questions; those that have the same adapter are asked together."""
         gone, found = self.way(way), dict[int, Answer]()
         questions = [check_question(question) for question in questions]
+        if (way or self.config.answer.way) == ROUTER:
+            first = self.answers(questions, FIRST)
+            return routed(first, self._chosen(first), self.answers)
         for numbers, chunks in self._attached_groups(gone, questions):
             contexts = [_context(chunks[n]) for n in numbers]
             for n, answer in zip(numbers, gone.answers(self.answerer, [questions[n] for n in numbers], contexts), strict=True):
@@ -79,6 +86,12 @@ class Wake:
         """
         gone, found = self.way(way), dict[int, float]()
         pairs = [(check_question(question), answer) for question, answer in pairs]
+        if (way or self.config.answer.way) == ROUTER:
+            chosen = self._chosen(self.answers([question for question, _ in pairs], FIRST))
+            for own in dict.fromkeys(chosen):
+                numbers = [n for n, name in enumerate(chosen) if name == own]
+                found |= zip(numbers, self.nlls([pairs[n] for n in numbers], own), strict=True)
+            return [found[n] for n in range(len(pairs))]
         for numbers, chunks in self._attached_groups(gone, [question for question, _ in pairs]):
             contexts = [_context(chunks[n]) for n in numbers]
             found |= zip(numbers, gone.nlls(self.answerer, [pairs[n] for n in numbers], contexts), strict=True)
@@ -115,6 +128,13 @@ class Wake:
         weights = self.memory.attached(self.base.model, route) if adapter else self.nothing_written.attached(self.base.model)
         with weights:
             yield
+
+    def _chosen(self, first: Sequence[Answer]) -> list[str]:
+        """The way that the router buys for each question, from its direct answer."""
+        router = read_router(calibration_folder(self.base, self.protocol))
+        kept = self.memory.text is not None and len(self.memory.text) > 0
+        ways = [way for way in router.heads if kept or not parse_way(way).searches]
+        return [router.choose(features_of(answer, self.memory), self.config.answer.price, ways) for answer in first]
 
     def _told(self, answer: Answer, way: Way, chunks: Sequence[Chunk]) -> Answer:
         """With its way, what it leans on, and how sure that makes it."""

@@ -17,13 +17,16 @@ WAYS: dict[str, type[Way]] = {
     "vote": Vote,
     "again": Again,
 }
+ROUTER = "router"
+"""Whichever of them gains most for a question, by what `nrem calibrate` has measured."""
+ROUTED = f"{ROUTER}: what gains most for the question, after nrem calibrate"
 AUTO = "auto"
 """`search` where the text was kept, else `direct`; `again` where the earlier setting `answer.sleep_again` wants it."""
 
 
 def ways_in_words() -> str:
     """What each way does and what its amount is, for help texts."""
-    return "; ".join([*(_in_words(name, way) for name, way in WAYS.items()), f"{AUTO}: search where the text was kept"])
+    return "; ".join([*(_in_words(name, way) for name, way in WAYS.items()), f"{AUTO}: search where the text was kept", ROUTED])
 
 
 def _in_words(name: str, way: type[Way]) -> str:
@@ -36,7 +39,7 @@ def parse_way(wanted: str) -> Way:
     """The way of `NAME` or `NAME:AMOUNT`; raises `UsageError` where there is no such way, or not with this amount."""
     name, colon, number = wanted.partition(":")
     if name not in WAYS:
-        raise UsageError(f"way: got {wanted!r}, expected {AUTO} or one of {', '.join(WAYS)}")
+        raise UsageError(f"way: got {wanted!r}, expected {AUTO}, {ROUTER} or one of {', '.join(WAYS)}")
     if not colon:
         return WAYS[name](name)
     if not (number.isascii() and number.isdigit()):
@@ -48,6 +51,8 @@ def parse_way(wanted: str) -> Way:
 def resolve_way(wanted: str, *, kept: bool, again: int, memory: str) -> Way:
     """The way that is gone: `kept` is whether the memory has its text, `again` the passes of `answer.sleep_again`, `memory` how it is
     called. Raises `UsageError` where there is no such way, or nothing to search."""
+    if wanted == ROUTER:  # it begins with the direct answer, and can do without the text
+        wanted = "direct"
     if wanted == AUTO:
         wanted = "direct" if not kept else f"again:{again}" if again else "search"
     way = parse_way(wanted)

@@ -31,7 +31,9 @@ FLAGS = {
     "demo": "--out -o --passes --model --config --set --force --json --quiet -q",
     "doctor": "--json",
     "ceiling": "--passes --questions --out -o --model --config --set --json --quiet -q",
-    "tune": "--questions --out -o --passes --price --budget --expected-questions --model --config --set --resume --force --json --quiet -q",
+    "tune": "--questions --out -o --passes --ways --search --votes --think --prompts --share --price --budget --expected-questions "
+    "--model --config --set --resume --force --json --quiet -q",
+    "calibrate": "--questions --ways --model --set --json --quiet -q",
     "train-protocol": "--data --out -o --minutes --rule --max-passes --order --model --held-out --from --set --resume --smoke --json",
     "train-router": "--out -o --price --seeds --minutes --set --resume --force --json --quiet -q",
 }

@@ -39,15 +39,29 @@ def test_it_prints_a_table_and_what_to_do(shell: Shell) -> None:
     for part in ("0 passes", "1 pass ", "2 passes", "document in the prompt", "FET for 9 questions", "use it: "):
         assert part in done.out
     assert "asking 2 questions: 2 passes" in done.err
-    assert files(shell.folder / "run") == {"config.toml", "plot.png", "result.json", "rows.jsonl"}
+    assert files(shell.folder / "run") == {"config.toml", "plot.png", "result.json", "bank.jsonl"}
+
+
+def test_wordings_come_from_a_file(shell: Shell) -> None:
+    (shell.folder / "wordings.txt").write_text("# in other words\n\nIn short: {question}\n", encoding="utf-8")
+    done = shell(*TUNE, "--passes", "1", "--prompts", "wordings.txt")
+    assert done.code == 0
+    assert "wording 2: In short: {question}" in done.out
+    assert "another wording" in done.out
+    (shell.folder / "wordings.txt").write_text("In short:\n", encoding="utf-8")
+    done = shell(*TUNE, "--passes", "1", "--prompts", "wordings.txt", "--force")
+    assert (done.code, done.out) == (2, "")
+    assert done.err == (
+        "nrem: --prompts wordings.txt line 1: got the wording 'In short:', expected {question} in it once, where the question goes\n"
+    )
 
 
 def test_json_is_one_object_and_quiet_says_nothing(shell: Shell) -> None:
     done = shell(*TUNE, "--passes", "0,1", "--json", "--quiet")
     assert (done.code, done.err) == (0, "")
     found = json.loads(done.out)
-    assert found.keys() == {"run", "rows", "recommendation", "wish", "about"}
-    assert [row["passes"] for row in found["rows"]] == [0, 1, None]
+    assert found.keys() == {"run", "rows", "recommendation", "verdicts", "answers_share", "wish", "about"}
+    assert [row["passes"] for row in found["rows"]] == [0, 0, 1, 1, None]
     assert {key: found[key] for key in found if key != "run"} == json.loads(
         (shell.folder / "run" / "result.json").read_text(encoding="utf-8")
     )
@@ -61,19 +75,19 @@ def test_sleep_takes_the_configuration(shell: Shell) -> None:
 
 def test_an_older_run_is_kept_unless_told_otherwise(shell: Shell) -> None:
     assert shell(*TUNE, "--passes", "1").code == 0
-    before = (shell.folder / "run" / "rows.jsonl").read_bytes()
+    before = (shell.folder / "run" / "bank.jsonl").read_bytes()
     done = shell(*TUNE, "--passes", "1")
     assert (done.code, done.out) == (2, "")
     assert "nrem: run: a tuning run is already there; go on with --resume, or start again with --force" in done.err
     done = shell(*TUNE, "--passes", "1", "--resume", "--price", "5k")
     assert (done.code, done.err) == (0, "")
     assert "at 5,000 FET a point" in done.out
-    assert (shell.folder / "run" / "rows.jsonl").read_bytes() == before
+    assert (shell.folder / "run" / "bank.jsonl").read_bytes() == before
     done = shell(*TUNE, "--passes", "1,2", "--resume")
     assert done.code == 2
     assert "the run there has other passes" in done.err
     assert shell(*TUNE, "--passes", "1,2", "--force").code == 0
-    assert (shell.folder / "run" / "rows.jsonl").read_bytes() != before
+    assert (shell.folder / "run" / "bank.jsonl").read_bytes() != before
 
 
 def test_a_killed_run_resumes(shell: Shell) -> None:
@@ -89,7 +103,8 @@ def test_a_killed_run_resumes(shell: Shell) -> None:
     done = shell(*TUNE, "--passes", "4,60", "--resume")
     assert done.code == 0
     said = [line for line in done.err.splitlines() if line.startswith("asking")]
-    assert said == ["asking 2 questions: 4 passes", "asking 2 questions: 60 passes"]
+    asked = ("4 passes, search", "4 passes", "60 passes, search", "60 passes")
+    assert said == [f"asking 2 questions: {name}" for name in asked]
 
 
 def test_without_matplotlib_the_picture_is_left_out(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -105,7 +120,7 @@ def test_without_matplotlib_the_picture_is_left_out(shell: Shell, monkeypatch: p
     monkeypatch.undo()
     assert done.code == 0
     assert "plot.png was not drawn, matplotlib is missing: pip install 'nrem[plot]'" in done.err
-    assert files(shell.folder / "run") == {"config.toml", "result.json", "rows.jsonl"}
+    assert files(shell.folder / "run") == {"config.toml", "result.json", "bank.jsonl"}
 
 
 @pytest.mark.parametrize(
@@ -113,6 +128,10 @@ def test_without_matplotlib_the_picture_is_left_out(shell: Shell, monkeypatch: p
     [
         (("--passes", "a"), "nrem: --passes: got 'a', expected whole numbers from 0, such as 0,1,2,4,8"),
         (("--passes", "0"), "nrem: --passes: got 0, expected whole numbers from 0, one above it, such as 0,1,2,4,8"),
+        (("--search", "a"), "nrem: --search: got 'a', expected whole numbers from 0"),
+        (("--ways", "guess"), "nrem: way: got 'guess', expected auto or one of"),
+        (("--share", "2"), "nrem: --share: got 2, expected a number above 0 and at most 1"),
+        (("--prompts", "no.txt"), "nrem: --prompts no.txt: no such file"),
         (("--price", "90s"), "nrem: --price: got '90s', expected a number above 0 of FET for a point of F1, such as 40kFET"),
         (("--budget", "lots"), "nrem: --budget: got 'lots', expected a number above 0"),
         (("--budget", "9k", "--price", "9k"), "nrem: --price and --budget: got both, expected one of them"),

@@ -15,9 +15,18 @@ from nrem.runtime.tune.rows import Asked, Row
 COUNT = 40
 
 
-def row(passes: int | None, f1: Sequence[float], *, sleep: float = 0.0, question: float = 50.0, nll: float = 3.0, **fields: object) -> Row:
+def row(
+    passes: int | None,
+    f1: Sequence[float],
+    *,
+    sleep: float = 0.0,
+    question: float = 50.0,
+    nll: float = 3.0,
+    cut: bool = False,
+    **fields: object,
+) -> Row:
     asked = tuple(
-        Asked(id=str(i), answer="a", nll=nll + 0.01 * i, f1=x, em=float(x == 1), fet=question, seconds=question / 1000)
+        Asked(id=str(i), answer="a", nll=nll + 0.01 * i, f1=x, em=float(x == 1), fet=question, seconds=question / 1000, cut=cut)
         for i, x in enumerate(f1)
     )
     return Row(passes=passes, asked=asked, fet={"passes": sleep}, seconds={"passes": sleep / 1000}, **fields)  # type: ignore[arg-type]

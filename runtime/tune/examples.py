@@ -1,0 +1,95 @@
+"""Examples for the router: what every way answers to a memory's questions, kept in a bank, beside what was known of each question.
+
+Knows nothing about fitting.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+
+from nrem.memory.saved.atomic import write_text
+from nrem.runtime.measure.evaluate import ask_memory
+from nrem.runtime.measure.questions import Question
+from nrem.runtime.tune.bank import Bank
+from nrem.runtime.tune.rows import Asked, Row
+from nrem.runtime.tune.setting import Setting
+from nrem.runtime.wake.decode import Answer
+from nrem.runtime.wake.features import FEATURES, features_of
+from nrem.runtime.wake.router import FIRST, Example
+from nrem.runtime.wake.wake import Wake
+
+BANK, EXAMPLES = "bank.jsonl", "examples.json"
+
+
+def examples_of(
+    wake: Wake,
+    questions: Sequence[Question],
+    ways: Sequence[str],
+    folder: Path,
+    group: str,
+    count: Callable[[int, int], None] = lambda done, of: None,
+) -> list[Example]:
+    """One example a question, measured in the bank of this folder where it is missing; `group` names the document."""
+    folder.mkdir(parents=True, exist_ok=True)
+    done = 0
+
+    def measure(setting: Setting, numbers: Sequence[int]) -> Iterator[tuple[int, Asked]]:
+        nonlocal done
+        size = wake.config.answer.batch_size
+        for start in range(0, len(numbers), size):
+            some = numbers[start : start + size]
+            for number, outcome in zip(some, ask_memory(wake, [questions[n] for n in some], setting.way), strict=True):
+                yield number, Asked.of(outcome)
+            done += len(some)
+            count(done, len(ways) * len(questions))
+
+    bank = Bank(folder / BANK, measure)
+    digest = hashlib.sha256(json.dumps([[q.question, q.answers, q.dataset] for q in questions]).encode()).hexdigest()
+    bank.begin({"memory": dict(wake.memory.record.files), "questions": {"count": len(questions), "sha256": digest}})
+    rows = {way: _row(bank, way, len(questions)) for way in dict.fromkeys((FIRST, *ways))}
+    examples = []
+    for n, (question, first) in enumerate(zip(questions, rows[FIRST].asked, strict=True)):
+        asked = {way: row.asked[n] for way, row in rows.items()}
+        features = features_of(_as_answer(question, first), wake.memory)
+        right, fet = ({way: getattr(a, name) for way, a in asked.items()} for name in ("right", "fet"))
+        examples.append(Example(group=group, features=tuple(features), right=right, fet=fet))
+    save_examples(folder, examples)
+    return examples
+
+
+def save_examples(folder: Path, examples: Sequence[Example]) -> None:
+    """For later fits: numbers and the name of the document only, no text."""
+    rows = [{"group": e.group, "features": e.features, "right": dict(e.right), "fet": dict(e.fet)} for e in examples]
+    write_text(folder / EXAMPLES, json.dumps({"features": FEATURES, "examples": rows}) + "\n")
+
+
+def read_examples(folder: Path) -> list[Example]:
+    """Those of a folder; none where they cannot be read, or are of other features: they can be made again."""
+    try:
+        values = json.loads((folder / EXAMPLES).read_text(encoding="utf-8"))
+        return [Example.from_dict(row) for row in values["examples"]] if tuple(values["features"]) == FEATURES else []
+    except (OSError, ValueError, KeyError, TypeError):
+        return []
+
+
+def _row(bank: Bank, way: str, count: int) -> Row:
+    setting = Setting(passes=0, way=way)  # whatever the memory has had: a bank of one memory
+    bank.fill(setting, range(count))
+    row = bank.row(setting)
+    assert row is not None, "it was just filled"
+    return row
+
+
+def _as_answer(question: Question, asked: Asked) -> Answer:
+    """The direct answer, as far as features are taken from it."""
+    return Answer(
+        question=question.question,
+        answer=asked.answer,
+        prompt_tokens=0,
+        document_tokens=0,
+        answer_tokens=asked.answer_tokens,
+        fet=asked.fet,
+        seconds=asked.seconds,
+        token_confidence=asked.token_confidence,
+    )

@@ -1,0 +1,121 @@
+"""Sequential halving: the best of many settings, without measuring all of them on everything. Plain arithmetic over a bank of outcomes.
+
+    round r of ceil(log2 settings): ask all that are left the same further questions, for 1 / rounds of the budget; drop the worse half
+
+Source: PSST (arXiv 2508.10030). As there, of settings that differ only in how many draws they put together the one with the most is asked,
+and what it drew serves the others (nested reuse); every outcome serves every price (`worths`); what a round leaves over goes to the next.
+Unlike there all settings are asked the same questions, in one order: how hard a question is drops out of the comparison. Nothing that is
+in the bank is measured again, or paid for again. Knows nothing about models.
+"""
+
+import math
+from collections.abc import Callable, Hashable, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Generic, NamedTuple, Protocol, TypeVar
+
+S = TypeVar("S", bound=Hashable)
+S_contra = TypeVar("S_contra", bound=Hashable, contravariant=True)
+
+
+class Sample(NamedTuple):
+    """What one answer was worth, and what it cost."""
+
+    score: float
+    fet: float
+
+
+class Outcomes(Protocol[S_contra]):
+    """A bank: what is known, and a way to know more."""
+
+    def samples(self, setting: S_contra, question: int) -> Sequence[Sample]:
+        """What is known of a setting on a question: none, one, or several where more draws were made than it needs."""
+
+    def ask(self, setting: S_contra, questions: Sequence[int]) -> float:
+        """Measure a setting on these questions; what is known is left as it is. Returns the FET that it took."""
+
+
+Worth = Callable[[S, float, float], float]
+"""(setting, mean score, mean FET of an answer) -> what it is worth to someone; more is better."""
+
+
+@dataclass(frozen=True)
+class Halved(Generic[S]):
+    """What was found."""
+
+    best: tuple[S, ...]
+    """One setting for each of `worths`."""
+    finalists: tuple[S, ...]
+    """The last that were left, some four for each of `worths`, best first."""
+    fet: float
+    """What was spent on answers."""
+    questions: tuple[int, ...]
+    """How many questions those that were left had been asked, round by round."""
+
+
+def halve(
+    families: Sequence[Sequence[S]],
+    outcomes: Outcomes[S],
+    order: Sequence[int],
+    budget: float,
+    worths: Sequence[Worth[S]],
+    tell: Callable[[str], None] = lambda text: None,
+) -> Halved[S]:
+    """The best setting for each of `worths`, for about `budget` FET.
+
+    A family is settings that draw the same, fewest draws first; a setting that shares nothing is a family of its own. `order` is the order
+    in which questions are asked. The budget is kept as far as prices can be told from the answers before; the first `FIRST` questions are
+    asked of everything whatever it is.
+    """
+    everything = [setting for family in families for setting in family]
+    left = [list(everything) for _ in worths]
+    rounds = max(1, math.ceil(math.log2(len(everything)))) if len(everything) > 1 else 0
+    finalists, spent, asked, counts = left, 0.0, 0, []
+    for number in range(rounds):
+        alive = {setting for some in left for setting in some}
+        pulled = [next(s for s in reversed(family) if s in alive) for family in families if alive & set(family)]
+        allowed = budget * (number + 1) / rounds
+        if not asked:
+            asked = min(FIRST, len(order))
+            spent += _ask(outcomes, pulled, order[:asked])
+        more = _affordable(outcomes, pulled, order, asked, allowed - spent)
+        tell(f"round {number + 1} of {rounds}: {len(alive)} settings, {asked + more} questions")
+        spent += _ask(outcomes, pulled, order[asked : asked + more])
+        asked += more
+        counts.append(asked)
+        ranked = [_ranked(some, outcomes, order[:asked], worth) for some, worth in zip(left, worths, strict=True)]
+        finalists = [some for some in ranked if len(some) <= FINALISTS] or finalists
+        left = [some[: math.ceil(len(some) / 2)] for some in ranked]
+    last = dict.fromkeys(setting for some in (*left, *finalists) for setting in some)
+    return Halved(tuple(some[0] for some in left), tuple(last) if rounds else tuple(everything), spent, tuple(counts))
+
+
+FIRST = 2
+"""Questions that everything is asked, to know prices."""
+FINALISTS = 4
+
+
+def _ask(outcomes: Outcomes[S], settings: Sequence[S], questions: Sequence[int]) -> float:
+    return sum(outcomes.ask(setting, questions) for setting in settings) if questions else 0.0
+
+
+def _affordable(outcomes: Outcomes[S], settings: Sequence[S], order: Sequence[int], asked: int, budget: float) -> int:
+    """How many questions more can be asked of all of these; those that are in the bank cost nothing."""
+    prices = {s: fmean(sum(x.fet for x in outcomes.samples(s, q)) for q in order[:asked]) for s in settings}
+    for count, question in enumerate(order[asked:]):
+        budget -= sum(price for setting, price in prices.items() if not outcomes.samples(setting, question))
+        if budget < 0:
+            return count
+    return len(order) - asked
+
+
+def _ranked(settings: Sequence[S], outcomes: Outcomes[S], questions: Sequence[int], worth: Worth[S]) -> list[S]:
+    """Best first; of equals the cheaper, then the one that was named first."""
+
+    def key(setting: S) -> tuple[float, float]:
+        answers = [outcomes.samples(setting, question) for question in questions]
+        score = fmean([sum(x.score for x in some) / len(some) for some in answers])
+        fet = fmean([sum(x.fet for x in some) / len(some) for some in answers])
+        return (-worth(setting, score, fet), fet)
+
+    return sorted(settings, key=key)

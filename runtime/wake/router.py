@@ -1,0 +1,181 @@
+"""The router: which way a question is worth, from what is known after the direct answer. `answer.way = "router"`.
+
+    P(right | way, features) = sigmoid(intercept + weights . features), one logistic head a way, fitted to answers that were scored
+
+A way is bought when it gains the most points, less its price: 100 P(right) - price * FET / 1000. The direct answer is made in any case and
+is part of every price. Fitted with L2 on standardised features, so few questions give flat heads and not wild ones. Knows nothing about how
+outcomes were measured; `nrem calibrate` fits it.
+"""
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+
+from nrem.memory.errors import MemoryFolderError, UsageError
+from nrem.runtime.wake.decode import Answer
+from nrem.runtime.wake.features import FEATURES
+
+FILE = "router.json"
+FIRST = "direct"
+"""The way whose answer the features are taken from."""
+FEWEST = 20
+"""Questions below which nothing is fitted."""
+L2 = 2.0
+"""Penalty on the weights, in questions."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Example:
+    """One question that was asked in every way."""
+
+    group: str
+    """Its document: examples of one group are held out together."""
+    features: tuple[float, ...]
+    right: Mapping[str, float]
+    """1 or 0, by way."""
+    fet: Mapping[str, float]
+    """Of the answer alone, by way."""
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        return cls(**{**values, "features": tuple(values["features"])})
+
+
+@dataclass(frozen=True)
+class Head:
+    """One way's logistic regression over standardised features, and what its answers cost on average."""
+
+    intercept: float
+    weights: tuple[float, ...]
+    fet: float
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Self:
+        return cls(float(values["intercept"]), tuple(map(float, values["weights"])), float(values["fet"]))
+
+
+@dataclass(frozen=True, kw_only=True)
+class Router:
+    """A head a way, and how features are standardised."""
+
+    heads: Mapping[str, Head]
+    mean: tuple[float, ...]
+    scale: tuple[float, ...]
+    questions: int
+    """That it was fitted to."""
+    groups: int
+    """Documents that these were about."""
+    features: tuple[str, ...] = FEATURES
+
+    @classmethod
+    def fit(cls, examples: Sequence[Example]) -> Self:
+        """Raises `UsageError` for too few examples, or none with a direct answer."""
+        if len(examples) < FEWEST or FIRST not in examples[0].right:
+            raise UsageError(f"calibrate: got {len(examples)} questions, expected {FEWEST} or more, each answered by {FIRST} among others")
+        ways = [way for way in examples[0].right if all(way in e.right for e in examples)]
+        raw = np.array([e.features for e in examples])  # (question, feature)
+        mean, scale = raw.mean(0), raw.std(0)
+        scale = np.where(scale < 1e-9, 1.0, scale)
+        design = (raw - mean) / scale
+        heads = {}
+        for way in ways:
+            intercept, weights = fit_logistic(design, np.array([e.right[way] for e in examples]))
+            heads[way] = Head(intercept, tuple(weights), float(np.mean([e.fet[way] for e in examples])))
+        groups = len({e.group for e in examples})
+        return cls(heads=heads, mean=tuple(mean.tolist()), scale=tuple(scale.tolist()), questions=len(examples), groups=groups)
+
+    def right(self, features: Sequence[float]) -> dict[str, float]:
+        """The probability that each way answers this question right."""
+        z = (np.array(features) - self.mean) / self.scale
+        return {way: float(_sigmoid(head.intercept + np.dot(head.weights, z))) for way, head in self.heads.items()}
+
+    def choose(self, features: Sequence[float], price: float, ways: Sequence[str] = ()) -> str:
+        """The way that gains most at a price of points for 1,000 FET, the cheaper of equals; of `ways` only, where some are named."""
+        chances = {way: p for way, p in self.right(features).items() if not ways or way in ways}
+        extra = {way: 0.0 if way == FIRST else self.heads[way].fet for way in chances}
+        return max(chances, key=lambda way: (100 * chances[way] - price * extra[way] / 1000, -extra[way]))
+
+    def to_json(self) -> str:
+        return json.dumps(asdict(self), indent=1) + "\n"
+
+    @classmethod
+    def from_json(cls, text: str, where: str) -> Self:
+        """Raises `MemoryFolderError`, naming `where`, for what is not such a router, and for one with other features."""
+        try:
+            values = json.loads(text)
+            heads = {str(way): Head.from_dict(head) for way, head in values["heads"].items()}
+            mean, scale = (tuple(map(float, values[name])) for name in ("mean", "scale"))
+            numbers = [*mean, *scale, *(x for h in heads.values() for x in (h.intercept, h.fet, *h.weights))]
+            if not all(map(math.isfinite, numbers)) or not all(scale):
+                raise ValueError("every number must be finite, and no scale 0")
+            if tuple(values["features"]) != FEATURES or {len(mean), len(scale), *(len(h.weights) for h in heads.values())} != {
+                len(FEATURES)
+            }:
+                raise ValueError("it was fitted to other features")
+            if FIRST not in heads:
+                raise ValueError(f"it has no head for {FIRST}")
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise MemoryFolderError(f"{where}: not a router of this nrem ({error}); make it again with nrem calibrate") from None
+        return cls(heads=heads, mean=mean, scale=scale, questions=int(values["questions"]), groups=int(values["groups"]))
+
+
+def fit_logistic(design: np.ndarray, target: np.ndarray, l2: float = L2) -> tuple[float, np.ndarray]:
+    """Intercept and weights of least cross-entropy plus `l2 / 2` times the squared weights, by Newton steps, each halved until it helps.
+
+    design: (question, feature), standardised; target: (question,), 0 or 1. Targets are moved a little inside, as Platt's (1999), so that
+    there is an optimum where all are right, or all wrong.
+    """
+    count = float(target.sum())
+    inside = np.where(target > 0.5, (count + 1) / (count + 2), 1 / (len(target) - count + 2))
+    x = np.concatenate([np.ones((len(design), 1)), design], axis=1)
+    penalty = np.full(x.shape[1], l2)
+    penalty[0] = 1e-6
+
+    def loss(w: np.ndarray) -> float:
+        z = x @ w
+        return float(np.sum(np.logaddexp(0, z) - inside * z) + 0.5 * np.sum(penalty * w * w))
+
+    at = np.zeros(x.shape[1])
+    now = loss(at)
+    for _ in range(100):
+        fitted = _sigmoid(x @ at)
+        gradient = x.T @ (fitted - inside) + penalty * at
+        step = np.linalg.solve(x.T @ (x * (fitted * (1 - fitted))[:, None]) + np.diag(penalty), gradient)
+        while (new := loss(at - step)) > now and np.abs(step).max() > 1e-10:
+            step = step / 2
+        at, gained, now = at - step, now - new, new
+        if gained < 1e-10:
+            break
+    return float(at[0]), at[1:]
+
+
+def read_router(folder: Path) -> Router:
+    """What `nrem calibrate` has left for a base model and protocol; raises `UsageError` where it has not."""
+    path = folder / FILE
+    if not path.is_file():
+        raise UsageError(
+            "way router: nothing was calibrated for this base model and protocol; run nrem calibrate MEMORY --questions FILE, "
+            "or name another way"
+        )
+    return Router.from_json(path.read_text(encoding="utf-8"), str(path))
+
+
+def routed(answers: Sequence[Answer], chosen: Sequence[str], ask: Callable[[Sequence[str], str], list[Answer]]) -> list[Answer]:
+    """The answers of the ways that were chosen, in the order of the direct `answers`, which are part of each price."""
+    found = dict(enumerate(answers))
+    for way in dict.fromkeys(chosen):
+        numbers = [n for n, name in enumerate(chosen) if name == way and way != FIRST]
+        if numbers:
+            for n, answer in zip(numbers, ask([answers[n].question for n in numbers], way), strict=True):
+                first = answers[n]
+                found[n] = replace(answer, fet=round(first.fet + answer.fet, 1), seconds=first.seconds + answer.seconds)
+    return [found[n] for n in range(len(answers))]
+
+
+def _sigmoid(z: Any) -> Any:
+    return 0.5 * (1 + np.tanh(np.asarray(z) / 2))  # does not overflow
