@@ -71,7 +71,7 @@ def require_green(*tests: str) -> None:
         raise NremError(f"{', '.join(tests)}: not green ({' '.join(last)}); mend them first, or measure anyway with --skip-tests")
 
 
-def environment(base: Base | None) -> dict[str, Any]:
+def environment(base: Base | None = None) -> dict[str, Any]:
     """Hardware, versions, date and command of this run, and the model where one took part; paths are cut to file names, so that a record
     names no one's folders."""
     words = [word.rsplit("/", 1)[-1] if os.path.isabs(word) or word.startswith(".") else word for word in sys.argv[1:]]
