@@ -1,13 +1,16 @@
 """Prompts: the words in which a base model reads chunks and is asked about them, as token ids.
 
 Both the study items of a sleep and every later question go through `question_ids`, so the fast weights are asked in the words in which they
-were written. Knows nothing about what was learned.
+were written. What a document or a question says is text, never control: only the template speaks in the tokenizer's own marks. Knows
+nothing about what was learned.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any, Literal
+
+from nrem.consolidation.text_ids import marks_of, text_ids
 
 INSTRUCTION = "Answer in a few words."
 
@@ -23,11 +26,14 @@ class Prompts:
 
     def question_prefix(self, context_ids: Sequence[int] = ()) -> list[int]:
         """The prompt up to the end of a text that is put in it; `question_ids` starts with exactly these tokens."""
-        return [*self._encode(self._around[0]), *context_ids]
+        return [*self._with_marks(self._around[0]), *context_ids]
 
     def question_ids(self, question: str, context_ids: Sequence[int] = ()) -> list[int]:
         """The whole prompt; what the model generates next is the answer, starting with a space."""
-        return self.question_prefix(context_ids) + self._encode(f"Question: {question.strip()}{self._around[1]}")
+        behind = self._around[1]
+        words = marks_of(self.tokenizer).first(behind)  # what stands there before the first mark is read together with the question
+        asked = self._encode(f"Question: {question.strip()}{behind[:words]}")
+        return self.question_prefix(context_ids) + asked + self._with_marks(behind[words:])
 
     def answer_ids(self, answer: str) -> list[int]:
         """The answer as it must be generated: a space, the answer, the end of the turn."""
@@ -81,4 +87,7 @@ class Prompts:
             return None
 
     def _encode(self, text: str) -> list[int]:
-        return list(self.tokenizer(text, add_special_tokens=False).input_ids)
+        return text_ids(self.tokenizer, text)
+
+    def _with_marks(self, template: str) -> list[int]:
+        return list(self.tokenizer(template, add_special_tokens=False, split_special_tokens=False).input_ids)
