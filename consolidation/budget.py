@@ -5,6 +5,7 @@ used in matrix products, output head included and input embedding not (`research
 Knows nothing about what is computed.
 """
 
+import re
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -83,6 +84,11 @@ class Ledger:
     fet: dict[str, float] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
 
+    def __post_init__(self) -> None:
+        for name in ("limit_fet", "limit_seconds"):
+            if (value := getattr(self, name)) is not None and not 0 <= value < float("inf"):  # NaN would be no limit
+                raise BudgetError(f"budget: {name} is {value}, expected a finite number from 0, or nothing for no cap")
+
     @property
     def total_fet(self) -> float:
         return sum(self.fet.values())
@@ -136,13 +142,19 @@ class Budget(NamedTuple):
     seconds: float = 0.0
 
 
+_THOUSANDS = re.compile(r"[0-9]{1,3}(,[0-9]{3})+(\.[0-9]*)?\s*(fet|s)?")
+
+
 def parse_budget(text: str) -> Budget:
     """A budget such as `400k`, `400kFET`, `1.5M`, `250000` or `90s`; raises `BudgetError` with the accepted forms.
 
     >>> parse_budget("400kFET"), parse_budget("90s")
     (Budget(fet=400000.0, seconds=0.0), Budget(fet=0.0, seconds=90.0))
     """
-    number = text.strip().replace("_", "").replace(",", "").lower()
+    number = text.strip().replace("_", "").lower()
+    if "," in number and _THOUSANDS.fullmatch(number) is None:
+        raise BudgetError(f"--budget: got {text!r}, whose comma may be a decimal mark; write 1.5k, or 1,500 with groups of three digits")
+    number = number.replace(",", "")
     seconds = number.endswith("s")
     number = number.removesuffix("s").removesuffix("fet").strip()
     factor = 1.0 if seconds else {"k": 1e3, "m": 1e6, "g": 1e9}.get(number[-1:], 1.0)

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from nrem.memory.errors import UsageError
+from nrem.memory.finite import check_finite
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -20,5 +21,6 @@ class GuardConfig:
     """Whether a sleep that fails is rolled back."""
 
     def __post_init__(self) -> None:
+        check_finite(self, "guard")
         if self.max_kl <= 0 or self.max_perplexity_ratio <= 0 or self.unrelated_tokens < 2:
             raise UsageError("guard: max_kl and max_perplexity_ratio must be above 0 and unrelated_tokens 2 or more")

@@ -4,6 +4,7 @@ The section classes live beside their parts; `configs/` holds values only. The r
 """
 
 import difflib
+import math
 import tomllib
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
@@ -122,6 +123,10 @@ def resolve(kind: type[T], layers: Sequence[tuple[str, Mapping[str, Any]]]) -> T
         _refuse_unknown(kind, values, where, "")
         for key, value in values.items():
             merged[key] = {**merged.get(key, {}), **value} if isinstance(value, Mapping) else value
+    for where, values in reversed(layers):
+        for key, value in _flat(values).items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise ConfigError(f"{where}: {key} is {value}, expected a finite number")
     try:
         return TypeAdapter(kind).validate_python(merged)
     except ValidationError as error:

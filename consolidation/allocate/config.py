@@ -7,6 +7,7 @@ from nrem.consolidation.allocate.allocator import Allocator
 from nrem.consolidation.allocate.allocators import ALLOCATORS
 from nrem.consolidation.allocate.curves import CurveTable
 from nrem.memory.errors import UsageError
+from nrem.memory.finite import check_finite
 
 UNTRAINED_PASSES = 32
 
@@ -47,6 +48,7 @@ class SleepConfig:
     """No pass starts that would end later than this, reading included; 0 for none."""
 
     def __post_init__(self) -> None:
+        check_finite(self, "sleep")
         at_least = {"passes": 0, "patience": 1, "look_every": 1, "replay": 0, "budget_fet": 0, "budget_seconds": 0, "mean_passes": 0}
         for name, low in (at_least | {"blind_passes": 0}).items():
             value = getattr(self, name)

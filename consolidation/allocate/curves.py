@@ -9,6 +9,7 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
 from nrem.memory.errors import MemoryFolderError
+from nrem.memory.saved.json_text import json_text
 from nrem.memory.saved.record import ChunkRecord
 
 
@@ -50,7 +51,7 @@ class CurveTable:
         assert all(len(c.nll) == len(c.recall) == len(self.levels) for c in self.curves), "every curve has a value for every level"
 
     def to_json(self) -> str:
-        return json.dumps(asdict(self))
+        return json_text(asdict(self))
 
     @classmethod
     def from_json(cls, text: str, where: str) -> Self:

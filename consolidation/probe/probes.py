@@ -13,6 +13,7 @@ from typing import TypeVar
 
 from nrem.consolidation.probe.facts import COMMON, Fact
 from nrem.memory.errors import UsageError
+from nrem.memory.finite import check_finite
 
 T = TypeVar("T")
 WORDS = re.compile(r"[^\W_][\w'’\-]*")
@@ -41,6 +42,7 @@ class ProbeConfig:
     questions each are asked about a sample of the chunks. 1 asks all questions about all chunks."""
 
     def __post_init__(self) -> None:
+        check_finite(self, "probes")
         for name in ("facts_per_chunk", "held_out_per_chunk", "keyword_variants", "question_tokens"):
             if getattr(self, name) < 1:
                 raise UsageError(f"probes.{name}: got {getattr(self, name)}, expected a whole number from 1")

@@ -15,6 +15,7 @@ import numpy as np
 from nrem.consolidation.allocate.curves import Curve, CurveTable
 from nrem.consolidation.resample import Resampler, interval
 from nrem.memory.errors import MemoryFolderError
+from nrem.memory.saved.json_text import json_text
 
 Verdict = Literal["productive", "saturated", "harmful"]
 FEW_DOCUMENTS = 8
@@ -76,7 +77,7 @@ class Ceiling:
         return asdict(self)
 
     def to_json(self) -> str:
-        return json.dumps(self.to_dict())
+        return json_text(self.to_dict())
 
     @classmethod
     def from_json(cls, text: str, where: str) -> Self:

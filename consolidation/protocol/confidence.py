@@ -15,6 +15,7 @@ from typing import Any, Literal, Self
 import numpy as np
 
 from nrem.memory.errors import MemoryFolderError
+from nrem.memory.saved.json_text import json_text
 
 FEWEST = 20
 """Answers below which nothing is fitted."""
@@ -78,7 +79,7 @@ class Confidence:
         return asdict(self)
 
     def to_json(self) -> str:
-        return json.dumps(self.to_dict())
+        return json_text(self.to_dict())
 
     @classmethod
     def from_json(cls, text: str, where: str) -> Self:

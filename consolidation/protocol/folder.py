@@ -25,6 +25,7 @@ from nrem.consolidation.write.rules import RULES, trainable
 from nrem.memory.errors import BaseMismatchError, MemoryFolderError, MissingFileError
 from nrem.memory.saved.atomic import replace_folder, sha256_file
 from nrem.memory.saved.identity import BaseIdentity
+from nrem.memory.saved.json_text import json_text
 
 PROTOCOL = "protocol.json"
 CEILING, CURVES, CONFIDENCE = "ceiling.json", "curves.json", "confidence.json"
@@ -71,7 +72,7 @@ def retired_protocol(sha256: str, tokenizer: Any) -> Protocol | None:
     for path in sorted(retired_folder().glob("*.json")):
         values = json.loads(path.read_text(encoding="utf-8"))
         if values["sha256"] == sha256:
-            confidence = Confidence.from_json(json.dumps(values["confidence"]), str(path))
+            confidence = Confidence.from_json(json_text(values["confidence"]), str(path))
             kept = ("id", "rule", "template", "trained_passes", "question_chunks", "segment_chunks", "weights_sha256")
             return Protocol(
                 tokenizer, **{key: values[key] for key in kept}, kept_energy=values.get("kept_energy", 1.0), confidence=confidence
@@ -115,7 +116,7 @@ def save_protocol(folder: Path, protocol: Protocol, base: BaseIdentity, about: M
         "files": {path.name: sha256_file(path) for path in sorted(made.glob("*.safetensors"))},
         "about": dict(about),
     }
-    (made / PROTOCOL).write_text(json.dumps(values, indent=2) + "\n", encoding="utf-8")
+    (made / PROTOCOL).write_text(json_text(values, indent=2) + "\n", encoding="utf-8")
     (made / "README.md").write_text(protocol_card(values), encoding="utf-8")
     replace_folder(made, folder)
     return folder

@@ -3,7 +3,6 @@ what was measured of them. The untrained protocol holds prompts only. Knows noth
 """
 
 import hashlib
-import json
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -13,6 +12,7 @@ from nrem.consolidation.prompts import Prompts
 from nrem.consolidation.protocol.ceiling import Ceiling
 from nrem.consolidation.protocol.confidence import Confidence
 from nrem.consolidation.write.learned import LearnedWrite
+from nrem.memory.saved.json_text import json_text
 
 HASHED_AS = {"keyed": "ridge", "study": "gradient"}
 """Rules under the name that they had when memories that are still around were made."""
@@ -63,4 +63,4 @@ class Protocol(Prompts):
         values["rule"] = HASHED_AS.get(self.rule, self.rule)
         if self.kept_energy < 1:
             values["kept_energy"] = self.kept_energy
-        return hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()
+        return hashlib.sha256(json_text(values, sort_keys=True).encode()).hexdigest()

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from nrem.memory.errors import UsageError
+from nrem.memory.finite import check_finite
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -32,6 +33,7 @@ class StudyConfig:
     """Padded tokens computed at once; bounds the memory of a pass."""
 
     def __post_init__(self) -> None:
+        check_finite(self, "study")
         if self.step_size <= 0:
             raise UsageError(f"study.step_size: got {self.step_size}, expected a number above 0; 0.003 is the default")
         if self.distill_weight < 0 or self.distill_top < 1:

@@ -1,12 +1,12 @@
 """Flags that several commands share, and how a command prints and fails."""
 
-import json
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Optional
 
 import typer
 
+from nrem.memory.saved.json_text import json_text
 from nrem.runtime.commands.quiet import debugging
 from nrem.runtime.commands.streams import is_utf8
 from nrem.runtime.show.plain import plain
@@ -54,7 +54,7 @@ def fail(sentence: str, code: int = 1) -> NoReturn:
 
 
 def print_json(values: Any) -> None:
-    print(json.dumps(values, ensure_ascii=not is_utf8(sys.stdout)), flush=True)
+    print(json_text(values, ensure_ascii=not is_utf8(sys.stdout)), flush=True)
 
 
 def print_memory(record: "MemoryRecord", folder: Path, *, as_json: bool) -> None:

@@ -7,7 +7,6 @@ The floor has what every other arm has but the text: with a trained protocol its
 """
 
 import hashlib
-import json
 import shutil
 from collections.abc import Sequence
 from contextlib import suppress
@@ -18,6 +17,7 @@ from typing import Any
 
 from nrem.memory.errors import NremError, UsageError
 from nrem.memory.memory import Memory
+from nrem.memory.saved.json_text import json_text
 from nrem.runtime.config import Config, to_dict
 from nrem.runtime.measure.questions import Question, read_questions
 from nrem.runtime.measure.scores import RULES, Score, score
@@ -177,7 +177,7 @@ def memory_of_other_document(base: Base, config: Config) -> Memory:
     text = resources.files("nrem.configs").joinpath("other_document.md").read_text(encoding="utf-8")
     settled = replace(config, answer=AnswerConfig())  # how it is asked does not change it
     values = [text, to_dict(settled), base.identity.to_dict(), make_protocol(base, config).sha256]
-    folder = cache_folder() / "other" / hashlib.sha256(json.dumps(values, sort_keys=True).encode()).hexdigest()[:16]
+    folder = cache_folder() / "other" / hashlib.sha256(json_text(values, sort_keys=True).encode()).hexdigest()[:16]
     with suppress(NremError):  # none yet, or a damaged one
         return Memory.load(folder)
     document = Document.from_text(text, "other_document.md", "The Zarvo Peak Observatory")

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from nrem.memory.errors import DocumentError, MissingFileError
+from nrem.runtime.wake.config import LONGEST_QUESTION
 
 LABELS = ("n_facts", "ops", "hops", "position", "difficulty", "facts")
 """Fields that say how hard a question is, of the question or of its document."""
@@ -79,6 +80,8 @@ def _question(q: Mapping[str, Any], row: Mapping[str, Any], default_id: str, whe
         raise DocumentError(f'{where}: no text under question; a line is {{"id", "question", "answers": [...]}}')
     if not isinstance(answers, list) or not answers or not all(isinstance(a, str) and a.strip() for a in answers):
         raise DocumentError(f"{where}: answers of {text[:40]!r} must be a list of one or more strings, got {str(answers)[:40]}")
+    if (longest := max(map(len, [text, *answers]))) > LONGEST_QUESTION:
+        raise DocumentError(f"{where}: a question or an answer has {longest} characters, expected at most {LONGEST_QUESTION}")
     labels = {name: value for name in LABELS if isinstance(value := q.get(name, row.get(name)), int | str)}
     if isinstance(support := q.get("support"), list):
         labels["facts_needed"] = len(support)

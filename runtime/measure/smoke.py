@@ -1,10 +1,10 @@
 """What a training of the tiny model needs: a configuration of a few quick steps, and the demo document as a training file."""
 
-import json
 from importlib import resources
 from pathlib import Path
 
 from nrem.consolidation.train.trainer import TrainConfig
+from nrem.memory.saved.json_text import json_text
 from nrem.runtime.measure.questions import read_questions
 
 
@@ -34,5 +34,5 @@ def tiny_data(folder: Path) -> Path:
             title, body = section.split("\n", 1)
             asked = [{"question": q.question, "answers": q.answers} for q in questions if any(a in body for a in q.answers)]
             if asked:
-                file.write(json.dumps({"title": title, "document": body.strip()[:1500], "questions": asked}) + "\n")
+                file.write(json_text({"title": title, "document": body.strip()[:1500], "questions": asked}) + "\n")
     return path

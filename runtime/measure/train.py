@@ -26,6 +26,7 @@ from nrem.consolidation.write.learned import Sizes
 from nrem.consolidation.write.rules import trainable
 from nrem.memory.errors import UsageError
 from nrem.memory.saved.journal import Journal
+from nrem.memory.saved.json_text import json_text
 from nrem.memory.weights.fast_weights import first_layer
 from nrem.memory.weights.layers import find_targets, lowest_layer
 from nrem.runtime.models.load import Base
@@ -86,7 +87,7 @@ def train_protocol(base: Base, job: TrainJob, config: TrainConfig, *, resume: bo
 
     def log(figures: dict[str, Any]) -> None:
         with (workshop / LOG).open("a", encoding="utf-8") as file:
-            file.write(json.dumps(figures) + "\n")
+            file.write(json_text(figures) + "\n")
         tell(figures)
 
     def evaluate() -> dict[str, Any]:

@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from nrem.memory.saved.atomic import replace_folder, sha256_file, write_text
+from nrem.memory.saved.json_text import json_text
 
 MANIFEST = "nrem-manifest.json"
 STAMPS = "nrem-stamps.json"
@@ -39,7 +40,7 @@ def made_once(folder: Path, make: Callable[[Path], None], what: str) -> Path:
         made = Path(scratch) / folder.name
         make(made)
         files = {path.name: sha256_file(path) for path in sorted(made.iterdir())}
-        (made / MANIFEST).write_text(json.dumps(files, indent=2) + "\n", encoding="utf-8")
+        (made / MANIFEST).write_text(json_text(files, indent=2) + "\n", encoding="utf-8")
         if folder.exists():
             shutil.rmtree(folder)
         replace_folder(made, folder)
@@ -59,7 +60,7 @@ def damage(folder: Path, *, hash_anyway: bool = False) -> str:
     if wrong:
         return f"{wrong[0]} has changed"
     with suppress(OSError):  # a cache that cannot be written to is only slower
-        write_text(folder / STAMPS, json.dumps(stamps, indent=2) + "\n")
+        write_text(folder / STAMPS, json_text(stamps, indent=2) + "\n")
     return ""
 
 

@@ -24,6 +24,7 @@ import torch
 import torch.nn.functional as F
 
 from nrem.memory.saved.atomic import write_text
+from nrem.memory.saved.json_text import json_text
 from nrem.runtime.models.cache import cache_folder
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -104,7 +105,7 @@ def speeds_here(shape: Shape, *, again: bool = False) -> Speeds:
         speeds = speeds.best_of(kept)
     with suppress(OSError):  # a cache that cannot be written to is only slower
         book.parent.mkdir(parents=True, exist_ok=True)
-        write_text(book, json.dumps(known | {key: asdict(speeds)}, indent=2) + "\n")
+        write_text(book, json_text(known | {key: asdict(speeds)}, indent=2) + "\n")
     return speeds
 
 

@@ -15,6 +15,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from nrem.memory.errors import ModelError
 from nrem.memory.saved.atomic import sha256_file, write_text
+from nrem.memory.saved.json_text import json_text
 from nrem.runtime.models.cache import cache_folder, made_once, stamp
 
 ORIGIN = "nrem-origin.json"
@@ -53,7 +54,7 @@ def unpacked(path: Path) -> Unpacked:
 
 def read_gguf(path: Path, dtype: torch.dtype | str) -> tuple[PreTrainedModel, Any]:
     """Unpack a GGUF file into plain weights."""
-    options: dict[str, Any] = {"gguf_file": path.name, "dtype": dtype}
+    options: dict[str, Any] = {"gguf_file": path.name, "dtype": dtype, "trust_remote_code": False}
     try:
         from transformers import GgufConfig  # newer versions keep the weights packed unless told otherwise
 
@@ -61,7 +62,7 @@ def read_gguf(path: Path, dtype: torch.dtype | str) -> tuple[PreTrainedModel, An
     except ImportError:
         pass
     try:
-        tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
+        tokenizer = AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name, trust_remote_code=False)
         model = AutoModelForCausalLM.from_pretrained(path.parent, **options)
     except Exception as error:
         raise ModelError(f"{path}: transformers cannot read this GGUF file ({first_line(error)}); convert it to a folder first") from error
@@ -97,7 +98,7 @@ def _unpack(path: Path, digest: str, folder: Path) -> None:
     model.save_pretrained(folder)
     tokenizer.save_pretrained(folder)
     origin = {"file": path.name, "sha256": digest, "hub_name": hub_name(_metadata(path))}
-    (folder / ORIGIN).write_text(json.dumps(origin, indent=2) + "\n", encoding="utf-8")
+    (folder / ORIGIN).write_text(json_text(origin, indent=2) + "\n", encoding="utf-8")
 
 
 def _metadata(path: Path) -> dict[str, str]:
@@ -123,7 +124,7 @@ def _known_sha256(path: Path) -> str:
     digest = sha256_file(path)
     with suppress(OSError):
         book.parent.mkdir(parents=True, exist_ok=True)
-        write_text(book, json.dumps(known | {key: {"stamp": now, "sha256": digest}}, indent=2) + "\n")
+        write_text(book, json_text(known | {key: {"stamp": now, "sha256": digest}}, indent=2) + "\n")
     return digest
 
 

@@ -1,6 +1,5 @@
 """The job of `nrem tune`: the folder of a run, what it may replace, and the files that it ends with. Knows nothing about terminals."""
 
-import json
 import shutil
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -9,6 +8,7 @@ from pathlib import Path
 from nrem.consolidation.events import Listener
 from nrem.memory.errors import UsageError
 from nrem.memory.saved.atomic import write_text
+from nrem.memory.saved.json_text import json_text
 from nrem.runtime.config import Config, to_toml
 from nrem.runtime.models.load import Base
 from nrem.runtime.tune.recommend import Wish
@@ -60,7 +60,7 @@ def run_tune(job: TuneJob, config: Config, *, base: Base | None = None, listener
     write_text(job.out / CONFIG, to_toml(found.config))
     if problem := plot_tuning(found, job.out / PLOT):
         tell(problem)
-    write_text(job.out / RESULT, json.dumps(found.to_dict(), indent=2, ensure_ascii=False) + "\n")
+    write_text(job.out / RESULT, json_text(found.to_dict(), indent=2, ensure_ascii=False) + "\n")
     return found
 
 

@@ -12,6 +12,7 @@ from typing import Any, Self
 
 from nrem.memory.errors import MemoryFolderError, UsageError
 from nrem.memory.saved.atomic import write_text
+from nrem.memory.saved.json_text import json_text
 from nrem.runtime.measure.evaluate import Outcome
 from nrem.runtime.show.night import plural
 
@@ -113,7 +114,7 @@ class RowFile:
 
     def begin(self, about: Mapping[str, Any]) -> None:
         """Say what is measured; raises `UsageError` where the rows that are there are of something else."""
-        about = json.loads(json.dumps(about))  # as it comes out of the file
+        about = json.loads(json_text(about))  # as it comes out of the file
         for key, value in about.items():
             if key in self.about and self.about[key] != value:
                 raise UsageError(
@@ -132,4 +133,4 @@ class RowFile:
 
     def _write(self) -> None:
         lines: Sequence[Mapping[str, Any]] = [self.about, *(row.to_dict() for row in self.rows)]
-        write_text(self.path, "".join(json.dumps(line, ensure_ascii=False) + "\n" for line in lines))
+        write_text(self.path, "".join(json_text(line, ensure_ascii=False) + "\n" for line in lines))

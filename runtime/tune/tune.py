@@ -4,7 +4,6 @@ Everything is kept in a folder as it is measured, and what is there is not measu
 """
 
 import hashlib
-import json
 import shutil
 import tempfile
 from collections.abc import Callable, Sequence
@@ -17,6 +16,7 @@ from nrem.consolidation.events import Listener, ignore
 from nrem.consolidation.resample import Interval, QuestionResampler
 from nrem.memory.errors import UsageError
 from nrem.memory.memory import Memory
+from nrem.memory.saved.json_text import json_text
 from nrem.runtime.config import Config, load_config, to_dict
 from nrem.runtime.measure.evaluate import Outcome, ask, ask_memory
 from nrem.runtime.measure.questions import Question, read_questions
@@ -158,7 +158,7 @@ class _Measurement:
         folder.mkdir(parents=True, exist_ok=True)
         self.file = RowFile(folder / ROWS)
         digests = [hashlib.sha256(t.text.encode()).hexdigest() for t in texts]
-        asked = json.dumps([[q.question, q.answers, q.dataset] for q in questions])
+        asked = json_text([[q.question, q.answers, q.dataset] for q in questions])
         self.file.begin(
             {
                 "documents": [{"name": t.document.name, "sha256": d} for t, d in zip(texts, digests, strict=True)],

@@ -4,7 +4,11 @@ import os
 from dataclasses import dataclass
 
 from nrem.memory.errors import UsageError
+from nrem.memory.finite import check_finite
 from nrem.runtime.wake.ways import AUTO, WAYS
+
+LONGEST_ANSWER = 1024
+"""Most tokens that an answer may be allowed to have: a model that finds no end is cut off there."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -13,7 +17,7 @@ class AnswerConfig:
     """How to answer: `direct` from the adapter alone; `search` with the adapter and the chunk in the prompt that is found for the question;
     `read` with that chunk and no adapter; `auto` is `search` where the text was kept."""
     max_new_tokens: int = 24
-    """Most tokens of an answer."""
+    """Most tokens of an answer, at most 1024."""
     batch_size: int = 16
     """Questions decoded together where there is no text in the prompt."""
     sleep_again: int = 0
@@ -25,11 +29,14 @@ class AnswerConfig:
     """Chunks that a question may be slept on again."""
 
     def __post_init__(self) -> None:
+        check_finite(self, "answer")
         if self.way not in (AUTO, *WAYS):
             raise UsageError(f"answer.way: got {self.way!r}, expected {AUTO} or one of {', '.join(WAYS)}")
         for name, low in (("max_new_tokens", 1), ("batch_size", 1), ("sleep_again", 0), ("sure", 0), ("again_chunks", 1)):
             if (value := getattr(self, name)) < low:
                 raise UsageError(f"answer.{name}: got {value}, expected {low} or more")
+        if self.max_new_tokens > LONGEST_ANSWER:
+            raise UsageError(f"answer.max_new_tokens: got {self.max_new_tokens}, expected at most {LONGEST_ANSWER}")
 
 
 LONGEST_QUESTION = 1000

@@ -18,6 +18,7 @@ from nrem.consolidation.budget import CostModel
 from nrem.consolidation.probe.items import Item, collate, pack
 from nrem.consolidation.protocol.protocol import Protocol
 from nrem.consolidation.read.split_model import SplitModel, cache_argument
+from nrem.memory.errors import SleepError
 from nrem.runtime.models.load import Base
 from nrem.runtime.wake.config import AnswerConfig
 
@@ -198,4 +199,6 @@ def _generated(out: Any, start: int) -> tuple[list[list[int]], list[list[float]]
     """What was generated behind the prompts, and the log-probability of every token, row by row."""
     tokens = out.sequences[:, start:]
     log_p = torch.stack([torch.log_softmax(logits.float(), -1) for logits in out.logits], 1).gather(2, tokens[..., None])[..., 0]
+    if torch.isnan(log_p).any():
+        raise SleepError("answer: the model's figures are not finite with this adapter, so there is no answer; sleep again")
     return tokens.tolist(), log_p.tolist()

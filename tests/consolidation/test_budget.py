@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import LlamaConfig, LlamaForCausalLM
 
+from nrem.consolidation.allocate.config import SleepConfig
 from nrem.consolidation.budget import Budget, CostModel, Ledger, parse_budget
 from nrem.consolidation.events import ignore
 from nrem.consolidation.protocol.protocol import Protocol
 from nrem.consolidation.write.rules import trainable
-from nrem.memory.errors import BudgetError
+from nrem.memory.errors import BudgetError, UsageError
 from nrem.runtime.models.load import Base, wrap
 from nrem.runtime.parts import make_fast_weights, make_sleeper
 from tests import tiny
@@ -45,6 +46,24 @@ def test_what_is_no_budget_is_refused_with_what_is(text: str) -> None:
         BudgetError, match=re.escape(f"--budget: got {text!r}, expected a number above 0 of FET or seconds, such as 400kFET")
     ):
         parse_budget(text)
+
+
+@pytest.mark.parametrize("text", ["1,5k", "1,5", "0,5s", "1,50,000", "1,5000", ",5k", "1.500,0", "1,500,k"])
+def test_a_comma_that_may_be_a_decimal_mark_is_asked_about(text: str) -> None:
+    with pytest.raises(BudgetError, match=re.escape(f"--budget: got {text!r}, whose comma may be a decimal mark; write 1.5k, or 1,500")):
+        parse_budget(text)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), -1.0])
+def test_a_cap_that_is_no_number_is_never_no_cap(value: float) -> None:
+    with pytest.raises(BudgetError, match=f"budget: limit_fet is {value}, expected a finite number from 0"):
+        Ledger(limit_fet=value)
+    with pytest.raises(BudgetError, match=f"budget: limit_seconds is {value}, expected a finite number from 0"):
+        Ledger(limit_seconds=value)
+    with pytest.raises(UsageError, match=rf"sleep.budget_fet: got {value}, expected"):
+        SleepConfig(budget_fet=value)
+    with pytest.raises(UsageError, match=rf"sleep.budget_seconds: got {value}, expected"):
+        SleepConfig(budget_seconds=value)
 
 
 @given(st.floats(1e-3, 1e12))

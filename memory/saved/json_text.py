@@ -1,0 +1,27 @@
+"""JSON as everything of nrem writes it: a value that is no finite number stands as `null`, since JSON has no other word for it."""
+
+import json
+import math
+from typing import Any
+
+
+def json_text(values: Any, **options: Any) -> str:
+    """`json.dumps` without `NaN` and `Infinity`, which are not JSON.
+
+    >>> json_text({"nll": float("nan"), "recall": [1.0, float("inf")]})
+    '{"nll": null, "recall": [1.0, null]}'
+    """
+    try:
+        return json.dumps(values, allow_nan=False, **options)
+    except ValueError:  # rare, so it is looked for only then
+        return json.dumps(_finite(values), allow_nan=False, **options)
+
+
+def _finite(value: Any) -> Any:
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: _finite(inside) for key, inside in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_finite(inside) for inside in value]
+    return value
