@@ -1,6 +1,5 @@
 """A memory: fast weights with their provenance, in memory or in a folder that PEFT opens by itself."""
 
-import json
 import shutil
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,17 +11,17 @@ from weakref import WeakSet
 
 from torch import nn
 
-from nrem.memory.errors import BaseMismatchError, SleepError, UsageError
+from nrem.memory.errors import BaseMismatchError, MemoryFolderError, SleepError, UsageError
 from nrem.memory.names import printable
 from nrem.memory.saved.atomic import replace_folder, sha256_file
 from nrem.memory.saved.card import model_card
-from nrem.memory.saved.files import CARD, MEMORY, TEXT, segment_folder
+from nrem.memory.saved.files import CARD, STATISTICS, TEXT, TEXT_CHUNKS, TEXT_INDEX, segment_folder
 from nrem.memory.saved.fingerprint import weights_sha256
 from nrem.memory.saved.identity import BaseIdentity
 from nrem.memory.saved.record import MemoryRecord
-from nrem.memory.saved.record_file import check_target, read_checked_record
+from nrem.memory.saved.record_file import check_target, keeps_text, read_checked_record, write_record
 from nrem.memory.stream.chunk import Chunk
-from nrem.memory.text.evicted import CHUNKS, EvictedText
+from nrem.memory.text.evicted import EvictedText
 from nrem.memory.weights.fast_weights import FastWeights
 from nrem.memory.weights.segment import FILES, Segment
 
@@ -86,14 +85,14 @@ class Memory:
                 segment.save(segment_folder(made, index), self.record.base.name, self.record.base.revision)
             if self.text is not None and len(self.text) and not forget_text:
                 (made / TEXT).mkdir()
-                shutil.copyfile(self.text.path, made / TEXT / CHUNKS)
+                shutil.copyfile(self.text.path, made / TEXT / TEXT_CHUNKS)
                 EvictedText(made / TEXT).save_index()
             folders = [segment_folder(made, index) for index in range(len(segments))]
-            kept = [path for path in (*(f / name for f in folders for name in FILES), made / TEXT / CHUNKS) if path.exists()]
-            self.record.files = {str(path.relative_to(made)): sha256_file(path) for path in kept}
-            (made / MEMORY).write_text(
-                json.dumps(self.record.to_dict(), indent=2, sort_keys=True, ensure_ascii=False) + "\n", encoding="utf-8"
-            )
+            texts = (made / TEXT / TEXT_CHUNKS, made / TEXT / TEXT_INDEX)
+            kept = [path for path in (*(f / name for f in folders for name in FILES), *texts) if path.exists()]
+            self.record.files = {path.relative_to(made).as_posix(): sha256_file(path) for path in kept}
+            self.record.forgot_text = forget_text or self.text is None
+            write_record(made, self.record)
             (made / CARD).write_text(model_card(self.record, printable(target.name)), encoding="utf-8")
             replace_folder(made, target)
         except BaseException:
@@ -107,8 +106,10 @@ class Memory:
         """Read a folder; refuses, in one sentence, what is missing, damaged, changed or of a newer schema."""
         folder = Path(path)
         record = read_checked_record(folder)
-        segments = [Segment.load(segment_folder(folder, index)) for index in range(record.num_segments)]
-        text = EvictedText(folder / TEXT) if (folder / TEXT / CHUNKS).exists() else None
+        places = [segment_folder(folder, index) for index in range(record.num_segments)]
+        segments = [Segment.load(place, statistics=(place / STATISTICS).relative_to(folder).as_posix() in record.files) for place in places]
+        text = EvictedText(folder / TEXT) if keeps_text(record) else None
+        _check_fit(record, segments, text, folder)
         return cls(record=record, segments=segments, text=text, folder=folder)
 
     def save_pretrained(self, path: str | Path, **options: Any) -> Path:
@@ -185,3 +186,15 @@ class Memory:
     def num_bytes(self) -> int:
         """Size of the adapters' weights, bytes."""
         return sum(segment.weights.num_bytes for segment in self.segments[: self.record.num_segments])
+
+
+def _check_fit(record: MemoryRecord, segments: Sequence[Segment], text: EvictedText | None, folder: Path) -> None:
+    """The parts are of one memory: each is whole by its hash, and here they are held against each other."""
+    count = len(record.chunks)
+    if text is not None and len(text) != count:
+        raise MemoryFolderError(f"{folder}: its text has {len(text)} chunks, and {count} are recorded; restore it or sleep again")
+    for segment in segments:
+        if segment.written and (foreign := [index for index in segment.written.chunks if not 0 <= index < count]):
+            raise MemoryFolderError(f"{folder}: has statistics of chunk {foreign[0]}, and {count} are recorded; restore it or sleep again")
+    if any(segment.weights.factors.keys() != segments[0].weights.factors.keys() for segment in segments):
+        raise MemoryFolderError(f"{folder}: its segments adapt other modules than the first one; restore it or sleep again")

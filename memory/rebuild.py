@@ -122,9 +122,10 @@ def _memory(record: MemoryRecord, segments: Sequence[Segment], texts: Iterable[C
 
 def _documents_without(record: MemoryRecord, gone: Sequence[ChunkRecord]) -> list[DocumentRecord]:
     """The documents with what is left of them; their hash stays that of the whole document."""
-    out = []
-    for document in record.documents:
-        mine = [c for c in gone if c.document == document.name]
+    out, start, indices = [], 0, {c.index for c in gone}
+    for document in record.documents:  # by place: two documents may have one name
+        mine = [c for c in record.chunks[start : start + document.num_chunks] if c.index in indices]
+        start += document.num_chunks
         left = replace(
             document,
             num_chunks=document.num_chunks - len(mine),

@@ -22,7 +22,7 @@ from nrem.memory.saved.files import (
     UNFINISHED,
 )
 from nrem.memory.saved.record import MemoryRecord
-from nrem.memory.saved.record_file import check_plain, read_record
+from nrem.memory.saved.record_file import read_record
 
 OWN = (CARD, MEMORY, ADAPTER_CONFIG, ADAPTER_WEIGHTS, STATISTICS, TEXT)
 JOURNAL = (EVENTS, RESUME, f".{RESUME}.tmp", TEXT, SEALED)
@@ -117,7 +117,6 @@ def _entry(folder: Path) -> Entry:
         if not (folder / MEMORY).exists():
             return Entry(folder, None, size, UNFINISHED_ENTRY)
         record = read_record(folder)
-        check_plain(record, str(folder / MEMORY))
     except (NremError, OSError) as error:
         return Entry(folder, None, size, str(error).removeprefix(f"{folder}: "))
     missing = [name for name in record.files if name.startswith("adapter") and not (folder / name).exists()]

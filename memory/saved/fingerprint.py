@@ -2,13 +2,14 @@
 
 import hashlib
 import json
-from typing import Any
+from typing import Any, NamedTuple
 from weakref import WeakKeyDictionary
 
 import torch
 from torch import nn
 
 from nrem.memory.saved.identity import BaseIdentity
+from nrem.memory.saved.sampled import Sampled, sampled
 
 VOLATILE = (
     "_name_or_path",
@@ -41,25 +42,47 @@ def identify(model: nn.Module, tokenizer: Any, name: str, revision: str = "", so
     )
 
 
-_known: WeakKeyDictionary[nn.Module, str] = WeakKeyDictionary()
+class _Known(NamedTuple):
+    """What was found of a model object."""
+
+    digest: str
+    then: Sampled
+    """How it looked when it was hashed."""
+    rounded: bool = False
+    """Run in a float type that its weights were rounded to; they were hashed before, and cannot be hashed again."""
+
+
+_known: WeakKeyDictionary[nn.Module, _Known] = WeakKeyDictionary()
 
 
 def weights_sha256(model: nn.Module, *, fresh: bool = False) -> str:
     """Hash of all weights as bfloat16, so that one model in two float types is one model; packed weights count as stored.
 
-    Remembered per model object (hashing reads every weight); `fresh` hashes again, to prove that nothing was touched.
+    Remembered per model object, since hashing reads every weight, and taken again where a look at some of them (`sampled`) finds that they
+    were changed in place; `fresh` hashes again anyway, to prove that nothing was touched.
     """
-    if fresh or model not in _known:
-        digest, seen = hashlib.sha256(), set()
-        for name, tensor in sorted(model.state_dict().items()):
-            if tensor.data_ptr() in seen and tensor.numel():  # tied weights count once
-                continue
-            seen.add(tensor.data_ptr())
-            values = tensor.detach().to(torch.bfloat16) if tensor.is_floating_point() else tensor.detach()
-            digest.update(f"{name} {tuple(values.shape)} {values.dtype}".encode())
-            digest.update(values.cpu().contiguous().view(torch.uint8).numpy().tobytes() if values.numel() else b"")
-        _known[model] = digest.hexdigest()
-    return _known[model]
+    known, now = _known.get(model), sampled(model)
+    same = known is not None and (known.then == now or (known.rounded and known.then.values == now.values))
+    if known is None or fresh or not same:
+        known = _known[model] = _Known(_hash(model), now)
+    return known.digest
+
+
+def keep_rounded(model: nn.Module) -> None:
+    """The weights of a hashed model were just rounded to another float type: it stays the model that it was."""
+    _known[model] = _Known(_known[model].digest, sampled(model), rounded=True)
+
+
+def _hash(model: nn.Module) -> str:
+    digest, seen = hashlib.sha256(), set()
+    for name, tensor in sorted(model.state_dict().items()):
+        if tensor.data_ptr() in seen and tensor.numel():  # tied weights count once
+            continue
+        seen.add(tensor.data_ptr())
+        values = tensor.detach().to(torch.bfloat16) if tensor.is_floating_point() else tensor.detach()
+        digest.update(f"{name} {tuple(values.shape)} {values.dtype}".encode())
+        digest.update(values.cpu().contiguous().view(torch.uint8).numpy().tobytes() if values.numel() else b"")
+    return digest.hexdigest()
 
 
 def _sha256(data: bytes) -> str:

@@ -1,20 +1,26 @@
 """The journal of an unfinished run: its last checkpoint, whole, whenever the process dies. Gone when the run is finished.
 
-A checkpoint is one safetensors file: tensors, and the plain values as JSON in its header, so that a single rename commits both.
+A checkpoint is one safetensors file: tensors, and the plain values as JSON in its header, so that a single rename commits both. It holds a
+hash of all that is in it, and each line of the journal one of its own: what was damaged is refused, never gone on with.
 """
 
+import hashlib
 import json
+import math
 import os
 import shutil
 from pathlib import Path
 from typing import Any, Self
 
+import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
 from nrem.memory.errors import MemoryFolderError
 from nrem.memory.saved.files import EVENTS, RESUME
+from nrem.memory.saved.json_text import json_text
+from nrem.memory.saved.regular import open_regular
 
 
 class Journal:
@@ -33,41 +39,76 @@ class Journal:
 
     def append(self, event: dict[str, Any]) -> None:
         """Write one line through to the disk, behind the last whole one."""
-        path = self.folder / EVENTS
+        path, text = self.folder / EVENTS, json_text(event, ensure_ascii=False)
         with path.open("r+b" if path.exists() else "w+b") as file:
             file.truncate(file.read().rfind(b"\n") + 1)
             file.seek(0, os.SEEK_END)
-            file.write(json.dumps(event, ensure_ascii=False).encode() + b"\n")
+            file.write(f"{_short_hash(text)} {text}\n".encode())
             file.flush()
             os.fsync(file.fileno())
 
     def events(self) -> list[dict[str, Any]]:
-        """All whole lines; a torn last one is left out."""
+        """All whole lines; a torn last one is left out. Raises `MemoryFolderError`, naming the line, for one that is damaged."""
         path = self.folder / EVENTS
         lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
-        return [json.loads(line) for line in lines]
+        found = []
+        for number, line in enumerate(lines, 1):
+            digest, _, text = line.decode("utf-8", "replace").partition(" ")
+            if digest != _short_hash(text):
+                raise MemoryFolderError(f"{path}: line {number} is damaged (its hash differs); start again with --force")
+            found.append(json.loads(text))
+        return found
 
     def checkpoint(self, state: dict[str, Any], tensors: dict[str, Tensor]) -> None:
         """Replace the last checkpoint."""
         temporary = self.folder / f".{RESUME}.tmp"
         values = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
-        save_file(values, temporary, metadata={"format": "pt", "state": json.dumps(state)})
+        text = json_text(state)
+        save_file(values, temporary, metadata={"format": "pt", "state": text, "sha256": _hash(text, values)})
         with temporary.open("rb") as file:
             os.fsync(file.fileno())
         os.replace(temporary, self.folder / RESUME)
 
     def latest(self) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
-        """The last checkpoint, or None where there is none yet."""
+        """The last checkpoint, or None where there is none yet. Raises `MemoryFolderError` where any bit of it has changed."""
         path = self.folder / RESUME
-        if not path.exists():
+        if not os.path.lexists(path):
             return None
+        open_regular(self.folder, RESUME).close()
         try:
             with safe_open(path, framework="pt") as file:
-                state = json.loads(file.metadata()["state"])
-                return state, {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
+                about = file.metadata()
+                tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
+            if about["sha256"] != _hash(about["state"], tensors):
+                raise ValueError("its hash differs")
+            state: dict[str, Any] = _with_nan(json.loads(about["state"]))
         except Exception as error:
             raise MemoryFolderError(f"{path}: the checkpoint is damaged ({error}); start again with --force") from error
+        return state, tensors
 
     def remove(self) -> None:
         """The run is finished: nothing of it is needed any more."""
         shutil.rmtree(self.folder, ignore_errors=True)
+
+
+def _short_hash(text: str) -> str:
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
+
+
+def _hash(text: str, tensors: dict[str, Tensor]) -> str:
+    """Of the plain values and of every tensor: name, type, shape and bytes."""
+    digest = hashlib.sha256(text.encode())
+    for key, tensor in sorted(tensors.items()):
+        digest.update(f"{key} {tuple(tensor.shape)} {tensor.dtype}".encode())
+        if tensor.numel():
+            digest.update(tensor.reshape(-1).view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()
+
+
+def _with_nan(value: Any) -> Any:
+    """In a list of numbers, `null` is a measurement that came to no number."""
+    if isinstance(value, dict):
+        return {key: _with_nan(inside) for key, inside in value.items()}
+    if isinstance(value, list):
+        return [math.nan if inside is None else _with_nan(inside) for inside in value]
+    return value

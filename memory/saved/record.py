@@ -5,62 +5,71 @@ schema is newer than ours.
 """
 
 from dataclasses import asdict, dataclass, field, fields
-from typing import Any, Self
+from functools import cache
+from typing import Any
+
+from pydantic import TypeAdapter, ValidationError
 
 from nrem.memory.errors import MemoryFolderError
 from nrem.memory.saved.identity import BaseIdentity
+from nrem.memory.saved.values import KNOWN_KEYS_ONLY, Amount, Count, Exit, Flag, Hash, Measured, Place, Text, Whole
 
-SCHEMA_VERSION = 2
-"""2: an adapter may follow from its texts alone, with no statistics beside it."""
-LATER = ("cache_token_bytes",)
-"""Keys that older schemas do not have."""
+SCHEMA_VERSION = 3
+"""2: an adapter may follow from its texts alone, with no statistics beside it. 3: the record holds its own hash, and says whether the text
+was forgotten."""
+LATER = {"cache_token_bytes": 2, "forgot_text": 3}
+"""Keys that schemas before this one do not have."""
 
 
 @dataclass(kw_only=True)
 class DocumentRecord:
     """One document that was read."""
 
-    name: str
-    title: str
-    sha256: str
-    num_characters: int
-    num_tokens: int
-    num_chunks: int
+    __pydantic_config__ = KNOWN_KEYS_ONLY
+
+    name: Text
+    title: Text
+    sha256: Hash
+    num_characters: Count
+    num_tokens: Count
+    num_chunks: Count
 
 
 @dataclass(kw_only=True)
 class ChunkRecord:
     """What happened to one chunk. Recall is the share of its held-out probes that greedy decoding would return."""
 
-    document: str
-    index: int
-    start: int
-    end: int
-    num_tokens: int
-    surprisal: float
+    __pydantic_config__ = KNOWN_KEYS_ONLY
+
+    document: Text
+    index: Count
+    start: Count
+    end: Count
+    num_tokens: Count
+    surprisal: Measured
     """Mean negative log-likelihood while reading, nats per token."""
-    surprisal_median: float = 0.0
-    sleep: int = -1
+    surprisal_median: Measured = 0.0
+    sleep: Place = -1
     """Index of the sleep that consolidated it; -1 while it waits, and for a chunk that says nothing."""
-    segment: int = 0
+    segment: Count = 0
     """Which of the memory's adapters holds it; of a chunk that had no pass, the one that was written last before it."""
-    passes: int = 0
-    pass_fet: float = 0.0
+    passes: Count = 0
+    pass_fet: Amount = 0.0
     """What a pass over it alone costs."""
-    exit: str = ""
+    exit: Exit = ""
     """solved | hopeless | cap | budget; `empty` for a chunk that says nothing (`Chunk.says_nothing`); "" while it waits."""
-    num_probes: int = 0
+    num_probes: Count = 0
     """Held-out questions that were asked about it; 0 where it states nothing that can be asked for, or is not in the sample."""
-    recall_before: float = 0.0
-    recall_after: float = 0.0
-    nll_before: float = 0.0
+    recall_before: Measured = 0.0
+    recall_after: Measured = 0.0
+    nll_before: Measured = 0.0
     """Mean answer NLL of the held-out probes, nats per token."""
-    nll_after: float = 0.0
-    looked_at: list[int] = field(default_factory=list)
+    nll_after: Measured = 0.0
+    looked_at: list[Count] = field(default_factory=list)
     """Passes at each look at the probes; the first look is before any pass, the last one at the end of the sleep."""
-    recall: list[float] = field(default_factory=list)
+    recall: list[Measured] = field(default_factory=list)
     """Recall at each look."""
-    nll: list[float] = field(default_factory=list)
+    nll: list[Measured] = field(default_factory=list)
     """Answer NLL at each look."""
 
     @property
@@ -73,21 +82,23 @@ class ChunkRecord:
 class SleepRecord:
     """One sleep: which chunks, how many passes, what it cost, and whether the guard kept it."""
 
-    index: int
-    chunks: list[int]
-    replayed: list[int]
-    passes: int
-    recall_before: float
-    recall_after: float
-    fet: float
-    seconds: float
-    kept: bool
-    guard: dict[str, float]
-    reason: str = ""
+    __pydantic_config__ = KNOWN_KEYS_ONLY
+
+    index: Count
+    chunks: list[Count]
+    replayed: list[Count]
+    passes: Count
+    recall_before: Measured
+    recall_after: Measured
+    fet: Amount
+    seconds: Amount
+    kept: Flag
+    guard: dict[str, Measured]
+    reason: Text = ""
     """Why it was rolled back; empty when kept."""
-    price: float = 0.0
+    price: Measured = 0.0
     """What the next sleep asks of a pass, nats of answer NLL per FET, where the allocator has prices."""
-    sample: bool = False
+    sample: Flag = False
     """Whether only some of the chunks were asked about, since nothing was decided by it; `num_probes` of the others is 0."""
 
 
@@ -96,49 +107,55 @@ class MemoryRecord:
     """The whole provenance of a memory."""
 
     base: BaseIdentity
-    protocol: dict[str, str]
+    protocol: dict[str, Text]
     """id, sha256 and rule of the protocol; memories of schema 1 do not name the rule."""
     config: dict[str, Any]
     """The resolved configuration."""
-    seed: int
-    segment_chunks: int = 0
+    seed: Whole
+    segment_chunks: Count = 0
     """Chunks that one of the memory's adapters holds; 0 for no limit."""
-    question_chunks: int = 0
+    question_chunks: Count = 0
     """Most chunks that a question is answered from; 0 for all of a segment."""
-    cache_token_bytes: int = 0
+    cache_token_bytes: Count = 0
     """Bytes of the base's attention cache for one token, to compare the adapters' with; 0 where it was not noted."""
     documents: list[DocumentRecord] = field(default_factory=list)
     chunks: list[ChunkRecord] = field(default_factory=list)
     sleeps: list[SleepRecord] = field(default_factory=list)
-    fet: dict[str, float] = field(default_factory=dict)
+    fet: dict[str, Amount] = field(default_factory=dict)
     """FET by kind of work: reading, probes, passes, guard, ..."""
-    seconds: dict[str, float] = field(default_factory=dict)
-    canary: dict[str, str] = field(default_factory=dict)
+    seconds: dict[str, Amount] = field(default_factory=dict)
+    canary: dict[str, Text] = field(default_factory=dict)
     """A question and the answer that the attached base gave when the memory was made."""
-    versions: dict[str, str] = field(default_factory=dict)
-    created: str = ""
-    files: dict[str, str] = field(default_factory=dict)
+    versions: dict[str, Text] = field(default_factory=dict)
+    created: Text = ""
+    files: dict[str, Hash] = field(default_factory=dict)
     """sha256 of the folder's files that must not change."""
-    schema_version: int = SCHEMA_VERSION
+    forgot_text: Flag = False
+    """Whether the text was left out on purpose."""
+    schema_version: Count = SCHEMA_VERSION
 
     def to_dict(self) -> dict[str, Any]:
+        """Plain values; a measurement that came to no number is NaN here and `null` in the file."""
         return asdict(self) | {"base": self.base.to_dict()}
 
     @classmethod
-    def from_dict(cls, values: dict[str, Any], where: str) -> Self:
-        """Raises `MemoryFolderError`, naming `where` and the key, for a newer schema or a key that is missing."""
+    def from_dict(cls, values: dict[str, Any], where: str) -> "MemoryRecord":
+        """Validated once, here: types, finite numbers, ranges. Raises `MemoryFolderError`, naming `where` and the key, for what is wrong,
+        what is missing, and a newer schema."""
         version = values.get("schema_version")
-        if not isinstance(version, int) or version > SCHEMA_VERSION:
+        if not isinstance(version, int) or isinstance(version, bool) or version > SCHEMA_VERSION:
             raise MemoryFolderError(f"{where}: schema version {version}, this nrem reads up to {SCHEMA_VERSION}: upgrade nrem to open it")
+        known = {f.name: values[f.name] for f in fields(cls) if f.name in values}
+        if missing := [f.name for f in fields(cls) if f.name not in known and version >= LATER.get(f.name, 0)]:
+            raise MemoryFolderError(f"{where}: not a complete memory.json ({missing[0]} is missing); restore the file or sleep again")
+        if isinstance(known["base"], dict):
+            known["base"] = BaseIdentity.migrated(known["base"])
         try:
-            known = {f.name: values[f.name] for f in fields(cls) if f.name in values or version > 1 or f.name not in LATER}
-            known["base"] = BaseIdentity.from_dict(values["base"])
-            known["documents"] = [DocumentRecord(**v) for v in values["documents"]]
-            known["chunks"] = [ChunkRecord(**v) for v in values["chunks"]]
-            known["sleeps"] = [SleepRecord(**v) for v in values["sleeps"]]
-        except (KeyError, TypeError) as error:
-            raise MemoryFolderError(f"{where}: not a complete memory.json ({error}); restore the file or sleep again") from None
-        return cls(**known)
+            record = _validator().validate_python(known)
+        except ValidationError as error:
+            raise MemoryFolderError(f"{where}: {_told(error)}; restore the file or sleep again") from None
+        record.schema_version = version
+        return record
 
     @property
     def num_tokens(self) -> int:
@@ -152,3 +169,21 @@ class MemoryRecord:
     def num_chunks(self) -> int:
         """Chunks of the documents that were read to their end."""
         return sum(d.num_chunks for d in self.documents)
+
+
+@cache
+def _validator() -> TypeAdapter[MemoryRecord]:
+    """Building one takes longer than reading a record."""
+    return TypeAdapter(MemoryRecord)
+
+
+def _told(error: ValidationError) -> str:
+    """The first thing that is wrong, as `chunks[3].passes is 'x', expected a valid integer`."""
+    first = error.errors(include_url=False, include_context=False)[0]
+    path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in first["loc"]).removeprefix(".")
+    if first["type"] == "missing":
+        return f"not a complete memory.json ({path} is missing)"
+    if first["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+        return f"{path} is no key of this nrem"
+    wanted = first["msg"].removeprefix("Input should be ").removeprefix("Value error, ")
+    return f"{path} is {str(first['input'])[:60]!r}, expected {wanted[:1].lower() + wanted[1:]}"

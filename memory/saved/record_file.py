@@ -1,69 +1,124 @@
-"""`memory.json` in its folder: read, and compared with the files beside it; the place for a new one looked at. Knows no tensors."""
+"""`memory.json` in its folder: written with its own hash, read, and compared with the files beside it; the place for a new one looked at.
 
+Knows no tensors, and imports no model library: a memory that cannot be used is refused in a fraction of a second.
+"""
+
+import hashlib
 import json
 import os
 import shlex
-from collections.abc import Sequence
-from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
 from nrem.memory.errors import MemoryFolderError, MissingFileError, UsageError
 from nrem.memory.names import printable
-from nrem.memory.saved.atomic import sha256_file
-from nrem.memory.saved.files import ADAPTER_CONFIG, MEMORY, RESUME, TEXT
-from nrem.memory.saved.record import MemoryRecord
+from nrem.memory.saved.files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, MEMORY, RESUME, TEXT, TEXT_CHUNKS, TEXT_INDEX, segment_folder
+from nrem.memory.saved.json_text import json_text
+from nrem.memory.saved.record import SCHEMA_VERSION, MemoryRecord
+from nrem.memory.saved.record_counts import check_counts
+from nrem.memory.saved.regular import NAMES, read_regular, sha256_regular
+
+OWN_HASH = "sha256"
+"""The key of the hash of all the others."""
+HASHED_SINCE = 3
+"""Schema version since which there is one."""
+MADE_ANEW = (f"{TEXT}/{TEXT_INDEX}",)
+"""Files that follow from others: where one is damaged or missing it is not used, and nothing is lost."""
+
+
+def write_record(folder: Path, record: MemoryRecord) -> None:
+    """Write `memory.json` into a folder, in the newest schema."""
+    record.schema_version = SCHEMA_VERSION
+    values: dict[str, Any] = json.loads(json_text(record.to_dict()))
+    text = json_text(values | {OWN_HASH: own_hash(values)}, indent=2, sort_keys=True, ensure_ascii=False)
+    (folder / MEMORY).write_text(text + "\n", encoding="utf-8")
 
 
 def read_record(folder: Path) -> MemoryRecord:
-    """The `memory.json` of a folder; the errors say what else the folder may be."""
+    """The `memory.json` of a folder, validated; the errors say what else the folder may be."""
     if not folder.is_dir():
         raise MissingFileError(f"{folder}: no such memory; `nrem ls` lists them, `nrem sleep DOC -o {shlex.quote(str(folder))}` makes one")
     path = folder / MEMORY
-    if not path.exists():
+    if not os.path.lexists(path):
         if (folder / RESUME).exists():
             raise MemoryFolderError(f"{folder}: an unfinished sleep; finish it with nrem sleep --resume")
         if (folder / ADAPTER_CONFIG).exists():
             raise MemoryFolderError(f"{folder}: a plain PEFT adapter without {MEMORY}; open it with PEFT, or sleep again with nrem")
         raise MemoryFolderError(f"{folder}: not a memory, {MEMORY} is missing; `nrem ls` lists the memories in a folder")
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
+        values = json.loads(read_regular(folder, MEMORY), parse_constant=lambda word: None)  # earlier versions wrote NaN
+    except (ValueError, RecursionError) as error:
+        if isinstance(error, MemoryFolderError):
+            raise
         raise MemoryFolderError(f"{path}: not valid JSON ({error}); restore the file or sleep again") from None
     if not isinstance(values, dict):
         raise MemoryFolderError(f"{path}: expected a JSON object; restore the file or sleep again")
-    return MemoryRecord.from_dict(values, str(path))
-
-
-def read_checked_record(folder: Path) -> MemoryRecord:
-    """`read_record`, and the files that must not change are there as they were saved; text that was forgotten on purpose may be gone.
-
-    Imports no model library: a memory that cannot be used is refused in a fraction of a second.
-    """
-    record = read_record(folder)
-    for name, digest in record.files.items():
-        if not (folder / name).exists():
-            if name.startswith(f"{TEXT}/"):
-                continue
-            raise MemoryFolderError(f"{folder}: {name} is missing; restore the file or sleep again")
-        if sha256_file(folder / name) != digest:
-            raise MemoryFolderError(f"{folder}: {name} was changed or damaged after saving (its hash differs); restore it or sleep again")
+    _check_own_hash(values, path)
+    record = MemoryRecord.from_dict(values, str(path))
+    check_counts(record, str(path))
     return record
 
 
-def check_plain(record: MemoryRecord, where: str) -> None:
-    """Raise `MemoryFolderError` where a value is of another type than its key has, as after an edit by hand: lists count with them."""
-    kinds: dict[str, Any] = {"str": str, "int": int, "float": (int, float), "bool": bool}
-    parts: dict[str, Sequence[Any]] = {"documents": record.documents, "chunks": record.chunks, "sleeps": record.sleeps}
-    for name, rows in parts.items():
-        for number, row in enumerate(rows):
-            for field in fields(row):
-                value, kind = getattr(row, field.name), kinds.get(str(getattr(field.type, "__name__", field.type)), object)
-                if not isinstance(value, kind):
-                    what = f"{name}[{number}].{field.name} is {value!r}, expected {getattr(field.type, '__name__', field.type)}"
-                    raise MemoryFolderError(f"{where}: {what}; restore the file or sleep again")
-    if not all(isinstance(value, (int, float)) for value in (*record.fet.values(), *record.seconds.values())):
-        raise MemoryFolderError(f"{where}: fet or seconds hold what is no number; restore the file or sleep again")
+def read_checked_record(folder: Path) -> MemoryRecord:
+    """`read_record`, and the files that must not change are there as they were saved."""
+    record = read_record(folder)
+    _check_names(record, folder)
+    for name, digest in record.files.items():
+        if name in MADE_ANEW:
+            continue
+        if problem := damage(folder, name, digest):
+            raise MemoryFolderError(problem)
+    return record
+
+
+def damage(folder: Path, name: str, digest: str) -> str:
+    """One sentence where a file is not as it was saved, else nothing. Raises `MemoryFolderError` where it is no regular file."""
+    try:
+        found = sha256_regular(folder, name)
+    except MissingFileError:
+        return f"{folder}: {name} is missing; restore the file or sleep again"
+    if found != digest:
+        return f"{folder}: {name} was changed or damaged after saving (its hash differs); restore it or sleep again"
+    return ""
+
+
+def keeps_text(record: MemoryRecord) -> bool:
+    """Whether its text lies beside it."""
+    return f"{TEXT}/{TEXT_CHUNKS}" in record.files
+
+
+def _check_names(record: MemoryRecord, folder: Path) -> None:
+    """Only files that nrem writes are looked at, and each that an answer needs has a hash."""
+    for name in record.files:
+        if NAMES.fullmatch(name) is None:
+            raise MemoryFolderError(
+                f"{folder / MEMORY}: files names {name[:60]!r}, which is no file of a memory; restore it or sleep again"
+            )
+    for index in range(record.num_segments):
+        for name in (ADAPTER_CONFIG, ADAPTER_WEIGHTS):
+            wanted = segment_folder(folder, index).relative_to(folder) / name
+            if wanted.as_posix() not in record.files:
+                raise MemoryFolderError(f"{folder / MEMORY}: files lacks the hash of {wanted}; restore it or sleep again")
+
+
+def _check_own_hash(values: dict[str, Any], path: Path) -> None:
+    """Also of a record that says that it is older: a changed version must not switch the check off."""
+    own, version = values.pop(OWN_HASH, None), values.get("schema_version")
+    if not isinstance(version, int) or version > SCHEMA_VERSION:  # refused for that
+        return
+    if own is None and version < HASHED_SINCE:
+        return
+    if own != own_hash(values):
+        raise MemoryFolderError(f"{path}: was changed or damaged after saving (its own hash differs); restore it or sleep again")
+
+
+def own_hash(values: dict[str, Any]) -> str:
+    """Of the content, however it is spaced and ordered."""
+    try:
+        text = json_text(values, sort_keys=True, separators=(",", ":"))
+    except RecursionError:
+        return ""
+    return hashlib.sha256(text.encode()).hexdigest()
 
 
 def check_target(target: Path, *, force: bool) -> None:

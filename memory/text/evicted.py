@@ -2,19 +2,16 @@
 
 import hashlib
 import json
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
 
 from nrem.memory.errors import MemoryFolderError, UsageError
-from nrem.memory.saved.atomic import replace_folder
+from nrem.memory.saved.files import TEXT_CHUNKS, TEXT_INDEX
+from nrem.memory.saved.json_text import json_text
 from nrem.memory.stream.chunk import Chunk
 from nrem.memory.text.index import RULES, SearchIndex
-
-CHUNKS = "chunks.jsonl"
-INDEX = "index"
-STAMP = "chunks.sha256"
+from nrem.memory.text.index_file import load_index_file, save_index_file
 
 SHARPNESS = 4
 """A chunk with half of the best one's score counts by 1/2 ** 4 (benchmarks/LOG.md)."""
@@ -36,13 +33,13 @@ class EvictedText:
     def __init__(self, folder: str | Path) -> None:
         """Raises `MemoryFolderError`, naming file and line, when a whole line is not a chunk."""
         self.folder = Path(folder)
-        self.path = self.folder / CHUNKS
+        self.path = self.folder / TEXT_CHUNKS
         self._index: tuple[str, SearchIndex | None] = ("", None)
         self._scan()
 
     def append(self, chunk: Chunk) -> None:
         """Write a chunk through to the operating system, behind the last whole line."""
-        line = json.dumps(chunk.to_dict(), ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
+        line = json_text(chunk.to_dict(), ensure_ascii=False).encode("utf-8", "surrogatepass") + b"\n"
         self.folder.mkdir(parents=True, exist_ok=True)
         with self.path.open("r+b" if self.path.exists() else "w+b") as file:
             file.seek(self._size)
@@ -83,17 +80,22 @@ class EvictedText:
         An index that does not belong to these very chunks is never used: it is made anew.
         """
         index = self._fresh_index()
-        target = self.folder / INDEX
+        target = self.folder / TEXT_INDEX
         if index is None:
-            shutil.rmtree(target, ignore_errors=True)
+            target.unlink(missing_ok=True)
             return None
-        made = self.folder / f".{INDEX}.tmp"
-        shutil.rmtree(made, ignore_errors=True)
-        made.mkdir()
-        index.save(made)
-        (made / STAMP).write_text(self._stamp + "\n", encoding="utf-8")
-        replace_folder(made, target)
+        save_index_file(index, self.folder, self._stamp)
         return target
+
+    @property
+    def sha256(self) -> str:
+        """Hash of the whole lines, hexadecimal."""
+        return self._digest.hexdigest()
+
+    @property
+    def has_index(self) -> bool:
+        """Whether the saved index is one of these very chunks, and whole."""
+        return self._saved_index(self._stamp) is not None
 
     def __len__(self) -> int:
         return len(self._offsets)
@@ -148,13 +150,10 @@ class EvictedText:
 
     @property
     def _stamp(self) -> str:
-        return f"{self._digest.hexdigest()} {RULES}"
+        return f"{self.sha256} {RULES}"
 
     def _saved_index(self, stamp: str) -> SearchIndex | None:
-        folder = self.folder / INDEX
         try:
-            if (folder / STAMP).read_text(encoding="utf-8").strip() == stamp:
-                return SearchIndex.load(folder)
-        except Exception:  # missing or damaged, in any way: nothing is lost, it can be made again
-            pass
-        return None
+            return load_index_file(self.folder, stamp, len(self))
+        except Exception:  # missing, damaged or foreign, in any way: nothing is lost, it can be made again
+            return None

@@ -5,10 +5,8 @@ pieces. Of 855 questions about manuals, invented documents and long articles the
 alone for 0.71 (benchmarks/LOG.md). Knows nothing about chunks but their texts.
 """
 
-import json
 import re
 from collections.abc import Iterable, Sequence
-from pathlib import Path
 from typing import Any
 
 from nrem.memory.text.pieces import SCHEME, pieces_of, words_of
@@ -19,8 +17,6 @@ WINDOW = 3
 """Sentences or lines of a window."""
 RULES = f"{SCHEME}; words {WORDS_COUNT} times; windows of {WINDOW}"
 """Names how an index is made; one that was saved under other rules is made anew."""
-CHUNKS, WINDOWS, COUNTS = "chunks", "windows", "windows.json"
-
 _END = re.compile(r"(?<=[.!?。！？])\s+|(?<=[。！？])|\n+")
 
 
@@ -59,20 +55,9 @@ class SearchIndex:
             return [0.0] * len(wholes)
         return [(a / most + b / most_of_windows) / 2 for a, b in zip(wholes, best, strict=True)]
 
-    def save(self, folder: Path) -> None:
-        """Into a new folder."""
-        self._chunks.save(folder / CHUNKS, show_progress=False)
-        self._windows.save(folder / WINDOWS, show_progress=False)
-        (folder / COUNTS).write_text(json.dumps(self._counts), encoding="utf-8")
-
-    @classmethod
-    def load(cls, folder: Path) -> "SearchIndex":
-        """Raises whatever a missing or damaged file makes of it."""
-        import bm25s  # brings numpy, which a listing does without
-
-        counts = json.loads((folder / COUNTS).read_text(encoding="utf-8"))
-        chunks, windows = (bm25s.BM25.load(folder / name, show_progress=False) for name in (CHUNKS, WINDOWS))
-        return cls(chunks, windows, counts)
+    def parts(self) -> tuple[Any, Any, list[int]]:
+        """What it was made with, for `index_file`."""
+        return self._chunks, self._windows, self._counts
 
 
 def windows_of(text: str) -> list[str]:

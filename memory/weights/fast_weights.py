@@ -6,7 +6,6 @@ PEFT's `lora.Linear`, operation for operation, and `save` writes PEFT's two file
 Knows nothing about documents, passes or how the factors are computed.
 """
 
-import json
 import math
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -21,8 +20,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from nrem.memory.errors import MemoryFolderError
-from nrem.memory.saved.files import ADAPTER_CONFIG, ADAPTER_WEIGHTS
-from nrem.memory.weights.adapter_config import write_adapter_config
+from nrem.memory.saved.files import ADAPTER_WEIGHTS
+from nrem.memory.weights.adapter_config import read_adapter_config, write_adapter_config
 from nrem.memory.weights.config import FastWeightsConfig, Layers
 from nrem.memory.weights.layers import adapted_module, decoder_layers, find_targets
 
@@ -174,16 +173,21 @@ class FastWeights:
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read PEFT's two files. Whether they fit a model shows when they are attached to it."""
-        values: dict[str, Any] = json.loads((folder / ADAPTER_CONFIG).read_text(encoding="utf-8"))
+        config = read_adapter_config(folder)
         tensors = load_file(folder / ADAPTER_WEIGHTS)
         factors = {}
-        for name in sorted(values["target_modules"]):
+        for name in config.modules:
             try:
-                A, B = (tensors[f"base_model.model.{name}.lora_{side}.weight"].float() for side in "AB")
+                A, B = (tensors[f"base_model.model.{name}.lora_{side}.weight"] for side in "AB")
             except KeyError as error:
                 raise MemoryFolderError(f"{folder}: {ADAPTER_WEIGHTS} lacks the tensor {error.args[0]}; restore the file") from None
-            factors[name] = Factors(A, B)
-        return cls(factors, bool(values.get("fan_in_fan_out", False)))
+            if not A.is_floating_point() or A.dtype != B.dtype:
+                raise MemoryFolderError(f"{folder}: {ADAPTER_WEIGHTS} has factors of {name} of {A.dtype} and {B.dtype}; restore the file")
+            if A.ndim != 2 or B.ndim != 2 or len(A) != B.shape[1]:
+                shapes = f"{tuple(A.shape)} and {tuple(B.shape)}"
+                raise MemoryFolderError(f"{folder}: {ADAPTER_WEIGHTS} has factors of {name} of shapes {shapes}; restore the file")
+            factors[name] = Factors(A.float(), B.float())
+        return cls(factors, config.transposed)
 
     def copy(self) -> Self:
         """The same values in tensors of their own."""

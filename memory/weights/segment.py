@@ -3,14 +3,17 @@
 A memory has one segment, or several where its documents outgrow what one adapter holds. Knows nothing about documents or questions.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
+import torch
 from safetensors.torch import load_file, save_file
+from torch import Tensor
 
-from nrem.memory.errors import MemoryFolderError
+from nrem.memory.errors import MemoryFolderError, NremError, SleepError
 from nrem.memory.saved.files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, STATISTICS
 from nrem.memory.weights.fast_weights import Factors, FastWeights
 from nrem.memory.weights.statistics import WrittenStatistics
@@ -32,20 +35,44 @@ class Segment:
         return FastWeights({n: Factors(f.A, B[n]) for n, f in self.weights.factors.items()}, self.weights.transposed)
 
     def save(self, folder: Path, base_name: str, revision: str) -> None:
-        """Write the files into an existing folder."""
+        """Write the files into an existing folder; raises `SleepError` where a value is not finite."""
+        check_finite(self.weights.tensors(), "the adapter", SleepError)
         self.weights.save(folder, base_name, revision)
         if self.written is not None and self.written.chunks:
             tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in self.written.tensors().items()}
+            check_finite(tensors, "what the sleep wrote", SleepError)
             save_file(tensors, folder / STATISTICS, metadata={"format": "pt"})
 
     @classmethod
-    def load(cls, folder: Path) -> Self:
-        """Read what `save` wrote; raises `MemoryFolderError` naming the file that cannot be read."""
-        try:
+    def load(cls, folder: Path, *, statistics: bool = True) -> Self:
+        """Read what `save` wrote, `statistics` where they belong to it; raises `MemoryFolderError` naming the file that cannot be read,
+        does not fit the others, or holds values that are not finite."""
+        with _readable(folder, ADAPTER_WEIGHTS):
             weights = FastWeights.load(folder)
-        except MemoryFolderError:
-            raise
-        except Exception as error:
-            raise MemoryFolderError(f"{folder}: {ADAPTER_WEIGHTS} cannot be read ({error}); restore it or sleep again") from error
+        check_finite(weights.tensors(), f"{folder}: {ADAPTER_WEIGHTS}", MemoryFolderError)
         path = folder / STATISTICS
-        return cls(weights, WrittenStatistics.from_tensors(load_file(path)) if path.exists() else None)
+        if not statistics or not path.exists():
+            return cls(weights)
+        with _readable(folder, STATISTICS):
+            tensors = load_file(path)
+            check_finite(tensors, f"{folder}: {STATISTICS}", MemoryFolderError)
+            written = WrittenStatistics.from_tensors(tensors)
+            written.check_fits(weights)
+        return cls(weights, written)
+
+
+@contextmanager
+def _readable(folder: Path, name: str) -> Iterator[None]:
+    """Whatever a library raises of a file means that it cannot be read."""
+    try:
+        yield
+    except MemoryFolderError:
+        raise
+    except Exception as error:
+        raise MemoryFolderError(f"{folder}: {name} cannot be read ({error}); restore it or sleep again") from error
+
+
+def check_finite(tensors: Mapping[str, Tensor], where: str, error: type[NremError]) -> None:
+    """Raise `error`, naming `where` and the tensor, for the first one with NaN or infinity in it."""
+    if bad := next((key for key, tensor in tensors.items() if tensor.is_floating_point() and not torch.isfinite(tensor).all()), None):
+        raise error(f"{where} holds values that are not finite ({bad}); sleep again")

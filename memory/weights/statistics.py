@@ -77,6 +77,21 @@ class WrittenStatistics:
             out[name] = B
         return out
 
+    def check_fits(self, fast: FastWeights) -> None:
+        """Raise `MemoryFolderError` unless modules and shapes are those of these fast weights."""
+        for name, damping in self.damping.items():
+            if name not in fast.factors:
+                raise MemoryFolderError(f"statistics: {name} is not adapted; restore the file, or sleep again")
+            out, rank = len(fast.factors[name].B), fast.factors[name].B.shape[1] - self.reader_rank
+            shapes = [damping.shape, *(sites[name].C.shape for sites in self.chunks.values() if name in sites)]
+            written = [sites[name].M.shape for sites in self.chunks.values() if name in sites]
+            square, wide = torch.Size((rank, rank)), torch.Size((out, rank))
+            if self.reader_rank < 0 or any(s != square for s in shapes) or any(s != wide for s in written) or self.gain[name].numel() != 1:
+                raise MemoryFolderError(f"statistics: {name} has other shapes than the adapter; restore the file, or sleep again")
+        for index, sites in self.chunks.items():
+            if sites.keys() != self.damping.keys():
+                raise MemoryFolderError(f"statistics: chunk {index} lacks a module, or has one too many; restore the file, or sleep again")
+
     def renumbered(self, indices: Mapping[int, int]) -> Self:
         """The chunks that `indices` names, under their new indices."""
         chunks = {new: self.chunks[old] for old, new in indices.items() if old in self.chunks}

@@ -7,16 +7,16 @@ to the checkpoint is recognised rather than done again.
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from torch import Tensor
 
 from nrem.consolidation.budget import Ledger
-from nrem.memory.errors import SleepError
+from nrem.memory.errors import MemoryFolderError, SleepError
 from nrem.memory.memory import Memory
-from nrem.memory.saved.atomic import replace_folder
+from nrem.memory.saved.atomic import replace_folder, sha256_file
 from nrem.memory.saved.files import SEALED
 from nrem.memory.saved.journal import Journal
 from nrem.memory.saved.record import MemoryRecord
@@ -43,6 +43,8 @@ class Unfinished:
 
     journal: Journal | None
     _checked_at: float = 0.0
+    _hashes: dict[str, str] = field(default_factory=dict)
+    """sha256 of the files of sealed segments, by their names in the journal's folder."""
 
     def during_sleep(self, memory: Memory, ledger: Ledger, state: dict[str, Any], tensors: dict[str, Tensor]) -> None:
         """After a pass; at most every two seconds."""
@@ -63,11 +65,11 @@ class Unfinished:
         evicted = len(memory.text)
         record = replace(memory.record, documents=[], chunks=memory.record.chunks[:evicted])  # what was only in the window is read again
         state = {"record": record.to_dict(), "evicted": evicted, "ledger": ledger.state(), "sealed": len(memory.segments) - 1, **sleep}
+        state |= {"text_sha256": memory.text.sha256, "files": self._hashes}
         self.journal.checkpoint(state, tensors)
         self._checked_at = time.monotonic()
 
-    @staticmethod
-    def _keep_sealed(folder: Path, memory: Memory) -> None:
+    def _keep_sealed(self, folder: Path, memory: Memory) -> None:
         """Segments that will not change any more are written once."""
         for index, segment in enumerate(memory.segments[:-1]):
             if not (target := _sealed_folder(folder, index)).exists():
@@ -76,6 +78,7 @@ class Unfinished:
                 made.mkdir(parents=True)
                 segment.save(made, memory.record.base.name, memory.record.base.revision)
                 replace_folder(made, target)
+                self._hashes |= {path.relative_to(folder).as_posix(): sha256_file(path) for path in sorted(target.iterdir())}
 
     def take_up(self, base: Base, config: Mapping[str, Any], ledger: Ledger, writer: SegmentWriter) -> CutOff:
         """Bring everything back to the last checkpoint; returns what was cut off there."""
@@ -95,10 +98,21 @@ class Unfinished:
             raise SleepError(f"{where}: the unfinished sleep had another configuration; give the same one, or start again with --force")
         ledger.restore(state["ledger"])
         memory.text.truncate(state["evicted"])
+        self._check_files(where, memory.text.sha256, state)
         fast, rule = ({k.removeprefix(p): v for k, v in tensors.items() if k.startswith(p)} for p in ("fast/", "rule/"))
         writer.reopen([Segment.load(_sealed_folder(where, i)) for i in range(state["sealed"])], fast, rule)
         sleep = (state["sleep"], tensors) if state["sleep"] is not None else None
         return CutOff(sleep, state["evicted"] if state["more"] else 0)
+
+    def _check_files(self, folder: Path, text_sha256: str, state: dict[str, Any]) -> None:
+        """What lies beside the checkpoint is what lay there when it was written."""
+        problem = "text" if text_sha256 != state["text_sha256"] else ""
+        self._hashes = dict(state["files"])
+        for name, digest in self._hashes.items():
+            if not (folder / name).is_file() or sha256_file(folder / name) != digest:
+                problem = problem or name
+        if problem:
+            raise MemoryFolderError(f"{folder}: its {problem} was changed or damaged (its hash differs); start again with --force")
 
 
 def _sealed_folder(journal: Path, index: int) -> Path:

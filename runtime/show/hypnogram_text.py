@@ -5,6 +5,7 @@ before  ▇█▆▇█▇   answer NLL of its held-out probes, on one scale wit
 after   ▃▄▃▂█▃   the same after the last pass
 """
 
+import math
 from collections.abc import Callable, Sequence
 
 from rich.text import Text
@@ -24,7 +25,7 @@ def hypnogram_text(record: MemoryRecord, width: int = 80) -> Text:
     columns = [record.chunks[i : i + step] for i in range(0, len(record.chunks), step)]
     if not columns:
         return Text()
-    worst = max((max(c.nll_before, c.nll_after) for c in record.chunks), default=0.0)
+    worst = max((x for c in record.chunks for x in (c.nll_before, c.nll_after) if not math.isnan(x)), default=0.0)
     most = max(c.passes for c in record.chunks)
     exits = [_usual_exit(column) for column in columns]
     rows = [
@@ -41,7 +42,7 @@ def _row(
 ) -> Text:
     line = Text(name.ljust(GUTTER), style="bold")
     for column, style in zip(columns, styles, strict=True):
-        seen = [x for c in column if (x := value(c)) is not None]
+        seen = [x for c in column if (x := value(c)) is not None and not math.isnan(x)]
         line.append(_bar(sum(seen) / len(seen), top) if seen else "·", style)
     return line
 

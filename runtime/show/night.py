@@ -125,7 +125,9 @@ def share(value: float | None) -> str:
 
 
 def _limit(record: MemoryRecord) -> str:
-    sleep = record.config.get("sleep", {})
-    limits = [f"{sleep.get('budget_fet'):,.0f} FET"] if sleep.get("budget_fet") else []
-    limits += [f"{sleep.get('budget_seconds'):g} s"] if sleep.get("budget_seconds") else []
+    sleep = record.config.get("sleep")
+    caps = [sleep.get(key) if isinstance(sleep, dict) else 0 for key in ("budget_fet", "budget_seconds")]
+    fet, seconds = (cap if isinstance(cap, (int, float)) else 0 for cap in caps)  # as the file has it
+    limits = [f"{fet:,.0f} FET"] if fet else []
+    limits += [f"{seconds:g} s"] if seconds else []
     return f" ({' and '.join(limits)})" if limits else ""

@@ -21,6 +21,7 @@ from nrem.runtime.models.load import Base
 from nrem.runtime.readers.document import Document
 from nrem.runtime.session.consolidate import consolidate
 from tests import tiny
+from tests.sealed import change_record
 
 RULES = ("gradient", "keyed")
 
@@ -132,13 +133,8 @@ def test_a_damaged_file_is_named(mine: Path, name: str, damage: str) -> None:
         Memory.load(mine)
 
 
-def rewrite(folder: Path, **values: object) -> None:
-    path = folder / MEMORY
-    path.write_text(json.dumps(json.loads(path.read_text(encoding="utf-8")) | values), encoding="utf-8")
-
-
 def test_a_newer_schema_is_refused(mine: Path) -> None:
-    rewrite(mine, schema_version=SCHEMA_VERSION + 1, something_new=3)
+    change_record(mine, lambda values: values.update(schema_version=SCHEMA_VERSION + 1, something_new=3))
     with pytest.raises(
         MemoryFolderError, match=rf"schema version {SCHEMA_VERSION + 1}, this nrem reads up to {SCHEMA_VERSION}: upgrade nrem"
     ):

@@ -1,6 +1,7 @@
 """The journal survives a kill at any moment: whole lines, and the old checkpoint or the new one."""
 
 import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -87,6 +88,50 @@ def test_a_damaged_checkpoint_is_told(tmp_path: Path) -> None:
     path.write_bytes(path.read_bytes()[:-100])
     with pytest.raises(MemoryFolderError, match=r"resume\.safetensors: the checkpoint is damaged .*; start again with --force"):
         journal.latest()
+
+
+def test_any_bit_of_a_checkpoint_is_refused_or_changes_nothing(tmp_path: Path) -> None:
+    journal = Journal.open(tmp_path)
+    journal.checkpoint({"done": 1, "nll": [0.5]}, {"a": torch.randn(7), "b": torch.randn(3).bfloat16(), "empty": torch.zeros(0)})
+    path = tmp_path / RESUME
+    content = path.read_bytes()
+    before, harmless = journal.latest(), 0
+    assert before is not None
+    for bit in range(0, 8 * len(content), 3):
+        path.write_bytes(content[: bit // 8] + bytes([content[bit // 8] ^ (1 << bit % 8)]) + content[bit // 8 + 1 :])
+        with suppress(MemoryFolderError):
+            found = journal.latest()
+            assert found is not None
+            assert found[0] == before[0]
+            assert all(torch.equal(found[1][key], tensor) for key, tensor in before[1].items())
+            harmless += 1
+    assert harmless < 40, "only the name of the format and spaces may change"
+
+
+def test_a_measurement_that_came_to_no_number_comes_back_as_one(tmp_path: Path) -> None:
+    journal = Journal.open(tmp_path)
+    journal.checkpoint({"nll": [1.0, float("nan")], "sleep": None}, {})
+    state, _ = journal.latest() or ({}, {})
+    assert state["sleep"] is None
+    assert state["nll"][0] == 1.0
+    assert state["nll"][1] != state["nll"][1]
+    assert b"NaN" not in (tmp_path / RESUME).read_bytes()
+
+
+def test_a_damaged_line_is_told(tmp_path: Path) -> None:
+    journal = Journal.open(tmp_path)
+    for number in range(3):
+        journal.append({"number": number})
+    path = tmp_path / EVENTS
+    path.write_bytes(path.read_bytes().replace(b'"number": 1', b'"number": 9'))
+    with pytest.raises(MemoryFolderError, match=r"journal\.jsonl: line 2 is damaged \(its hash differs\); start again with --force"):
+        journal.events()
+
+
+def test_a_pipe_is_no_checkpoint(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / RESUME)
+    with pytest.raises(MemoryFolderError, match=r"resume\.safetensors is a pipe, expected a regular file"):
+        Journal(tmp_path).latest()
 
 
 def test_anew_throws_away_what_was_there(tmp_path: Path) -> None:

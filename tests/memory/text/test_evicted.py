@@ -1,15 +1,20 @@
 """Evicted text comes back as it went in, also after a kill, and is found by its words."""
 
+from collections.abc import Callable
 from pathlib import Path
 
 import bm25s
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors import safe_open
+from safetensors.numpy import save
 
 from nrem.memory.errors import MemoryFolderError, UsageError
+from nrem.memory.saved.files import TEXT_INDEX
 from nrem.memory.stream.chunk import Chunk
-from nrem.memory.text import evicted as text_module
+from nrem.memory.text import index_file
 from nrem.memory.text.evicted import SHARPNESS, EvictedText, Hit
 
 TEXTS = [
@@ -207,13 +212,13 @@ def refuse(*args: object, **kwargs: object) -> None:
 def test_a_saved_index_is_used_and_gives_the_same_hits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     evicted = make_text(tmp_path)
     hits = evicted.search("lamp in winter")
-    assert evicted.save_index() == tmp_path / text_module.INDEX == evicted.save_index()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["chunks.jsonl", "index"]
+    assert evicted.save_index() == tmp_path / TEXT_INDEX == evicted.save_index()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["chunks.jsonl", "index.safetensors"]
     monkeypatch.setattr(bm25s.BM25, "index", refuse)
     assert EvictedText(tmp_path).search("lamp in winter") == hits
 
 
-@pytest.mark.parametrize("fate", ["stale", "missing file", "damaged file", "cut file"])
+@pytest.mark.parametrize("fate", ["stale", "missing file", "one bit", "cut file", "a folder"])
 def test_an_index_that_cannot_be_used_is_made_anew(tmp_path: Path, fate: str) -> None:
     evicted = make_text(tmp_path)
     index = evicted.save_index()
@@ -224,15 +229,53 @@ def test_an_index_that_cannot_be_used_is_made_anew(tmp_path: Path, fate: str) ->
         evicted.append(make_chunk(4, TEXTS[4].replace("quotes", "lamp, a")[: len(TEXTS[4])]))
         expected = [1, 2, 4]
     elif fate == "missing file":
-        (index / "chunks" / "vocab.index.json").unlink()
-    elif fate == "damaged file":
-        (index / "chunks" / "params.index.json").write_text("{", encoding="utf-8")
+        index.unlink()
+    elif fate == "one bit":
+        content = index.read_bytes()
+        index.write_bytes(content[:-9] + bytes([content[-9] ^ 1]) + content[-8:])
+    elif fate == "cut file":
+        index.write_bytes(index.read_bytes()[:-9])
     else:
-        (index / "windows" / "data.csc.index.npy").write_bytes(b"")
+        index.unlink()
+        index.mkdir()
+    assert not EvictedText(tmp_path).has_index
+    if fate == "a folder":
+        index.rmdir()
     evicted = EvictedText(tmp_path)
     assert sorted(indices(evicted.search("lit lamp"))) == expected
     evicted.save_index()
     assert sorted(indices(EvictedText(tmp_path).search("lit lamp"))) == expected
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda a: a | {"counts": a["counts"] * 0 + 10**9},  # a few bytes that ask for gigabytes
+        lambda a: a | {"counts": a["counts"][:-1]},
+        lambda a: a | {"chunks.indices": a["chunks.indices"] + 10**6},
+        lambda a: a | {"windows.indices": a["windows.indices"] - 10**6},
+        lambda a: a | {"chunks.indptr": a["chunks.indptr"][::-1].copy()},
+        lambda a: a | {"chunks.data": a["chunks.data"] * np.float32("nan")},
+        lambda a: a | {"chunks.terms": np.frombuffer(b"[1]", dtype=np.uint8)},
+        lambda a: {key: value for key, value in a.items() if key != "windows.data"},
+    ],
+    ids=["giant", "a count short", "points outside", "points before", "backwards", "nan", "no terms", "a part short"],
+)
+def test_an_index_that_somebody_made_up_is_not_used(
+    tmp_path: Path, change: Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]
+) -> None:
+    """Its hash is right: whoever makes it up can compute one."""
+    index = make_text(tmp_path).save_index()
+    assert index is not None
+    with safe_open(index, "np") as file:
+        about = file.metadata()
+        arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
+    assert EvictedText(tmp_path).has_index
+    arrays = change(arrays)
+    stamp = about[index_file.ABOUT].partition(" ")[2]
+    index.write_bytes(save(arrays, metadata={index_file.ABOUT: f"{index_file.hash_of(arrays, stamp)} {stamp}"}))
+    assert not EvictedText(tmp_path).has_index
+    assert sorted(indices(EvictedText(tmp_path).search("lit lamp"))) == [1, 2]
 
 
 def test_an_index_goes_when_its_words_have_gone(tmp_path: Path) -> None:
@@ -240,7 +283,7 @@ def test_an_index_goes_when_its_words_have_gone(tmp_path: Path) -> None:
     evicted.save_index()
     evicted.truncate(0)
     assert evicted.save_index() is None
-    assert not (tmp_path / text_module.INDEX).exists()
+    assert not (tmp_path / TEXT_INDEX).exists()
 
 
 def test_requests_that_make_no_sense_are_refused(tmp_path: Path) -> None:

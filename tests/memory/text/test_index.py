@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from nrem.memory.text.index import SearchIndex, windows_of
+from nrem.memory.text.index_file import load_index_file, save_index_file
 
 FILLER = "The keeper wrote letters. Ships came in spring. Nobody counted the gulls. The road was long. Rain fell on the roofs."
 TEXTS = [
@@ -37,8 +38,10 @@ def test_windows_are_runs_of_three_sentences_or_lines() -> None:
 def test_a_saved_index_scores_the_same(tmp_path: Path) -> None:
     index = SearchIndex.of(TEXTS)
     assert index is not None
-    index.save(tmp_path)
-    assert SearchIndex.load(tmp_path).scores("the oil of the lamp") == pytest.approx(index.scores("the oil of the lamp"))
+    save_index_file(index, tmp_path, "stamp")
+    assert load_index_file(tmp_path, "stamp", len(TEXTS)).scores("the oil of the lamp") == pytest.approx(
+        index.scores("the oil of the lamp")
+    )
 
 
 def test_no_words_no_index_and_unknown_words_no_score() -> None:

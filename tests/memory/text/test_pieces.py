@@ -4,8 +4,10 @@ from pathlib import Path
 
 import pytest
 
+from nrem.memory.saved.files import TEXT_INDEX
 from nrem.memory.stream.chunk import Chunk
-from nrem.memory.text.evicted import INDEX, STAMP, EvictedText
+from nrem.memory.text import evicted as text_module
+from nrem.memory.text.evicted import EvictedText
 from nrem.memory.text.pieces import pieces_of
 
 TEXTS = [
@@ -69,12 +71,10 @@ def test_what_an_apostrophe_leaves_over_is_no_word() -> None:
     assert pieces_of("O'Brien") == ["<o>", *pieces_of("Brien")]
 
 
-def test_an_index_of_an_earlier_nrem_is_made_anew(evicted: EvictedText) -> None:
-    folder = evicted.save_index()
-    assert folder == evicted.folder / INDEX
-    stamp = folder / STAMP
-    digest, scheme = stamp.read_text(encoding="utf-8").split(maxsplit=1)
-    assert scheme.startswith("4-grams, ")
-    stamp.write_text(f"{digest} 4-grams\n", encoding="utf-8")  # what nrem 0.1.0 wrote
-    (folder / "vocab.index.json").write_text("{}", encoding="utf-8")
+def test_an_index_of_other_rules_is_made_anew(evicted: EvictedText, monkeypatch: pytest.MonkeyPatch) -> None:
+    with monkeypatch.context() as earlier:
+        earlier.setattr(text_module, "RULES", "4-grams")
+        assert evicted.save_index() == evicted.folder / TEXT_INDEX
+        assert EvictedText(evicted.folder).has_index
+    assert not EvictedText(evicted.folder).has_index
     assert EvictedText(evicted.folder).search("岩石")[0].chunk.index == 0

@@ -8,8 +8,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from nrem.memory.saved.atomic import sha256_file
 from tests.cli import Shell
+from tests.sealed import change_record, rehash
 
 ADAPTER = "adapter_model.safetensors"
 
@@ -26,9 +26,7 @@ def rewrite(memory: Path, change: Callable[[dict[str, torch.Tensor]], None]) -> 
     tensors = load_file(memory / ADAPTER)
     change(tensors)
     save_file(tensors, memory / ADAPTER, metadata={"format": "pt"})
-    record = json.loads((memory / "memory.json").read_text(encoding="utf-8"))
-    record["files"][ADAPTER] = sha256_file(memory / ADAPTER)
-    (memory / "memory.json").write_text(json.dumps(record), encoding="utf-8")
+    rehash(memory, ADAPTER)
 
 
 def set_nan(tensors: dict[str, torch.Tensor]) -> None:
@@ -73,9 +71,7 @@ def test_damage_is_named(shell: Shell, memory: Path, damage: Callable[[Path], ob
 
 
 def test_another_answer_is_noticed(shell: Shell, memory: Path) -> None:
-    record = json.loads((memory / "memory.json").read_text(encoding="utf-8"))
-    record["canary"]["answer"] = "in the cellar"
-    (memory / "memory.json").write_text(json.dumps(record), encoding="utf-8")
+    change_record(memory, lambda values: values["canary"].update(answer="in the cellar"))
     done = shell("verify", "m")
     assert done.code == 1
     assert "recorded was 'in the cellar'" in done.err
