@@ -1,6 +1,8 @@
 """The parts of a session, made from a base model and a configuration: protocol, fast weights, write rule, sleeper, record."""
 
 import time
+from collections.abc import Sequence
+from dataclasses import replace
 from importlib import metadata, resources
 from pathlib import Path
 
@@ -16,26 +18,51 @@ from nrem.consolidation.probe.recall import RecallMeter
 from nrem.consolidation.probe.sample import QUESTIONS
 from nrem.consolidation.protocol.folder import find_protocol, read_curves, retired_protocol, shipped_for, with_calibration
 from nrem.consolidation.protocol.protocol import Protocol
+from nrem.consolidation.protocol.unlearned import ID as UNLEARNED
 from nrem.consolidation.protocol.unlearned import unlearned_protocol
 from nrem.consolidation.read.split_model import SplitModel
 from nrem.consolidation.sleep import Sleeper
 from nrem.consolidation.write.rule import RuleParts, WriteRule
 from nrem.consolidation.write.rules import RULES
 from nrem.memory.errors import BaseMismatchError
+from nrem.memory.memory import Memory
 from nrem.memory.saved.record import MemoryRecord
 from nrem.memory.weights.fast_weights import FastWeights
 from nrem.memory.weights.layers import cache_bytes, find_targets, lowest_layer
-from nrem.runtime.config import Config, to_dict
+from nrem.runtime.config import Config, Flags, ProtocolConfig, to_dict
 from nrem.runtime.models.default import cache_folder
+from nrem.runtime.models.known import recall_protocol, remember_base, remember_protocol
 from nrem.runtime.models.load import Base, load
+from nrem.runtime.opened import opened_config
 
 LIBRARIES = ("nrem", "torch", "transformers", "peft", "safetensors")
 
 
 def load_base(config: Config, name: str = "") -> Base:
-    """The configured base model, or another one by name."""
+    """The configured base model, or another one by name; memories that were made on it find it again by its hashes."""
     c = config.model
-    return load(name or c.name, c.load_in or None, c.dtype, c.revision or None)
+    base = load(name or c.name, c.load_in or None, c.dtype, c.revision or None)
+    remember_base(base.identity, {"name": name or c.name, "load_in": c.load_in, "revision": c.revision})
+    return base
+
+
+def config_of(
+    memory: Memory, settings: Sequence[str] = (), flags: Flags | None = None, *, base_given: bool = False, where: str = ""
+) -> Config:
+    """`opened_config` of a memory, with the protocol that it was made with where that can be named: nrem's own, or one that the user named
+    here before. Whether it is the very one is for `make_protocol` to find out."""
+    record = memory.record
+    config = opened_config(record, where or memory.name, settings, flags, base_given=base_given)
+    if "protocol.name" in config.given:
+        return config
+    name, folder = record.protocol["id"], recall_protocol(record.protocol["sha256"])
+    if name == UNLEARNED:
+        name = "unlearned"
+    elif folder is not None:
+        name = str(folder)
+    elif name != "untrained" and (name not in RULES or RULES[name].learned is not None):
+        name = "auto"
+    return replace(config, protocol=ProtocolConfig(name=name))
 
 
 def make_protocol(base: Base, config: Config, record: MemoryRecord | None = None) -> Protocol:
@@ -46,9 +73,11 @@ def make_protocol(base: Base, config: Config, record: MemoryRecord | None = None
         protocol = unlearned_protocol(base.model, base.tokenizer, unrelated_text())
     else:
         protocol = find_protocol(name, base.tokenizer, base.identity, base.model.device)
+        if protocol.learned is not None and wanted != "auto":
+            remember_protocol(protocol.sha256, Path(name))
     protocol = with_calibration(protocol, calibration_folder(base, protocol))
     if record is not None and record.protocol["sha256"] != protocol.sha256:
-        if wanted == "auto" and (untrained := Protocol(base.tokenizer)).sha256 == record.protocol["sha256"]:
+        if wanted in ("auto", "unlearned") and (untrained := Protocol(base.tokenizer)).sha256 == record.protocol["sha256"]:
             return untrained  # what `auto` came to before the ridge rule could write with nothing learned
         if (retired := retired_protocol(record.protocol["sha256"], base.tokenizer)) is not None:
             return retired

@@ -24,9 +24,8 @@ def evaluate(
 ) -> None:
     """Score a memory on questions: its adapter alone and the other ways of answering, beside no pass, a wrong memory, the whole text."""
     from nrem.memory.memory import Memory
-    from nrem.runtime.config import config_from_dict
     from nrem.runtime.measure.evaluate import check_arms, evaluate_memory, read_questions
-    from nrem.runtime.parts import load_base
+    from nrem.runtime.parts import config_of, load_base
     from nrem.runtime.show.answer import questions_table
     from nrem.runtime.show.memory import console, evaluation_report
 
@@ -35,7 +34,7 @@ def evaluate(
         check_arms(wanted)
     asked, other = read_questions(questions), Memory.load(wrong) if wrong else None
     asleep = Memory.load(memory)
-    base = load_base(config_from_dict(asleep.record.config, flags=model_flag(model)))
+    base = load_base(config_of(asleep, flags=model_flag(model)))
     found = evaluate_memory(base, asleep, asked, arms=wanted, wrong=other)
     if as_json:
         print_json(found.to_dict() | {"questions": [row.to_dict() for row in found.rows()]})

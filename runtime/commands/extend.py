@@ -27,14 +27,14 @@ def extend(
     """Read more documents into a memory; what it held is not overwritten."""
     from nrem.memory.memory import Memory
     from nrem.runtime.commands.progress import ProgressBar
-    from nrem.runtime.config import config_from_dict
+    from nrem.runtime.parts import config_of
     from nrem.runtime.session.session import Session
 
     target = target_of(memory, out)
     progress = ProgressBar(quiet=be_quiet)
     try:
         asleep = Memory.load(memory)
-        session = Session(asleep, config=config_from_dict(asleep.record.config, flags=model_flag(model)), listener=progress)
+        session = Session(asleep, config=config_of(asleep, flags=model_flag(model)), listener=progress)
         session.read(*documents)
     finally:
         progress.close()

@@ -12,8 +12,9 @@ import torch
 from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 from transformers.utils import logging as transformers_logging
 
+from nrem.consolidation.text_ids import text_ids
 from nrem.memory.errors import ModelError
-from nrem.memory.saved.fingerprint import identify
+from nrem.memory.saved.fingerprint import identify, keep_rounded
 from nrem.memory.saved.identity import BaseIdentity
 from nrem.runtime.models import default as default_model
 from nrem.runtime.models.dtype import DTYPES, Shape, best_dtype
@@ -37,7 +38,7 @@ class Base:
 
     def count_tokens(self, text: str) -> int:
         """Tokens of running text, without any special token."""
-        return len(self.tokenizer(text, add_special_tokens=False, verbose=False).input_ids)
+        return len(text_ids(self.tokenizer, text))
 
 
 def load(
@@ -95,12 +96,14 @@ def _place(source: ModelSource, revision: str | None) -> _Place:
 def _config(place: _Place) -> Any:
     """The configuration, before any weight is read."""
     try:
-        return AutoConfig.from_pretrained(place.path_or_id, revision=place.hub_revision or "main")
+        return AutoConfig.from_pretrained(place.path_or_id, revision=place.hub_revision or "main", trust_remote_code=False)
     except (OSError, ValueError) as error:
         raise _not_found(place, error) from error
 
 
 def _not_found(place: _Place, error: Exception) -> ModelError:
+    if "trust_remote_code" in str(error):
+        return ModelError(f"{place.path_or_id}: needs code of its own, which nrem never runs; name a model of a kind that transformers has")
     if place.hub_revision is None:
         return ModelError(f"{place.path_or_id}: transformers cannot open this folder ({first_line(error)}); save the model again")
     return ModelError(
@@ -110,7 +113,7 @@ def _not_found(place: _Place, error: Exception) -> ModelError:
 
 
 def _pretrained(place: _Place, load_in: str | None, dtype: torch.dtype) -> tuple[PreTrainedModel, Any]:
-    options: dict[str, Any] = {"dtype": dtype, "revision": place.hub_revision or "main"}
+    options: dict[str, Any] = {"dtype": dtype, "revision": place.hub_revision or "main", "trust_remote_code": False}
     if torch.cuda.is_available():
         options["device_map"] = "cuda"
     if load_in:
@@ -118,12 +121,12 @@ def _pretrained(place: _Place, load_in: str | None, dtype: torch.dtype) -> tuple
     elif dtype == torch.float16:
         options["dtype"] = "auto"  # as the files have them; see _in_float16
     try:
-        tokenizer = AutoTokenizer.from_pretrained(place.path_or_id, revision=options["revision"])
+        tokenizer = AutoTokenizer.from_pretrained(place.path_or_id, revision=options["revision"], trust_remote_code=False)
         model = AutoModelForCausalLM.from_pretrained(place.path_or_id, **options)
         if load_in:  # a kernel that is missing on this machine shows at the first product only
             with torch.no_grad():
                 model(input_ids=torch.tensor([[0, 1]], device=model.device), use_cache=False)
-    except OSError as error:
+    except (OSError, ValueError) as error:
         raise _not_found(place, error) from error
     except (RuntimeError, NotImplementedError, AttributeError) as error:
         if not load_in:
@@ -152,6 +155,7 @@ def _in_float16(base: Base) -> Base:
     """The same base, run in float16. It was identified by the weights as they are stored: float16 has no room for the smallest of them, and
     a memory would not know its base again."""
     base.model.to(torch.float16)
+    keep_rounded(base.model)
     return replace(base, identity=replace(base.identity, dtype="float16"))
 
 

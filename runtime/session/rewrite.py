@@ -13,9 +13,9 @@ from nrem.memory import rebuild
 from nrem.memory.memory import Memory
 from nrem.memory.stream.chunk import Chunk
 from nrem.memory.weights.fast_weights import FastWeights
-from nrem.runtime.config import config_from_dict
+from nrem.runtime.config import Config
 from nrem.runtime.models.load import Base
-from nrem.runtime.parts import load_base, make_fast_weights, make_protocol, make_rule
+from nrem.runtime.parts import config_of, load_base, make_fast_weights, make_protocol, make_rule
 
 
 def merge(first: Memory, second: Memory, *, base: Base | str | None = None) -> Memory:
@@ -44,16 +44,16 @@ def follows_from_texts(memory: Memory) -> bool:
 
 def rewriter(memory: Memory, base: Base | str | None) -> rebuild.Rewrite:
     """Writes chunks with the model and the protocol of a memory, which are loaded when the first are to be written."""
-    config = config_from_dict(memory.record.config)
 
     @cache
-    def parts() -> tuple[Base, Protocol]:
+    def parts() -> tuple[Base, Protocol, Config]:
+        config = config_of(memory, base_given=base is not None)
         loaded = base if isinstance(base, Base) else load_base(config, base or "")
         memory.check_base(loaded.identity)
-        return loaded, make_protocol(loaded, config, memory.record)
+        return loaded, make_protocol(loaded, config, memory.record), config
 
     def rewrite(chunks: Sequence[Chunk], passes: Mapping[int, int]) -> FastWeights:
-        loaded, protocol = parts()
+        loaded, protocol, config = parts()
         fast = make_fast_weights(loaded, config, protocol)
         rule = make_rule(loaded, config, protocol, fast, Ledger())
         with fast.attached(loaded.model):

@@ -10,6 +10,7 @@ import hashlib
 import statistics
 import time
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -31,13 +32,14 @@ from nrem.memory.stream.chunk import Chunk, cut_chunks
 from nrem.memory.stream.window import Window
 from nrem.memory.text.evicted import EvictedText
 from nrem.memory.weights.segment import Segment
-from nrem.runtime.config import Config, config_from_dict, load_config, to_dict
+from nrem.runtime.config import Config, load_config, to_dict
 from nrem.runtime.models.load import Base
-from nrem.runtime.parts import load_base, make_fast_weights, make_protocol, make_record
+from nrem.runtime.parts import config_of, load_base, make_fast_weights, make_protocol, make_record
 from nrem.runtime.readers.document import Document
 from nrem.runtime.readers.read import read_document
 from nrem.runtime.session.resume import CutOff, Unfinished
 from nrem.runtime.session.segments import SegmentWriter
+from nrem.runtime.wake.config import AnswerConfig
 from nrem.runtime.wake.decode import Answer
 from nrem.runtime.wake.wake import Wake
 
@@ -62,7 +64,7 @@ class Session:
         listener: Listener = ignore,
         journal: Journal | None = None,
     ) -> None:
-        self.config = config or (config_from_dict(memory.record.config) if memory else load_config())
+        self.config = config or (config_of(memory, base_given=base is not None) if memory else load_config())
         self.base = base if isinstance(base, Base) else load_base(self.config, base or "")
         if memory is not None:
             memory.check_base(self.base.identity)
@@ -299,5 +301,6 @@ class Session:
         for chunk in self.memory.text:
             if probes := self.writer.sleeper.questions_of(chunk):
                 question = probes[0].question
-                self.memory.record.canary = {"question": question, "answer": self.answer(question, "direct").answer}
+                plain = Wake(self.base, replace(self.config, answer=AnswerConfig()), self.protocol, self.memory)  # as anyone will check it
+                self.memory.record.canary = {"question": question, "answer": plain.answer(question, "direct").answer}
                 return

@@ -4,15 +4,16 @@ second. Knows nothing about answers."""
 from collections.abc import Sequence
 from pathlib import Path
 
-from nrem.memory.saved.files import TEXT
-from nrem.memory.saved.record_file import read_checked_record
-from nrem.runtime.config import Flags, config_from_dict
+from nrem.memory.saved.record_file import keeps_text, read_checked_record
+from nrem.runtime.config import Flags
 from nrem.runtime.models.source import find_source
+from nrem.runtime.opened import opened_config
 from nrem.runtime.wake.ways import resolve_way
 
 
 def check_ready(folder: Path, settings: Sequence[str] = (), flags: Flags | None = None) -> None:
     """Raises what `Wake.open` would raise of the memory's files, its settings, the model's name, and the way of answering."""
-    config = config_from_dict(read_checked_record(folder).config, settings, flags)
+    record = read_checked_record(folder)
+    config = opened_config(record, str(folder), settings, flags)
     find_source(config.model.name, config.model.load_in, config.model.dtype)
-    resolve_way(config.answer.way, kept=(folder / TEXT).is_dir(), again=config.answer.sleep_again > 0, memory=str(folder))
+    resolve_way(config.answer.way, kept=keeps_text(record), again=config.answer.sleep_again > 0, memory=str(folder))

@@ -15,9 +15,9 @@ from nrem.memory.memory import EVERYTHING, Memory, Route
 from nrem.memory.stream.chunk import Chunk
 from nrem.memory.text.heading import heading_of
 from nrem.memory.weights.fast_weights import FastWeights
-from nrem.runtime.config import Config, Flags, config_from_dict
+from nrem.runtime.config import Config, Flags
 from nrem.runtime.models.load import Base
-from nrem.runtime.parts import load_base, make_fast_weights, make_protocol
+from nrem.runtime.parts import config_of, load_base, make_fast_weights, make_protocol
 from nrem.runtime.wake.config import check_question
 from nrem.runtime.wake.decode import Answer, Answerer
 from nrem.runtime.wake.sleep_again import sleep_again
@@ -33,11 +33,12 @@ class Wake:
 
     @classmethod
     def open(cls, memory: Memory, base: Base | None = None, settings: Sequence[str] = (), flags: Flags | None = None) -> "Wake":
-        """Awake with a saved memory; `settings`, `a.b=c` strings, and `flags` go over the configuration that was saved with it.
+        """Awake with a saved memory; `settings`, `a.b=c` strings, and `flags` are the user's: the memory says how it was written, and
+        nothing else.
 
         Raises `BaseMismatchError` where base model or protocol are not the memory's, and what loading a model raises.
         """
-        config = config_from_dict(memory.record.config, settings, flags)
+        config = config_of(memory, settings, flags, base_given=base is not None)
         base = base or load_base(config)
         memory.check_base(base.identity)
         return cls(base, config, make_protocol(base, config, memory.record), memory)
@@ -67,6 +68,7 @@ class Wake:
     def nlls(self, pairs: Sequence[tuple[str, str]], way: str = "") -> list[float]:
         """Mean NLL of given answers, nats per token, for (question, answer) pairs, under the prompts and weights of a way."""
         name, found = self.way(way), dict[int, float]()
+        pairs = [(check_question(question), answer) for question, answer in pairs]
         for numbers, chunks in self._attached_groups(name, [question for question, _ in pairs]):
             contexts = [_context(chunks[n]) for n in numbers]
             found |= dict(zip(numbers, self.answerer.nlls([pairs[n] for n in numbers], contexts), strict=True))
