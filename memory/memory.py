@@ -45,6 +45,8 @@ class Memory:
 
     def __init__(self, *, record: MemoryRecord, segments: Sequence[Segment], text: EvictedText | None, folder: Path | None = None) -> None:
         self.record, self.segments, self.text, self.folder = record, list(segments), text, folder
+        self.made_here = folder is None
+        """Whether this process made it, and its record says what the user asked for; one that was read may come from anybody."""
         self.scratch: Any = None
         """Whatever must live as long as `text` does."""
 

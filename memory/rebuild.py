@@ -62,7 +62,7 @@ def merge(first: Memory, second: Memory, rewrite: Rewrite | None = None) -> Memo
     )
     if texts is None and len(segments) > 1:
         raise UsageError("merge: finding the segment that a question is about needs the text of both, and one memory has forgotten its own")
-    return _memory(record, segments, texts)
+    return _memory(record, segments, texts, made_here=first.made_here and second.made_here)
 
 
 def forget(memory: Memory, indices: Sequence[int], rewrite: Rewrite | None = None) -> Memory:
@@ -99,7 +99,7 @@ def forget(memory: Memory, indices: Sequence[int], rewrite: Rewrite | None = Non
         sleeps=[_renumbered(s, shift, s.index) for s in memory.record.sleeps],
         canary={},
     )
-    return _memory(record, segments, texts)
+    return _memory(record, segments, texts, made_here=memory.made_here)
 
 
 def _rewritten(rewrite: Rewrite, texts: Sequence[Chunk], passes: Mapping[int, int]) -> Segment:
@@ -115,8 +115,9 @@ def _solved(weights: FastWeights, segment: Segment) -> Segment:
     return Segment(fresh, segment.written)
 
 
-def _memory(record: MemoryRecord, segments: Sequence[Segment], texts: Iterable[Chunk] | None) -> Memory:
+def _memory(record: MemoryRecord, segments: Sequence[Segment], texts: Iterable[Chunk] | None, *, made_here: bool) -> Memory:
     memory = Memory(record=record, segments=segments, text=None)
+    memory.made_here = made_here
     return memory if texts is None else memory.with_scratch_text(texts)
 
 

@@ -29,7 +29,7 @@ from nrem.memory.memory import Memory
 from nrem.memory.saved.record import MemoryRecord
 from nrem.memory.weights.fast_weights import FastWeights
 from nrem.memory.weights.layers import cache_bytes, find_targets, lowest_layer
-from nrem.runtime.config import Config, Flags, ProtocolConfig, to_dict
+from nrem.runtime.config import Config, Flags, ProtocolConfig, config_from_dict, to_dict
 from nrem.runtime.models.default import cache_folder
 from nrem.runtime.models.known import recall_protocol, remember_base, remember_protocol
 from nrem.runtime.models.load import Base, load
@@ -49,9 +49,12 @@ def load_base(config: Config, name: str = "") -> Base:
 def config_of(
     memory: Memory, settings: Sequence[str] = (), flags: Flags | None = None, *, base_given: bool = False, where: str = ""
 ) -> Config:
-    """`opened_config` of a memory, with the protocol that it was made with where that can be named: nrem's own, or one that the user named
-    here before. Whether it is the very one is for `make_protocol` to find out."""
+    """Of a memory that this process made, its own configuration. Of one that was read, `opened_config`, with the protocol that it was made
+    with where that can be named: nrem's own, or one that the user named here before. Whether it is the very one is for `make_protocol` to
+    find out."""
     record = memory.record
+    if memory.made_here:
+        return config_from_dict(record.config, settings, flags)
     config = opened_config(record, where or memory.name, settings, flags, base_given=base_given)
     if "protocol.name" in config.given:
         return config

@@ -1,6 +1,7 @@
 """A memory decides nothing but numbers: what is loaded and how it is answered is the user's, whatever its `memory.json` says."""
 
 import json
+import os
 import shutil
 import subprocess
 import sys
@@ -12,6 +13,7 @@ import pytest
 
 from nrem.memory.errors import BaseMismatchError, MemoryFolderError, ModelError
 from nrem.memory.memory import Memory
+from nrem.memory.rebuild import merge
 from nrem.memory.saved.record_file import read_record
 from nrem.runtime.config import load_config
 from nrem.runtime.models.cache import cache_folder
@@ -119,6 +121,18 @@ def test_what_a_memory_may_not_decide(
     assert config_of(Memory.load(memory)) == before
 
 
+def test_only_what_this_process_made_speaks_for_the_user(shell: Shell, memory: Path) -> None:
+    first, second = Memory.load(memory), Memory.load(memory)
+    assert not first.made_here
+    assert not merge(first, second).made_here
+    mine = Memory(record=first.record, segments=first.segments, text=first.text)
+    assert mine.made_here
+    assert not merge(mine, second).made_here
+    mine.record.config["answer"]["max_new_tokens"] = 3
+    assert config_of(mine).answer.max_new_tokens == 3
+    assert config_of(first).answer.max_new_tokens == 24
+
+
 def test_the_user_decides_the_same(shell: Shell, memory: Path) -> None:
     config = config_of(Memory.load(memory), ["answer.sleep_again=2", "answer.max_new_tokens=3"], {"--way": {"answer": {"way": "direct"}}})
     assert (config.answer.sleep_again, config.answer.max_new_tokens, config.answer.way) == (2, 3, "direct")
@@ -168,9 +182,14 @@ def test_a_refusal_imports_no_model_library(shell: Shell, memory: Path) -> None:
             "except SystemExit:\n    print('HEAVY', *[n for n in ('torch', 'transformers', 'peft') if n in sys.modules])"
         )
         done = subprocess.run(
-            [sys.executable, "-c", code], capture_output=True, text=True, check=True, cwd=shell.folder, encoding="utf-8",
-            env=dict(__import__("os").environ) | {"PYTHONPATH": str(ROOT)},
-        )  # fmt: skip
+            [sys.executable, "-c", code],
+            capture_output=True,
+            text=True,
+            check=True,
+            cwd=shell.folder,
+            encoding="utf-8",
+            env=os.environ | {"PYTHONPATH": str(ROOT)},
+        )
         assert done.stdout.split() == ["HEAVY"]
         assert words in done.stderr
 
