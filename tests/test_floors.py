@@ -10,12 +10,14 @@ ROOT = Path(__file__).parent.parent
 FOLDERS = ("memory", "consolidation", "runtime")
 ROOMS: tuple[tuple[str, ...], ...] = (
     ("memory.errors", "memory.names"),
+    ("memory.finite",),
     ("memory.stream",),
     ("memory.saved",),
     ("memory.text", "memory.weights", "memory.library"),
     ("memory.memory",),
     ("memory.rebuild",),
-    ("consolidation.prompts", "consolidation.resample", "consolidation.budget"),
+    ("consolidation.text_ids", "consolidation.resample", "consolidation.budget"),
+    ("consolidation.prompts",),
     ("consolidation.read", "consolidation.guard_config", "consolidation.events"),
     ("consolidation.allocate",),
     ("consolidation.probe", "consolidation.guard"),
@@ -26,12 +28,14 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     ("runtime.wake.config",),
     ("runtime.config",),
     ("runtime.models",),
-    ("runtime.parts", "runtime.show"),
+    ("runtime.opened", "runtime.show"),
+    ("runtime.parts",),
     ("runtime.without_effect",),
     ("runtime.wake",),
     ("runtime.session",),
     ("runtime.measure",),
     ("runtime.tune", "runtime.checks", "runtime.route"),
+    ("runtime.scaling",),
     ("runtime.commands",),
 )
 """Floors from the ground up; a room, or a file that stands by itself, may only import what lies below it, and its own."""

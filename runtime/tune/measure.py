@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 
+from nrem.consolidation.budget import CostModel
 from nrem.consolidation.events import Listener
 from nrem.memory.memory import Memory
 from nrem.memory.saved.files import MEMORY
@@ -137,7 +138,8 @@ class Measurement:
         if base is None:
             self.tell(f"loading {self.config.model.name}")
             base = load_base(self.config)
-        self.bank.begin({"base model": {"name": base.identity.name, "weights_sha256": base.identity.weights_sha256}})
+        about = {"name": base.identity.name, "weights_sha256": base.identity.weights_sha256}
+        self.bank.begin({"base model": about | {"gflop_per_fet": CostModel.of(base.model).flops_per_fet / 1e9}})
         protocol = make_protocol(base, self.config)
         for note in without_effect(replace(self.config, sleep=self.config.sleep.even(max(self.plan.levels))), protocol):
             self.tell(note)
