@@ -5,7 +5,6 @@ A checkpoint is one safetensors file: tensors, and the plain values as JSON in i
 
 import json
 import os
-import shutil
 from pathlib import Path
 from typing import Any, Self
 
@@ -14,7 +13,10 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from nrem.memory.errors import MemoryFolderError
+from nrem.memory.saved.atomic import new_file_mode, sync_file, sync_folder
 from nrem.memory.saved.files import EVENTS, RESUME
+from nrem.memory.saved.own import of_journal
+from nrem.memory.saved.replace import delete_folder
 
 
 class Journal:
@@ -25,9 +27,9 @@ class Journal:
 
     @classmethod
     def open(cls, folder: Path, *, anew: bool = False) -> Self:
-        """Go on in a folder, or begin in a new one; `anew` throws away what an earlier run left there."""
+        """Go on in a folder, or begin in a new one; `anew` throws away what an earlier run left there, and nothing else."""
         if anew and folder.exists():
-            shutil.rmtree(folder)
+            delete_folder(folder, of_journal)
         folder.mkdir(parents=True, exist_ok=True)
         return cls(folder)
 
@@ -52,9 +54,10 @@ class Journal:
         temporary = self.folder / f".{RESUME}.tmp"
         values = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
         save_file(values, temporary, metadata={"format": "pt", "state": json.dumps(state)})
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
+        temporary.chmod(new_file_mode())
+        sync_file(temporary)
         os.replace(temporary, self.folder / RESUME)
+        sync_folder(self.folder)
 
     def latest(self) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
         """The last checkpoint, or None where there is none yet."""
@@ -68,6 +71,6 @@ class Journal:
         except Exception as error:
             raise MemoryFolderError(f"{path}: the checkpoint is damaged ({error}); start again with --force") from error
 
-    def remove(self) -> None:
-        """The run is finished: nothing of it is needed any more."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+    def remove(self) -> list[str]:
+        """The run is finished: nothing of it is needed any more. Returns what was kept, since it is somebody else's."""
+        return delete_folder(self.folder, of_journal) if self.folder.exists() else []

@@ -1,22 +1,22 @@
-"""`memory.json` in its folder: read, and compared with the files beside it; the place for a new one looked at. Knows no tensors."""
+"""`memory.json` in its folder: read, and compared with the files beside it. Knows no tensors."""
 
 import json
-import os
 import shlex
 from collections.abc import Sequence
 from dataclasses import fields
 from pathlib import Path
 from typing import Any
 
-from nrem.memory.errors import MemoryFolderError, MissingFileError, UsageError
-from nrem.memory.names import printable
+from nrem.memory.errors import MemoryFolderError, MissingFileError
 from nrem.memory.saved.atomic import sha256_file
 from nrem.memory.saved.files import ADAPTER_CONFIG, MEMORY, RESUME, TEXT
+from nrem.memory.saved.lock import tidied
 from nrem.memory.saved.record import MemoryRecord
 
 
 def read_record(folder: Path) -> MemoryRecord:
-    """The `memory.json` of a folder; the errors say what else the folder may be."""
+    """The `memory.json` of a folder; the errors say what else the folder may be. What a killed writer left beside it is tidied up first."""
+    tidied(folder)
     if not folder.is_dir():
         raise MissingFileError(f"{folder}: no such memory; `nrem ls` lists them, `nrem sleep DOC -o {shlex.quote(str(folder))}` makes one")
     path = folder / MEMORY
@@ -64,18 +64,3 @@ def check_plain(record: MemoryRecord, where: str) -> None:
                     raise MemoryFolderError(f"{where}: {what}; restore the file or sleep again")
     if not all(isinstance(value, (int, float)) for value in (*record.fet.values(), *record.seconds.values())):
         raise MemoryFolderError(f"{where}: fet or seconds hold what is no number; restore the file or sleep again")
-
-
-def check_target(target: Path, *, force: bool) -> None:
-    """Refuse to write over what is there, and a name under which nothing could be read again, before any work is done."""
-    try:
-        os.fsencode(target.absolute()).decode("utf-8")
-    except UnicodeDecodeError:
-        where = printable(target.absolute())
-        raise UsageError(f"{where}: not UTF-8, expected a path that safetensors can open; choose another name or place") from None
-    if not target.exists():
-        return
-    if not (target / MEMORY).exists() and (not target.is_dir() or any(target.iterdir())):
-        raise UsageError(f"{target}: exists and is not a memory; choose another name, nrem does not overwrite it")
-    if not force and (target / MEMORY).exists():
-        raise UsageError(f"{target}: a memory is already there; choose another name, or replace it with --force")

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from nrem.memory.errors import MemoryFolderError, UsageError
-from nrem.memory.saved.atomic import replace_folder
+from nrem.memory.saved.atomic import sync_file, sync_folder
+from nrem.memory.saved.replace import replace_folder
 from nrem.memory.stream.chunk import Chunk
 from nrem.memory.text.index import RULES, SearchIndex
 
@@ -49,6 +50,12 @@ class EvictedText:
             file.truncate()
             file.write(line)
         self._add(line)
+
+    def sync(self) -> None:
+        """Return when all chunks are on the disk."""
+        if self.path.exists():
+            sync_file(self.path)
+            sync_folder(self.folder)
 
     def truncate(self, length: int) -> None:
         """Keep the first `length` chunks only; a resumed run goes on from there."""

@@ -182,8 +182,9 @@ def memory_of_other_document(base: Base, config: Config) -> Memory:
         return Memory.load(folder)
     document = Document.from_text(text, "other_document.md", "The Zarvo Peak Observatory")
     memory = Session(base=base, config=settled).stream(document)
-    shutil.rmtree(folder, ignore_errors=True)
-    memory.save(folder)
+    with suppress(NremError):  # another process makes the same one now
+        shutil.rmtree(folder, ignore_errors=True)
+        memory.save(folder)
     return memory
 
 

@@ -13,7 +13,8 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from nrem.memory.saved.atomic import replace_folder, sha256_file, write_text
+from nrem.memory.saved.atomic import sha256_file, write_text
+from nrem.memory.saved.replace import replace_folder
 
 MANIFEST = "nrem-manifest.json"
 STAMPS = "nrem-stamps.json"
