@@ -21,6 +21,8 @@ Owns = Callable[[str], bool]
 """Whether nrem gives this name to a file; the path in the folder, with slashes."""
 
 _ADAPTER = "|".join(re.escape(name) for name in (ADAPTER_CONFIG, ADAPTER_WEIGHTS, STATISTICS))
+COPIED = ".tmpcopied"
+"""What a copy of somebody else's file is called until it is whole."""
 _TORN = r"\.tmp\w{6}"
 """What safetensors writes into before it gives a file its name."""
 _TEXT = rf"{TEXT}/(chunks\.jsonl|(index|\.index\.tmp)/([\w-]+/)?[\w.-]+\.(npy|json|jsonl|sha256|safetensors))"
@@ -86,7 +88,7 @@ def carry(old: Path, made: Path, owns: Owns) -> None:
     """Put what is somebody else's in `old` into `made` as well: the same files by hard links, copies where a file system has none."""
     for name in foreign(old, owns):
         _make_folders(old, made, name)
-        _carry(old / name, made / name)
+        _carry(old / name, made / name, made / COPIED)
 
 
 def clear(folder: Path, owns: Owns, heir: Path, *, newer: bool = False) -> None:
@@ -155,11 +157,11 @@ def _make_folders(old: Path, made: Path, name: str) -> None:
             shutil.copystat(old / parent, made / parent)
 
 
-def _carry(source: Path, target: Path) -> None:
+def _carry(source: Path, target: Path, half: Path) -> None:
     if _is_folder(source):
         target.mkdir()
         for inside in source.iterdir():
-            _carry(inside, target / inside.name)
+            _carry(inside, target / inside.name, half)
         shutil.copystat(source, target)
         return
     try:
@@ -168,8 +170,9 @@ def _carry(source: Path, target: Path) -> None:
         if source.is_symlink():
             target.symlink_to(os.readlink(source))
         elif source.is_file():
-            shutil.copy2(source, target)
-            sync_file(target)
+            shutil.copy2(source, half)
+            sync_file(half)
+            os.rename(half, target)
         else:
             raise MemoryFolderError(f"{source}: is not nrem's and cannot be kept; move it away, then try again") from None
 
@@ -181,7 +184,7 @@ def _hand_over(source: Path, heir: Path, *, newer: bool) -> None:
             for inside in source.iterdir():
                 _hand_over(inside, heir / inside.name, newer=newer)
             return
-        if os.path.samestat(source.lstat(), heir.lstat()) or _equal(source, heir):
+        if os.path.samestat(source.lstat(), heir.lstat()) or (not newer and _equal(source, heir)):
             return
         if not newer or _is_folder(source) or _is_folder(heir):
             number = 1
