@@ -18,7 +18,7 @@ from tqdm import tqdm
 
 from benchmarks.closed_book import with_room
 from benchmarks.harness import common
-from benchmarks.reliability import from_others, reliability
+from benchmarks.harness.reliability import from_others, reliability
 from nrem.consolidation.resample import Resampler, interval
 from nrem.memory.errors import UsageError
 from nrem.runtime.config import Config, load_config, to_dict

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from benchmarks import sleep_again
-from benchmarks.reliability import from_others, reliability
+from benchmarks.harness.reliability import from_others, reliability
 from nrem.consolidation.protocol.folder import save_protocol
 from nrem.memory.errors import UsageError
 from nrem.runtime.models.load import load

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.reliability.killed import tree
 from nrem.memory.errors import InUseError, MemoryFolderError, MissingFileError, UsageError
 from nrem.memory.library.folder import list_memories
 from nrem.memory.saved.files import CARD, MEMORY
@@ -19,7 +20,6 @@ from nrem.memory.saved.lock import LONGEST_NAME, lock_file, one_writer, tidied
 from nrem.memory.saved.record_file import read_record
 from nrem.memory.saved.scratch import Scratch, sweep_scratch
 from nrem.memory.saved.target import check_target, real_target
-from tests.kills import tree
 
 ROOT = Path(__file__).parents[3]
 HOLD = """

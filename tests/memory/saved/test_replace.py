@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.reliability.killed import killed_at, tree
 from nrem.memory.errors import MemoryFolderError
 from nrem.memory.saved import replace as replace_module
 from nrem.memory.saved.exchange import exchange
@@ -14,7 +15,6 @@ from nrem.memory.saved.files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, CARD, MEMOR
 from nrem.memory.saved.lock import lock_file, one_writer
 from nrem.memory.saved.own import check_keepable, foreign, of_journal, of_memory
 from nrem.memory.saved.replace import NEW, beside, delete_folder, one_mode, place_folder, replace_folder
-from tests.kills import killed_at, tree
 
 THEIRS = ("notes.txt", "src.py", "text/mine.txt", "drafts/a/thesis.tex", "segment-0001/plot.png")
 OURS = (

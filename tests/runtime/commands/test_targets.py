@@ -9,11 +9,11 @@ from pathlib import Path
 
 import pytest
 
+from benchmarks.reliability.killed import tree
 from nrem.memory.saved.files import ADAPTER_WEIGHTS
 from nrem.memory.saved.lock import one_writer
 from nrem.memory.saved.own import of_memory
 from tests.cli import Shell
-from tests.kills import tree
 
 SLEEP = ("sleep", "story.md", "--config", "tiny.toml")
 OTHER = "# Sarn\n\nThe mill of Sarn was built in 1790 by Ines Vow. It ground 40 sacks of rye a day. The wheel broke on 3 May 1802."
