@@ -1,5 +1,6 @@
 """The ground of the reliability benchmarks: a folder with a tiny model and documents, and the command line in processes to be killed."""
 
+import atexit
 import contextlib
 import hashlib
 import json
@@ -147,8 +148,11 @@ def write(folder: Path, files: dict[str, str]) -> None:
 
 @contextlib.contextmanager
 def ground() -> Iterator[Ground]:
-    with tempfile.TemporaryDirectory(prefix="reliability-") as folder:
-        yield Ground(Path(folder))
+    folder = Path(tempfile.mkdtemp(prefix="reliability-"))  # a TemporaryDirectory would go when a forked process ends
+    try:
+        yield Ground(folder)
+    finally:
+        shutil.rmtree(folder)
 
 
 def _at(here: Path, said: Path, action: Callable[[], Any]) -> Any:
@@ -159,4 +163,7 @@ def _at(here: Path, said: Path, action: Callable[[], Any]) -> Any:
     output = os.open(said, os.O_WRONLY | os.O_CREAT, 0o600)
     os.dup2(output, 1)
     os.dup2(output, 2)
-    return action()
+    try:
+        return action()
+    finally:
+        atexit._run_exitfuncs()  # what a process does when it ends

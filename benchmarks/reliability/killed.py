@@ -1,6 +1,5 @@
 """A process that dies at an aimed point: forked, and killed before its n-th call that changes a folder, or after a time."""
 
-import atexit
 import os
 import signal
 import sys
@@ -42,7 +41,6 @@ def run(action: Callable[[], Any], *, number: int = 0, seconds: float = 0.0) -> 
         except BaseException:
             traceback.print_exc(file=sys.__stderr__)
         finally:
-            atexit._run_exitfuncs()
             os.write(writable, str(count[0]).encode())
             os._exit(code)
     os.close(writable)
@@ -102,4 +100,4 @@ def _aim(number: int, count: list[int]) -> None:
 
     for name in CALLS:
         setattr(os, name, counting(getattr(os, name)))
-    replace_module.exchange = counting(exchange_module.exchange)  # type: ignore[assignment]
+    replace_module.exchange = counting(exchange_module.exchange)
