@@ -39,6 +39,10 @@ class MemoryFolderError(NremError, ValueError):
     """A saved memory is damaged, truncated or of a newer schema."""
 
 
+class InUseError(NremError, RuntimeError):
+    """Another process or thread writes into the same memory."""
+
+
 class BaseMismatchError(MemoryFolderError):
     """A memory was made for another base model."""
 

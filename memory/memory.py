@@ -1,7 +1,6 @@
 """A memory: fast weights with their provenance, in memory or in a folder that PEFT opens by itself."""
 
 import shutil
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
@@ -13,13 +12,19 @@ from torch import nn
 
 from nrem.memory.errors import BaseMismatchError, MemoryFolderError, SleepError, UsageError
 from nrem.memory.names import printable
-from nrem.memory.saved.atomic import replace_folder, sha256_file
+from nrem.memory.saved.atomic import sha256_file
 from nrem.memory.saved.card import model_card
-from nrem.memory.saved.files import CARD, STATISTICS, TEXT, TEXT_CHUNKS, TEXT_INDEX, segment_folder
+from nrem.memory.saved.files import CARD, MEMORY, STATISTICS, TEXT, TEXT_CHUNKS, TEXT_INDEX, segment_folder
 from nrem.memory.saved.fingerprint import weights_sha256
 from nrem.memory.saved.identity import BaseIdentity
+from nrem.memory.saved.leftovers import tidy
+from nrem.memory.saved.lock import one_writer
+from nrem.memory.saved.own import of_memory
 from nrem.memory.saved.record import MemoryRecord
-from nrem.memory.saved.record_file import check_target, keeps_text, read_checked_record, write_record
+from nrem.memory.saved.record_file import keeps_text, read_checked_record, write_record
+from nrem.memory.saved.replace import NEW, beside, one_mode, place_folder, replace_folder
+from nrem.memory.saved.scratch import Scratch
+from nrem.memory.saved.target import check_target, real_target
 from nrem.memory.stream.chunk import Chunk
 from nrem.memory.text.evicted import EvictedText
 from nrem.memory.weights.fast_weights import FastWeights
@@ -52,8 +57,8 @@ class Memory:
 
     def with_scratch_text(self, chunks: Iterable[Chunk] = ()) -> Self:
         """Keep these chunks as the evicted text, in a folder that lives as long as the memory."""
-        self.scratch = tempfile.TemporaryDirectory(prefix="nrem-")
-        self.text = EvictedText(Path(self.scratch.name))
+        self.scratch = Scratch()
+        self.text = EvictedText(self.scratch.folder)
         for chunk in chunks:
             self.text.append(chunk)
         return self
@@ -69,39 +74,51 @@ class Memory:
         return str(self.folder) if self.folder else "this memory"
 
     def save(self, path: str | Path, *, force: bool = False, forget_text: bool = False) -> Path:
-        """Write the folder, whole or not at all; `force` replaces an older memory, and never anything else."""
-        target = Path(path)
-        check_target(target, force=force)
-        segments = self.segments[: self.record.num_segments]  # the last may have been opened, and nothing written into it
-        if forget_text and len(segments) > 1:
-            raise UsageError(
-                f"{target}: a memory of {len(segments)} segments needs its text to find the one that a question is about; "
-                "keep the text, or sleep with --set fast_weights.segment_chunks=0 to write all into one adapter"
-            )
-        target.parent.mkdir(parents=True, exist_ok=True)
-        made = Path(tempfile.mkdtemp(prefix=f".{target.name}.", dir=target.parent))
-        try:
-            made.chmod(0o755)
-            for index, segment in enumerate(segments):
-                segment_folder(made, index).mkdir(exist_ok=True)
-                segment.save(segment_folder(made, index), self.record.base.name, self.record.base.revision)
-            if self.text is not None and len(self.text) and not forget_text:
-                (made / TEXT).mkdir()
-                shutil.copyfile(self.text.path, made / TEXT / TEXT_CHUNKS)
-                EvictedText(made / TEXT).save_index()
-            folders = [segment_folder(made, index) for index in range(len(segments))]
-            texts = (made / TEXT / TEXT_CHUNKS, made / TEXT / TEXT_INDEX)
-            kept = [path for path in (*(f / name for f in folders for name in FILES), *texts) if path.exists()]
-            self.record.files = {path.relative_to(made).as_posix(): sha256_file(path) for path in kept}
-            self.record.forgot_text = forget_text or self.text is None
-            write_record(made, self.record)
-            (made / CARD).write_text(model_card(self.record, printable(target.name)), encoding="utf-8")
-            replace_folder(made, target)
-        except BaseException:
-            shutil.rmtree(made, ignore_errors=True)
-            raise
+        """Write the folder, whole or not at all; `force` replaces an older memory, and never anything else: files of others that lie in its
+        folder stay there. A symbolic link is followed. Returns the folder.
+
+        Raises `InUseError` where another process writes there.
+        """
+        target = real_target(Path(path))
+        with one_writer(target, "Memory.save"):
+            check_target(target, force=force)
+            segments = self.segments[: self.record.num_segments]  # the last may have been opened, and nothing written into it
+            if forget_text and len(segments) > 1:
+                raise UsageError(
+                    f"{target}: a memory of {len(segments)} segments needs its text to find the one that a question is about; "
+                    "keep the text, or sleep with --set fast_weights.segment_chunks=0 to write all into one adapter"
+                )
+            made = beside(target, NEW)
+            try:
+                made.mkdir()
+                self._write(made, segments, printable(target.name), forget_text=forget_text)
+                one_mode(made, target)
+                if (target / MEMORY).exists():
+                    replace_folder(made, target, of_memory)
+                else:
+                    place_folder(made, target)
+            except BaseException:
+                tidy(target)
+                raise
         self.folder = target
         return target
+
+    def _write(self, made: Path, segments: Sequence[Segment], name: str, *, forget_text: bool) -> None:
+        """All files, into a new folder."""
+        for index, segment in enumerate(segments):
+            segment_folder(made, index).mkdir(exist_ok=True)
+            segment.save(segment_folder(made, index), self.record.base.name, self.record.base.revision)
+        if self.text is not None and len(self.text) and not forget_text:
+            (made / TEXT).mkdir()
+            shutil.copyfile(self.text.path, made / TEXT / TEXT_CHUNKS)
+            EvictedText(made / TEXT).save_index()
+        folders = [segment_folder(made, index) for index in range(len(segments))]
+        texts = (made / TEXT / TEXT_CHUNKS, made / TEXT / TEXT_INDEX)
+        kept = [path for path in (*(f / name for f in folders for name in FILES), *texts) if path.exists()]
+        self.record.files = {path.relative_to(made).as_posix(): sha256_file(path) for path in kept}
+        self.record.forgot_text = forget_text or self.text is None
+        write_record(made, self.record)
+        (made / CARD).write_text(model_card(self.record, name), encoding="utf-8")
 
     @classmethod
     def load(cls, path: str | Path) -> Self:

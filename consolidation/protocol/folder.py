@@ -23,9 +23,10 @@ from nrem.consolidation.protocol.protocol import Protocol
 from nrem.consolidation.write.learned import LearnedWrite, Sizes
 from nrem.consolidation.write.rules import RULES, trainable
 from nrem.memory.errors import BaseMismatchError, MemoryFolderError, MissingFileError
-from nrem.memory.saved.atomic import replace_folder, sha256_file
+from nrem.memory.saved.atomic import sha256_file
 from nrem.memory.saved.identity import BaseIdentity
 from nrem.memory.saved.json_text import json_text
+from nrem.memory.saved.replace import replace_folder
 
 PROTOCOL = "protocol.json"
 CEILING, CURVES, CONFIDENCE = "ceiling.json", "curves.json", "confidence.json"

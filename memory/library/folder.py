@@ -2,31 +2,18 @@
 
 import os
 import shlex
-import shutil
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from nrem.memory.errors import MemoryFolderError, MissingFileError, NremError, UsageError
-from nrem.memory.saved.files import (
-    ADAPTER_CONFIG,
-    ADAPTER_WEIGHTS,
-    CARD,
-    EVENTS,
-    MEMORY,
-    RESUME,
-    SEALED,
-    SEGMENT,
-    STATISTICS,
-    TEXT,
-    UNFINISHED,
-)
+from nrem.memory.saved.files import MEMORY, UNFINISHED
+from nrem.memory.saved.leftovers import targets
+from nrem.memory.saved.lock import one_writer, tidied
+from nrem.memory.saved.own import check_keepable, foreign, holds_own, of_journal, of_memory
 from nrem.memory.saved.record import MemoryRecord
 from nrem.memory.saved.record_file import read_record
-
-OWN = (CARD, MEMORY, ADAPTER_CONFIG, ADAPTER_WEIGHTS, STATISTICS, TEXT)
-JOURNAL = (EVENTS, RESUME, f".{RESUME}.tmp", TEXT, SEALED)
-
+from nrem.memory.saved.replace import delete_folder
 
 UNFINISHED_ENTRY = "unfinished"
 """The problem of an entry that is a sleep which was cut off."""
@@ -56,36 +43,52 @@ def list_memories(folder: Path) -> list[Entry]:
         )
     if (folder / MEMORY).exists():
         return [_entry(folder)]
+    for left in targets(folder):
+        tidied(left)
     found = (path for path in sorted(folder.iterdir()) if path.is_dir() and not path.name.startswith("."))
     return [_entry(path) for path in found if _is_memory(path)]
 
 
-def delete_memory(folder: Path) -> None:
-    """Delete a memory, damaged or whole, or what an unfinished sleep left; raises before it touches anything else."""
-    check_deletable(folder)
-    aside = folder.with_name(f".{folder.name}.{os.getpid()}.deleted")
-    os.rename(folder, aside)  # a kill from here on leaves no half memory under its name
-    shutil.rmtree(aside)
+def delete_memory(folder: Path) -> list[str]:
+    """Delete a memory, damaged or whole, or what an unfinished sleep left, and nothing else.
+
+    Returns what is kept, in a folder of that name, since it is somebody else's. Raises before it touches anything, `InUseError` where
+    somebody writes there.
+    """
+    with one_writer(folder, "nrem rm"):
+        check_deletable(folder)
+        return delete_folder(folder, of_journal if is_unfinished(folder) else of_memory)
 
 
 def check_deletable(folder: Path) -> None:
-    """Raise unless the folder is a memory, or an unfinished one, with nothing of anybody else in it."""
+    """Raise unless the folder is a memory, or an unfinished one."""
+    tidied(folder)
+    if folder.is_symlink():
+        there = shlex.quote(os.path.realpath(folder))
+        raise UsageError(f"{folder}: is a symbolic link; nrem rm {there} deletes the memory, rm {shlex.quote(str(folder))} the link alone")
     if is_unfinished(folder):
+        check_keepable(folder, of_journal)
         return
-    if not folder.is_dir() or folder.is_symlink():
+    if not folder.is_dir():
         raise MissingFileError(f"{folder}: no such memory; `nrem ls` lists them")
     if not (folder / MEMORY).exists():
         raise MemoryFolderError(f"{folder}: not a memory, {MEMORY} is missing; nrem deletes memories only")
-    foreign = sorted(path.name for path in folder.iterdir() if path.name not in OWN and not path.name.startswith(SEGMENT))
-    if foreign:
-        raise MemoryFolderError(f"{folder}: holds {foreign[0]}, which is not part of a memory; move it away, then delete again")
+    check_keepable(folder, of_memory)
+
+
+def unfinished_beside(memory: Path) -> str:
+    """Where a memory's text lies as well: a sentence about the unfinished run that was to replace it; empty where there is none."""
+    folder = memory.with_name(f"{memory.name}{UNFINISHED}")
+    if not is_unfinished(folder):
+        return ""
+    return f"{folder}: an unfinished sleep is still there, with its text; nrem rm {shlex.quote(str(folder))} deletes it"
 
 
 def is_unfinished(folder: Path) -> bool:
-    """Whether the folder is the journal of a sleep that was cut off."""
+    """Whether the folder is the journal of a sleep that was cut off; something of somebody else may lie beside it."""
     if not folder.name.endswith(UNFINISHED) or not folder.is_dir() or folder.is_symlink():
         return False
-    return all(path.name in JOURNAL for path in folder.iterdir())
+    return not (folder / MEMORY).exists() and (holds_own(folder, of_journal) or not foreign(folder, of_journal))
 
 
 def check_is_unfinished(folder: Path) -> None:

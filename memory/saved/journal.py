@@ -8,7 +8,6 @@ import hashlib
 import json
 import math
 import os
-import shutil
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,9 +17,12 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from nrem.memory.errors import MemoryFolderError
+from nrem.memory.saved.atomic import new_file_mode, sync_file, sync_folder
 from nrem.memory.saved.files import EVENTS, RESUME
 from nrem.memory.saved.json_text import json_text
+from nrem.memory.saved.own import of_journal
 from nrem.memory.saved.regular import open_regular
+from nrem.memory.saved.replace import delete_folder
 
 
 class Journal:
@@ -31,9 +33,9 @@ class Journal:
 
     @classmethod
     def open(cls, folder: Path, *, anew: bool = False) -> Self:
-        """Go on in a folder, or begin in a new one; `anew` throws away what an earlier run left there."""
+        """Go on in a folder, or begin in a new one; `anew` throws away what an earlier run left there, and nothing else."""
         if anew and folder.exists():
-            shutil.rmtree(folder)
+            delete_folder(folder, of_journal)
         folder.mkdir(parents=True, exist_ok=True)
         return cls(folder)
 
@@ -65,9 +67,10 @@ class Journal:
         values = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
         text = json_text(state)
         save_file(values, temporary, metadata={"format": "pt", "state": text, "sha256": _hash(text, values)})
-        with temporary.open("rb") as file:
-            os.fsync(file.fileno())
+        temporary.chmod(new_file_mode())
+        sync_file(temporary)
         os.replace(temporary, self.folder / RESUME)
+        sync_folder(self.folder)
 
     def latest(self) -> tuple[dict[str, Any], dict[str, Tensor]] | None:
         """The last checkpoint, or None where there is none yet. Raises `MemoryFolderError` where any bit of it has changed."""
@@ -86,9 +89,9 @@ class Journal:
             raise MemoryFolderError(f"{path}: the checkpoint is damaged ({error}); start again with --force") from error
         return state, tensors
 
-    def remove(self) -> None:
-        """The run is finished: nothing of it is needed any more."""
-        shutil.rmtree(self.folder, ignore_errors=True)
+    def remove(self) -> list[str]:
+        """The run is finished: nothing of it is needed any more. Returns what was kept, since it is somebody else's."""
+        return delete_folder(self.folder, of_journal) if self.folder.exists() else []
 
 
 def _short_hash(text: str) -> str:

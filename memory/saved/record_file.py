@@ -1,4 +1,4 @@
-"""`memory.json` in its folder: written with its own hash, read, and compared with the files beside it; the place for a new one looked at.
+"""`memory.json` in its folder: written with its own hash, read, and compared with the files beside it.
 
 Knows no tensors, and imports no model library: a memory that cannot be used is refused in a fraction of a second.
 """
@@ -10,10 +10,10 @@ import shlex
 from pathlib import Path
 from typing import Any
 
-from nrem.memory.errors import MemoryFolderError, MissingFileError, UsageError
-from nrem.memory.names import printable
+from nrem.memory.errors import MemoryFolderError, MissingFileError
 from nrem.memory.saved.files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, MEMORY, RESUME, TEXT, TEXT_CHUNKS, TEXT_INDEX, segment_folder
 from nrem.memory.saved.json_text import json_text
+from nrem.memory.saved.lock import tidied
 from nrem.memory.saved.record import SCHEMA_VERSION, MemoryRecord
 from nrem.memory.saved.record_counts import check_counts
 from nrem.memory.saved.regular import NAMES, read_regular, sha256_regular
@@ -35,7 +35,9 @@ def write_record(folder: Path, record: MemoryRecord) -> None:
 
 
 def read_record(folder: Path) -> MemoryRecord:
-    """The `memory.json` of a folder, validated; the errors say what else the folder may be."""
+    """The `memory.json` of a folder, validated, after what a killed writer left beside it is tidied up; the errors say what else the folder
+    may be."""
+    tidied(folder)
     if not folder.is_dir():
         raise MissingFileError(f"{folder}: no such memory; `nrem ls` lists them, `nrem sleep DOC -o {shlex.quote(str(folder))}` makes one")
     path = folder / MEMORY
@@ -119,18 +121,3 @@ def own_hash(values: dict[str, Any]) -> str:
     except RecursionError:
         return ""
     return hashlib.sha256(text.encode()).hexdigest()
-
-
-def check_target(target: Path, *, force: bool) -> None:
-    """Refuse to write over what is there, and a name under which nothing could be read again, before any work is done."""
-    try:
-        os.fsencode(target.absolute()).decode("utf-8")
-    except UnicodeDecodeError:
-        where = printable(target.absolute())
-        raise UsageError(f"{where}: not UTF-8, expected a path that safetensors can open; choose another name or place") from None
-    if not target.exists():
-        return
-    if not (target / MEMORY).exists() and (not target.is_dir() or any(target.iterdir())):
-        raise UsageError(f"{target}: exists and is not a memory; choose another name, nrem does not overwrite it")
-    if not force and (target / MEMORY).exists():
-        raise UsageError(f"{target}: a memory is already there; choose another name, or replace it with --force")

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from nrem.memory.errors import MemoryFolderError, UsageError
+from nrem.memory.saved.atomic import sync_file, sync_folder
 from nrem.memory.saved.files import TEXT_CHUNKS, TEXT_INDEX
 from nrem.memory.saved.json_text import json_text
 from nrem.memory.stream.chunk import Chunk
@@ -46,6 +47,12 @@ class EvictedText:
             file.truncate()
             file.write(line)
         self._add(line)
+
+    def sync(self) -> None:
+        """Return when all chunks are on the disk."""
+        if self.path.exists():
+            sync_file(self.path)
+            sync_folder(self.folder)
 
     def truncate(self, length: int) -> None:
         """Keep the first `length` chunks only; a resumed run goes on from there."""

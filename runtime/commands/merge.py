@@ -15,15 +15,19 @@ def merge(
 ) -> None:
     """Make one memory of several, equal to one that read everything."""
     from nrem.memory.errors import UsageError
-    from nrem.memory.memory import Memory
-    from nrem.memory.saved.record_file import check_target
-    from nrem.runtime.session.rewrite import merge as merge_two
+    from nrem.memory.saved.lock import one_writer
+    from nrem.memory.saved.target import check_target, real_target
 
     if len(memories) < 2:
         raise UsageError(f"merge: got {len(memories)} memory, expected two or more")
-    check_target(out, force=False)
-    first, *rest = [Memory.load(folder) for folder in memories]
-    for other in rest:
-        first = merge_two(first, other)
-    first.save(out)
+    with one_writer(real_target(out), "nrem merge"):
+        check_target(out, force=False)
+
+        from nrem.memory.memory import Memory
+        from nrem.runtime.session.rewrite import merge as merge_two
+
+        first, *rest = [Memory.load(folder) for folder in memories]
+        for other in rest:
+            first = merge_two(first, other)
+        first.save(out)
     print_memory(first.record, out, as_json=as_json)

@@ -84,12 +84,12 @@ def numbers(text: str, flag: str) -> list[int]:
 
 
 def target_of(memory: Path, out: Path | None) -> Path:
-    """Where a changed memory goes: over the old one, or to a new place, where nothing may be."""
-    from nrem.memory.saved.record_file import check_target
+    """Where a changed memory goes: over the old one, or to a new place, where nothing may be. A symbolic link is followed."""
+    from nrem.memory.saved.target import check_target, real_target
 
-    if out is not None:
-        check_target(out, force=False)
-    return out or memory
+    target = real_target(out or memory)
+    check_target(target, force=out is None)
+    return target
 
 
 def way_flag(way: str | None) -> "Flags":

@@ -43,6 +43,8 @@ def sleep(
     be_quiet: QuietOption = False,
 ) -> None:
     """Read documents, sleep on them, save the memory."""
+    from nrem.memory.saved.lock import one_writer
+    from nrem.memory.saved.target import real_target
     from nrem.runtime.commands.progress import ProgressBar
     from nrem.runtime.config import load_config
     from nrem.runtime.session.ready import SleepJob, check_job
@@ -51,11 +53,12 @@ def sleep(
     resolved = load_config(config, settings or [], {**model_flag(model), **passes_flag(passes), **_budget(budget)})
     progress = ProgressBar(quiet=be_quiet)
     try:
-        opened = None if resume and out.exists() else check_job(job, resolved, progress.note)
+        with one_writer(real_target(out), "nrem sleep"):
+            opened = check_job(job, resolved, progress.note)
 
-        from nrem.runtime.session.job import run_sleep
+            from nrem.runtime.session.job import run_sleep
 
-        memory = run_sleep(job, resolved, documents=opened, listener=progress, tell=progress.note)
+            memory = run_sleep(job, resolved, documents=opened, listener=progress, tell=progress.note)
     except KeyboardInterrupt:
         progress.close()
         if job.unfinished.exists():

@@ -13,7 +13,9 @@ from nrem.consolidation.events import ChunksEvicted, Event, Listener
 from nrem.memory.errors import MemoryFolderError
 from nrem.memory.memory import Memory
 from nrem.memory.saved.files import MEMORY
-from nrem.memory.saved.record_file import check_target, read_record
+from nrem.memory.saved.lock import one_writer
+from nrem.memory.saved.record_file import read_record
+from nrem.memory.saved.target import check_target, real_target
 from nrem.runtime.config import Config
 from nrem.runtime.measure.evaluate import ARMS, Evaluation, Question, evaluate_memory, memory_of_other_document, read_questions
 from nrem.runtime.models.load import Base
@@ -68,14 +70,15 @@ def sleep_on_demo(out: Path, config: Config, *, force: bool, listener: Listener,
             evictions.append(event)
         listener(event)
 
-    replaceable = force or not (out / MEMORY).exists() or _is_demo(out)
-    check_target(out, force=replaceable)
-    job = SleepJob(documents=(str(demo_document()),), out=out, force=replaceable)
-    tell(f"loading {config.model.name}")
-    base = load_base(config)
-    if config.sleep.passes == "auto" and not make_protocol(base, config).trained_passes:
-        config = replace(config, sleep=replace(config.sleep, passes=UNTRAINED_PASSES))
-    return DemoNight(base, config, run_sleep(job, config, base=base, listener=watch, tell=tell), tuple(evictions))
+    with one_writer(real_target(out), "nrem demo"):
+        replaceable = force or not (out / MEMORY).exists() or _is_demo(out)
+        check_target(out, force=replaceable)
+        job = SleepJob(documents=(str(demo_document()),), out=out, force=replaceable)
+        tell(f"loading {config.model.name}")
+        base = load_base(config)
+        if config.sleep.passes == "auto" and not make_protocol(base, config).trained_passes:
+            config = replace(config, sleep=replace(config.sleep, passes=UNTRAINED_PASSES))
+        return DemoNight(base, config, run_sleep(job, config, base=base, listener=watch, tell=tell), tuple(evictions))
 
 
 def compare(night: DemoNight, *, tell: Callable[[str], None]) -> Comparison:

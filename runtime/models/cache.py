@@ -13,8 +13,9 @@ from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 
-from nrem.memory.saved.atomic import replace_folder, sha256_file, write_text
+from nrem.memory.saved.atomic import sha256_file, write_text
 from nrem.memory.saved.json_text import json_text
+from nrem.memory.saved.replace import replace_folder
 
 MANIFEST = "nrem-manifest.json"
 STAMPS = "nrem-stamps.json"

@@ -8,14 +8,15 @@ from pathlib import Path
 
 from nrem.consolidation.events import Listener, NightStarted
 from nrem.memory.memory import Memory
-from nrem.memory.saved.files import MEMORY, RESUME
+from nrem.memory.saved.files import RESUME
 from nrem.memory.saved.journal import Journal
-from nrem.memory.saved.record_file import read_record
+from nrem.memory.saved.lock import one_writer
+from nrem.memory.saved.target import real_target
 from nrem.runtime.config import Config
 from nrem.runtime.models.load import Base
 from nrem.runtime.parts import load_base
 from nrem.runtime.readers.document import Document
-from nrem.runtime.session.ready import SleepJob, check_job
+from nrem.runtime.session.ready import SleepJob, check_job, difference, is_there
 from nrem.runtime.session.session import Session
 from nrem.runtime.without_effect import without_effect
 
@@ -33,11 +34,18 @@ def run_sleep(
     tell: Callable[[str], None],
 ) -> Memory:
     """Read, sleep, save. Everything that can be refused is refused before the model is loaded, if it was not given; `documents` are what
-    `check_job` has opened already."""
-    if job.resume and (done := _finished(job)):
-        tell(f"{job.out}: nothing is unfinished, the memory is there already")
-        return done
-    documents = check_job(job, config, tell) if documents is None else documents
+    `check_job` has opened already. Raises `InUseError` where another process writes there."""
+    with one_writer(real_target(job.out), "nrem sleep"):
+        documents = check_job(job, config, tell) if documents is None else documents
+        if job.resume and is_there(job) and not (job.force and difference(job, config, documents)):
+            tell(f"{job.out}: nothing is unfinished, the memory is there already")
+            return Memory.load(job.out)
+        return _run(job, config, documents, base, listener, tell)
+
+
+def _run(
+    job: SleepJob, config: Config, documents: Sequence[Document], base: Base | None, listener: Listener, tell: Callable[[str], None]
+) -> Memory:
     if base is None:
         tell(f"loading {config.model.name}")
         base = load_base(config)
@@ -57,7 +65,8 @@ def run_sleep(
         if not (journal.folder / RESUME).exists():  # nothing to go on with
             journal.remove()
         raise
-    journal.remove()
+    if kept := journal.remove():
+        tell(f"{journal.folder}: kept {kept[0]}{' and more' if kept[1:] else ''}, which nrem did not put there")
     return Memory.load(job.out)  # its text lies in its own folder, no longer in the journal's
 
 
@@ -77,16 +86,3 @@ def about_depth(session: Session) -> str:
     if passes > ceiling.n_star:
         return f"{passes} passes are asked for; they were measured to pay up to {ceiling.n_star} (nrem ceiling)"
     return ""
-
-
-def _finished(job: SleepJob) -> Memory | None:
-    """The memory of a run that has nothing left to do but, perhaps, to remove its journal."""
-    if not (job.out / MEMORY).exists():
-        return None
-    if job.unfinished.exists():
-        journal = Journal(job.unfinished)
-        latest = journal.latest()
-        if latest is None or latest[0]["record"]["created"] != read_record(job.out).created:
-            return None  # an older memory, which the unfinished run was to replace
-        journal.remove()
-    return Memory.load(job.out)

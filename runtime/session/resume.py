@@ -16,10 +16,11 @@ from torch import Tensor
 from nrem.consolidation.budget import Ledger
 from nrem.memory.errors import MemoryFolderError, SleepError
 from nrem.memory.memory import Memory
-from nrem.memory.saved.atomic import replace_folder, sha256_file
+from nrem.memory.saved.atomic import sha256_file
 from nrem.memory.saved.files import SEALED
 from nrem.memory.saved.journal import Journal
 from nrem.memory.saved.record import MemoryRecord
+from nrem.memory.saved.replace import replace_folder
 from nrem.memory.weights.segment import Segment
 from nrem.runtime.models.load import Base
 from nrem.runtime.session.segments import SegmentWriter
@@ -62,6 +63,7 @@ class Unfinished:
             return
         assert memory.text is not None
         self._keep_sealed(self.journal.folder, memory)
+        memory.text.sync()  # a checkpoint must not outlive the text that it counts
         evicted = len(memory.text)
         record = replace(memory.record, documents=[], chunks=memory.record.chunks[:evicted])  # what was only in the window is read again
         state = {"record": record.to_dict(), "evicted": evicted, "ledger": ledger.state(), "sealed": len(memory.segments) - 1, **sleep}

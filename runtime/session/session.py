@@ -126,6 +126,7 @@ class Session:
             )
         )
         if finish:
+            self._check_nothing_missing()
             self._evict(self.window.flush())
             if len(self.buffer):
                 self.sleep()
@@ -188,6 +189,16 @@ class Session:
                 self.buffer.add(chunk)
         if chunks:
             self.listener(ChunksEvicted(chunks=tuple(chunks), buffer_tokens=self.buffer.num_tokens))
+
+    def _check_nothing_missing(self) -> None:
+        """Of a run that goes on: other documents may begin like those that it read, and end earlier."""
+        read = self.memory.record.num_chunks
+        if len(self.memory.record.chunks) > read:
+            known = len(self.memory.record.chunks)
+            raise SleepError(
+                f"{self.memory.record.documents[-1].name}: ends after {read} chunks, but the unfinished sleep has read {known}; give the "
+                "same document, or start again with --force"
+            )
 
     # -- sleep ----------------------------------------------------------------------------------------------------------------
 

@@ -17,10 +17,10 @@ from nrem.consolidation.allocate.config import ResolvedSleep
 from nrem.consolidation.events import Event, Listener, PassDone, SleepEnded, SleepStarted
 from nrem.memory.errors import SleepError
 from nrem.memory.memory import Memory
-from nrem.memory.saved.atomic import replace_folder
 from nrem.memory.saved.files import MEMORY
 from nrem.memory.saved.journal import Journal
 from nrem.memory.saved.record import MemoryRecord, SleepRecord
+from nrem.memory.saved.replace import replace_folder
 from nrem.memory.weights.segment import Segment
 from nrem.runtime.config import Config
 from nrem.runtime.models.load import Base

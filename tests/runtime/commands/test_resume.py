@@ -1,6 +1,7 @@
 """A sleep that is cut off loses nothing: killed at any moment, it goes on with --resume and ends with the same adapter."""
 
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -75,6 +76,19 @@ def test_an_unfinished_sleep_is_not_thrown_away_unasked(shell: Shell) -> None:
 
     assert shell("sleep", "story.md", "--config", "tiny.toml", "-o", "m", "--force").code == 0
     assert not (shell.folder / "m.unfinished").exists()
+
+
+def test_a_document_that_ends_earlier_is_another_one(shell: Shell, long_document: Path) -> None:
+    """All that it has is what the unfinished sleep read first."""
+    start_and_kill(shell, *SLEEP, "m", checkpoints=1)
+    text = long_document.read_text(encoding="utf-8")
+    long_document.write_text(text[: text.index("The harbour froze")], encoding="utf-8")
+    done = shell(*SLEEP, "m", "--resume")
+    assert (done.code, done.out) == (1, "")
+    assert re.search(r"long\.md: ends after \d chunks, but the unfinished sleep has read \d+; give the same document, or start", done.err)
+    assert not (shell.folder / "m").exists()
+    long_document.write_text(text, encoding="utf-8")
+    assert shell(*SLEEP, "m", "--resume").code == 0
 
 
 def test_resume_where_nothing_is_unfinished(shell: Shell) -> None:

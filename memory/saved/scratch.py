@@ -1,0 +1,57 @@
+"""Folders in the temporary folder that hold text of a document for a while: gone with their process, also when it was killed.
+
+A folder belongs to a living process as long as its lock is held; those of the dead are swept by the next writer.
+"""
+
+import os
+import shutil
+import tempfile
+import weakref
+from contextlib import suppress
+from pathlib import Path
+
+PREFIX, MAKING = "nrem-text-", "nrem-making-"
+LOCK = ".lock"
+
+
+class Scratch:
+    """A folder of this process alone, deleted with this object, at the latest when the process ends."""
+
+    def __init__(self) -> None:
+        from filelock import FileLock  # not for those who only read
+
+        making = Path(tempfile.mkdtemp(prefix=MAKING))
+        lock = FileLock(making / LOCK, thread_local=False)
+        lock.acquire()
+        self.folder = making.with_name(making.name.replace(MAKING, PREFIX))
+        os.rename(making, self.folder)  # from now on it has the name that is swept, and its lock is held
+        self._end = weakref.finalize(self, _remove, self.folder, lock)
+
+    def close(self) -> None:
+        """Delete it now."""
+        self._end()
+
+
+def sweep_scratch() -> None:
+    """Delete what killed processes of this user left in the temporary folder."""
+    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+        with suppress(OSError):
+            if _is_mine(folder):
+                _delete_if_free(folder)
+
+
+def _is_mine(folder: Path) -> bool:
+    status = folder.lstat()
+    return folder.is_dir() and not folder.is_symlink() and (not hasattr(os, "geteuid") or status.st_uid == os.geteuid())
+
+
+def _delete_if_free(folder: Path) -> None:
+    from filelock import FileLock, Timeout
+
+    with suppress(Timeout), FileLock(folder / LOCK, timeout=0, thread_local=False):
+        shutil.rmtree(folder)
+
+
+def _remove(folder: Path, lock: object) -> None:
+    shutil.rmtree(folder, ignore_errors=True)
+    lock.release()  # type: ignore[attr-defined]
