@@ -3,14 +3,15 @@
     python -m benchmarks.wake --data FILE.jsonl ... [--documents 2] [--chunks 16] [--questions 10] [--arms ARM,ARM] [--json]
 
 `floor` asks the reader alone, `context` puts the document into its prompt; every other arm is a way, with its amount, as `--way` takes it.
-A document is cut behind `--chunks` chunks, and only what is answered in the rest is asked. Its memory is kept in the cache, so that a run
-that is broken off, or one with other arms, does not sleep again. Intervals are resampled by document.
+A document is cut behind `--chunks` chunks, and only what is answered in the rest is asked. Memories and answers are kept in the cache: a
+run that is broken off goes on where it was, one with more arms asks these only. Intervals are resampled by document.
 """
 
 import random
 import sys
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from itertools import islice
 from typing import Any
 
@@ -18,6 +19,7 @@ from tqdm import tqdm
 
 from benchmarks.closed_book import with_room
 from benchmarks.harness import common
+from benchmarks.harness.answered import answered
 from benchmarks.harness.arms import Arm
 from benchmarks.harness.report import report, table
 from nrem.consolidation.resample import Resampler, interval
@@ -61,7 +63,8 @@ def measure(
         wake = Wake(base, config, protocol, memory)
         for arm in arms:
             tell(arm)
-            found[arm].add(document, outcomes(wake, document, arm))
+            ask_it = partial(outcomes, wake, document, arm)
+            found[arm].add(document, answered(ROOM, wake, arm, document.text, document.questions, ask_it))
             if arm not in OWN and parse_way(arm).adapter:
                 found[arm].note(memory, sum(memory.record.seconds.values()))
     return found

@@ -85,7 +85,7 @@ def environment(base: Base | None = None) -> dict[str, Any]:
             "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
         },
         "versions": {"python": platform.python_version()} | {name: metadata.version(name) for name in LIBRARIES},
-        "commit": _commit(),
+        "commit": commit(),
         "date": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime()),
         "command": shlex.join(["python", "-m", f"benchmarks.{module}", *words]),
     }
@@ -108,7 +108,8 @@ def _processor() -> str:
     return f"{values.get('model name', platform.processor()).strip()} ({', '.join(kinds[:2])})"
 
 
-def _commit() -> str:
+def commit() -> str:
+    """Of this checkout; what is not committed does not show in it."""
     done = subprocess.run(["git", "rev-parse", "--short", "HEAD"], cwd=ROOT, capture_output=True, text=True, check=False, encoding="utf-8")
     return done.stdout.strip()
 
