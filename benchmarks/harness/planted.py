@@ -15,7 +15,8 @@ from nrem.runtime.tune.halving import Sample
 
 PASSES = (0, 1, 2, 4)
 VOTES = (1, 3, 5, 9)
-QUESTIONS = 400
+QUESTIONS = 1000
+"""With 400 even whoever measures everything takes another setting for the best in about every tenth run (benchmarks/LOG.md)."""
 DRAW_FET = 60.0
 
 
@@ -66,8 +67,8 @@ class PlantedBank:
             [[rng.beta(m * shape.alike, (1 - m) * shape.alike, QUESTIONS) for m in shape.means] for shape in self.shapes]
         )  # (wording, level, question)
         draws = rng.random((*chances.shape, most)) < chances[..., None]
-        groups = {n: draws[..., : most // n * n].reshape(*chances.shape, most // n, n).mean(-1) > 0.5 for n in VOTES}
-        self._right = {n: right.astype(float).tolist() for n, right in groups.items()}
+        shape = chances.shape
+        self._right = {n: draws[..., : most // n * n].reshape(*shape, most // n, n).sum(-1) * 2 > n for n in VOTES}
 
     def forget(self) -> None:
         """Nothing was asked yet."""
@@ -82,8 +83,7 @@ class PlantedBank:
         place = (setting.wording, PASSES.index(setting.passes), question)
         made, n = self.known.get(place, 0), setting.votes
         fet = n * self.shapes[setting.wording].fet
-        w, level, q = place
-        return [Sample(right, fet) for right in self._right[n][w][level][q][: made // n]]
+        return [Sample(float(right), fet) for right in self._right[n][place][: made // n].tolist()]
 
     def ask(self, setting: Planted, questions: Sequence[int]) -> float:
         fet = 0.0
@@ -94,6 +94,11 @@ class PlantedBank:
             fet += more * self.shapes[setting.wording].fet
         self.fet += fet
         return fet
+
+    def measured_best(self) -> Planted:
+        """What whoever measures everything takes for the best."""
+        means = {n: right.mean((2, 3)) for n, right in self._right.items()}  # (wording, level)
+        return max((s for family in self.families() for s in family), key=lambda s: means[s.votes][s.wording, PASSES.index(s.passes)])
 
     @property
     def exhaustive_fet(self) -> float:

@@ -43,7 +43,7 @@ def held_out(examples: Sequence[Example], prices: Sequence[float] = PRICES) -> l
     folds = _folds(examples)
     chosen = [[FIRST] * len(examples) for _ in prices]
     for fold in sorted(set(folds)):
-        router = Router.fit([e for e, f in zip(examples, folds, strict=True) if f != fold])
+        router = Router.fit([e for e, f in zip(examples, folds, strict=True) if f != fold], fewest=1)
         for n in (n for n, f in enumerate(folds) if f == fold):
             for some, price in zip(chosen, prices, strict=True):
                 some[n] = router.choose(examples[n].features, price)

@@ -73,10 +73,10 @@ class Router:
     features: tuple[str, ...] = FEATURES
 
     @classmethod
-    def fit(cls, examples: Sequence[Example]) -> Self:
+    def fit(cls, examples: Sequence[Example], fewest: int = FEWEST) -> Self:
         """Raises `UsageError` for too few examples, or none with a direct answer."""
-        if len(examples) < FEWEST or FIRST not in examples[0].right:
-            raise UsageError(f"calibrate: got {len(examples)} questions, expected {FEWEST} or more, each answered by {FIRST} among others")
+        if len(examples) < fewest or FIRST not in examples[0].right:
+            raise UsageError(f"calibrate: got {len(examples)} questions, expected {fewest} or more, each answered by {FIRST} among others")
         ways = [way for way in examples[0].right if all(way in e.right for e in examples)]
         raw = np.array([e.features for e in examples])  # (question, feature)
         mean, scale = raw.mean(0), raw.std(0)

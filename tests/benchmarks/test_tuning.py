@@ -46,10 +46,10 @@ def test_a_natural_bank_is_searched_in_other_orders(tmp_path: Path) -> None:
 def test_a_planted_run_ends_with_its_line(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     main(["--planted", "--runs", "2", "--skip-tests", "--json", "--out", str(tmp_path / "raw.json")])
     result = json.loads(capsys.readouterr().out)
-    assert [row["share"] for row in result["planted"]] == [0.25, 0.1, 0.05]
+    assert [row["share"] for row in result["planted"]] == [0.25, 0.1]
     for row in result["planted"]:
         assert row["searches"]["joint halving"]["share_spent"] <= row["share"]
-        assert row["searches"]["wording first"]["found"] == 0  # the deceptive wording is taken
+        assert row["searches"]["measuring everything"]["found"] == row["searches"]["measuring everything"]["within_a_point"] == 1
     assert json.loads((tmp_path / "raw.json").read_text(encoding="utf-8"))["runs"] == 2
 
 
