@@ -57,7 +57,7 @@ def test_only_what_the_beginning_answers_is_asked(rooms: Path, model_folder: Pat
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (("--arms", "best"), "way: got 'best', expected auto or one of direct"),
+        (("--arms", "best"), "way: got 'best', expected auto, router or one of direct"),
         (("--arms", "vote:99"), "way vote:99: got 99 votes at most"),
         (("--arms", ","), "--arms: got none"),
         (("--chunks", "0"), "--documents, --chunks and --questions: got 2, 0, 10, expected 1 or more"),

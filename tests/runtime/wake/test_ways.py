@@ -41,14 +41,14 @@ def wake(llama: Base, memory: Memory) -> Wake:
 @pytest.mark.parametrize(
     ("wanted", "message"),
     [
-        ("guess", "way: got 'guess', expected auto or one of direct, read, search, think, vote, again"),
+        ("guess", "way: got 'guess', expected auto, router or one of direct, read, search, think, vote, again"),
         ("search:9", "way search:9: got 9 rounds of search, expected 1 to 8; search alone is search:1"),
         ("think:0", "way think:0: got 0 tokens of thought, expected 1 to 256; think alone is think:32"),
         ("vote:many", "way: got 'vote:many', expected a whole number as in vote:5"),
         ("vote:", "way: got 'vote:', expected a whole number as in vote:5"),
         ("again:-1", "way: got 'again:-1', expected a whole number as in again:2"),
         ("direct:2", "way direct:2: direct takes no amount; write direct"),
-        ("auto:2", "way: got 'auto:2', expected auto or one of"),
+        ("auto:2", "way: got 'auto:2', expected auto, router or one of"),
     ],
 )
 def test_what_is_no_way_is_refused_in_a_sentence(wanted: str, message: str) -> None:
