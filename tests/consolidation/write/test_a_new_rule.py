@@ -12,6 +12,7 @@ from nrem.consolidation.write.rules import RULES, RuleKind
 from nrem.memory.memory import Memory
 from nrem.memory.stream.chunk import Chunk
 from nrem.runtime.models.load import Base
+from nrem.runtime.parts import config_of
 from nrem.runtime.readers.document import Document
 from nrem.runtime.session.consolidate import consolidate, extend
 from nrem.runtime.session.session import Session
@@ -58,6 +59,7 @@ def test_a_new_write_rule_is_one_class_and_one_row(llama: Base, tmp_path: Path, 
     for factors in memory.weights.factors.values():
         assert factors.B.flatten()[0].item() == pytest.approx(2e-6 * len(tiny.STORY), rel=1e-4)
     loaded = Memory.load(memory.save(tmp_path / "memory"))
-    assert Session(loaded, base=llama).answer("Who?").answer == Session(memory, base=llama).answer("Who?").answer
+    mine = config_of(loaded, ["answer.max_new_tokens=6"], base_given=True)
+    assert Session(loaded, base=llama, config=mine).answer("Who?").answer == Session(memory, base=llama).answer("Who?").answer
     longer = extend(loaded, Document.from_text("The ferry sank in 1902. " * 4, "more"), base=llama)
     assert len(longer.record.documents) == 2

@@ -18,6 +18,7 @@ from nrem.memory.stream.chunk import Chunk
 from nrem.memory.text.evicted import EvictedText
 from nrem.runtime.config import Config
 from nrem.runtime.models.load import Base
+from nrem.runtime.parts import config_of
 from nrem.runtime.readers.document import Document
 from nrem.runtime.session import resume as unfinished
 from nrem.runtime.session.consolidate import consolidate
@@ -251,8 +252,10 @@ def test_a_memory_answers_the_same_from_disk(llama: Base, tmp_path: Path) -> Non
     questions = ["Who kept the lamp?", "When did the harbour freeze?"]
     before = [answer.answer for answer in Session(memory, base=llama).answers(questions)]
     loaded = Memory.load(memory.save(tmp_path / "story"))
-    session = Session(loaded, base=llama)
+    length = f"answer.max_new_tokens={memory.record.config['answer']['max_new_tokens']}"  # which the user decides
+    session = Session(loaded, base=llama, config=config_of(loaded, [length], base_given=True))
     assert [answer.answer for answer in session.answers(questions)] == before
+    session = Session(loaded, base=llama)
     assert session.answer(loaded.record.canary["question"], "direct").answer == loaded.record.canary["answer"]
 
 
