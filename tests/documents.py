@@ -71,7 +71,7 @@ def command_problem(words: list[str], *, whole: bool) -> str:
             command.make_context(name, list(arguments))
         except Exception as error:
             return f"{line}: {error.format_message() if hasattr(error, 'format_message') else error}"
-    flags = {flag for parameter in command.params for flag in parameter.opts}
+    flags = {"--help", *(flag for parameter in command.params for flag in parameter.opts)}
     for word in arguments:
         if word.startswith("-") and word != "-" and word.split("=")[0] not in flags:
             return f"{line}: no flag {word}"
