@@ -7,6 +7,7 @@ import json
 import os
 import random
 import shutil
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Iterator
@@ -159,10 +160,11 @@ def _at(here: Path, said: Path, action: Callable[[], Any]) -> Any:
     """In a process of its own: there, with its own temporary folder and cache, and what it says in a file."""
     os.chdir(here)
     os.environ |= {"TMPDIR": str(here / "tmp"), "NREM_CACHE": str(said.parent / "cache")}
-    tempfile.tempdir = None
+    tempfile.tempdir = str(here / "tmp")  # as it would find out by writing a file there
     output = os.open(said, os.O_WRONLY | os.O_CREAT, 0o600)
-    os.dup2(output, 1)
-    os.dup2(output, 2)
+    for number, stream in ((1, "stdout"), (2, "stderr")):
+        os.dup2(output, number)
+        setattr(sys, stream, os.fdopen(os.dup(output), "w", encoding="utf-8", buffering=1))  # whatever they were in the parent
     try:
         return action()
     finally:

@@ -26,7 +26,7 @@ from benchmarks.reliability.killed import Ended
 from nrem.memory.memory import Memory
 
 COUNTS = ("old", "new", "lost", "gone", "silent", "tracebacks", "foreign", "left")
-SHARES = {"sleep": 30, "resume": 24, "force": 24, "extend": 36, "forget": 36, "save": 36, "rm": 30}
+SHARES = {"save": 36, "rm": 36, "forget": 36, "extend": 36, "sleep": 24, "resume": 24, "force": 24}
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,8 @@ class Trials:
         row["stuck"] = then.text.strip()[-300:] if then.ended.code else ""
         row["tracebacks"] = sum(one.traceback for one in (killed, *said))
         row["foreign"] = on.touched(self.theirs)
-        on.command("show", "m")
+        if on.left():
+            on.command("show", "m")
         row["left"] = on.left() + (on.holds(operation.secret) if operation.secret else [])
         return row
 
@@ -138,7 +139,8 @@ def rows(trials: int, seed: int, file: Path | None) -> Iterator[dict[str, Any]]:
     known = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file and file.exists() else []
     yield from known
     with ground() as on:
-        for name, operation in operations(on).items():
+        all_ = operations(on)
+        for name, operation in ((name, all_[name]) for name in SHARES):
             count = round(trials * SHARES[name] / sum(SHARES.values()))
             done = sum(row["operation"] == name for row in known)
             if done >= count:

@@ -16,6 +16,9 @@ from nrem.memory.saved.files import MEMORY, RESUME, UNFINISHED
 from nrem.memory.saved.own import clear, foreign, holds_own, of_any, of_journal, stands_in
 from nrem.memory.saved.replace import DELETED, NEW, OLD, delete_folder
 
+LOCK = "nrem-lock"
+"""What the name of the lock file of a memory ends with."""
+_LOCK = re.compile(rf"\.(?P<target>.+)\.{LOCK}", re.DOTALL)
 _NAME = re.compile(rf"\.(?P<target>.+)\.(?P<pid>\d+)\.(?P<what>{NEW}|{OLD}|{DELETED})", re.DOTALL)
 
 
@@ -26,8 +29,9 @@ def leftovers(target: Path) -> list[Path]:
 
 
 def targets(folder: Path) -> list[Path]:
-    """The memories in a folder that writers left something of."""
-    return sorted({folder / of for _, of in _all(folder)})
+    """The memories in a folder that writers left something of, if only their lock."""
+    locks = {match["target"] for path in folder.glob(f".*.{LOCK}") if (match := _LOCK.fullmatch(path.name))}
+    return sorted({folder / of for of in {*locks, *(of for _, of in _all(folder))}})
 
 
 def tidy(target: Path) -> None:

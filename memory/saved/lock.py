@@ -1,7 +1,7 @@
 """One writer a memory: who writes into a folder, or deletes it, holds the lock of its name, and whoever comes second is told who does.
 
-The lock file is `.NAME.lock` beside the folder, and gone when nobody writes. The unfinished run of a memory, `NAME.unfinished`, has the
-lock of the memory. Readers need no lock.
+The lock file is `.NAME.nrem-lock` beside the folder, and gone when nobody writes. The unfinished run of a memory, `NAME.unfinished`, has
+the lock of the memory. Readers need no lock.
 """
 
 import json
@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING
 
 from nrem.memory.errors import InUseError, MemoryFolderError, NremError, UsageError
 from nrem.memory.saved.files import UNFINISHED
-from nrem.memory.saved.leftovers import leftovers, tidy
-from nrem.memory.saved.scratch import sweep_scratch
+from nrem.memory.saved.leftovers import LOCK, leftovers, tidy
+from nrem.memory.saved.scratch import sweep_once, sweep_scratch
 
 if TYPE_CHECKING:
     from filelock import BaseFileLock
@@ -31,7 +31,7 @@ _held: ContextVar[frozenset[Path]] = ContextVar("held", default=frozenset())
 
 
 @contextmanager
-def one_writer(target: Path, command: str) -> Iterator[None]:
+def one_writer(target: Path, command: str, wait_seconds: float = WAIT_SECONDS) -> Iterator[None]:
     """Hold the lock of a memory's folder, which need not be there yet; what killed processes left of it is tidied up first.
 
     Raises `InUseError`, naming command, process and time, where another process or thread holds it, `UsageError` for a name that is too
@@ -43,7 +43,7 @@ def one_writer(target: Path, command: str) -> Iterator[None]:
         return
     made = _make_folders(path.parent)
     try:
-        with _locked(path, target, command):
+        with _locked(path, target, command, wait_seconds):
             token = _held.set(_held.get() | {path})
             try:
                 tidy(target)
@@ -59,9 +59,11 @@ def one_writer(target: Path, command: str) -> Iterator[None]:
 
 def tidied(target: Path) -> None:
     """Tidy up what killed writers left of a memory, for who only reads it: where there is something, and nobody writes there."""
-    if leftovers(target):
-        with suppress(NremError, OSError), one_writer(target, "tidying up"):
-            pass
+    sweep_once()
+    with suppress(NremError, OSError):
+        if leftovers(target) or lock_file(target).exists():
+            with one_writer(target, "tidying up", wait_seconds=0):
+                pass
 
 
 def lock_file(target: Path) -> Path:
@@ -72,14 +74,14 @@ def lock_file(target: Path) -> Path:
         name = name.removesuffix(UNFINISHED)
     if len(os.fsencode(name)) > LONGEST_NAME:
         raise UsageError(f"{target}: the name is too long, {len(os.fsencode(name))} bytes; choose one of {LONGEST_NAME} or fewer")
-    return Path(os.path.realpath(target.parent)) / f".{name}.lock"
+    return Path(os.path.realpath(target.parent)) / f".{name}.{LOCK}"
 
 
 @contextmanager
-def _locked(path: Path, target: Path, command: str) -> Iterator[None]:
+def _locked(path: Path, target: Path, command: str, wait_seconds: float) -> Iterator[None]:
     from filelock import FileLock, Timeout, UnixFileLock  # not for those who only read
 
-    lock = FileLock(path, timeout=WAIT_SECONDS, poll_interval=0.02, thread_local=False)
+    lock = FileLock(path, timeout=wait_seconds, poll_interval=0.02, thread_local=False)
     try:
         lock.acquire()
     except Timeout:

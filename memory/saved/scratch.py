@@ -8,6 +8,7 @@ import shutil
 import tempfile
 import weakref
 from contextlib import suppress
+from functools import cache
 from pathlib import Path
 
 PREFIX, MAKING = "nrem-text-", "nrem-making-"
@@ -25,7 +26,7 @@ class Scratch:
         lock.acquire()
         self.folder = making.with_name(making.name.replace(MAKING, PREFIX))
         os.rename(making, self.folder)  # from now on it has the name that is swept, and its lock is held
-        self._end = weakref.finalize(self, _remove, self.folder, lock)
+        self._end = weakref.finalize(self, _remove, self.folder, lock, os.getpid())
 
     def close(self) -> None:
         """Delete it now."""
@@ -40,6 +41,12 @@ def sweep_scratch() -> None:
                 _delete_if_free(folder)
 
 
+@cache
+def sweep_once() -> None:
+    """`sweep_scratch`, the first time that a process asks."""
+    sweep_scratch()
+
+
 def _is_mine(folder: Path) -> bool:
     status = folder.lstat()
     return folder.is_dir() and not folder.is_symlink() and (not hasattr(os, "geteuid") or status.st_uid == os.geteuid())
@@ -52,6 +59,8 @@ def _delete_if_free(folder: Path) -> None:
         shutil.rmtree(folder)
 
 
-def _remove(folder: Path, lock: object) -> None:
+def _remove(folder: Path, lock: object, process: int) -> None:
+    if os.getpid() != process:  # a fork that ends takes nothing away from its parent
+        return
     shutil.rmtree(folder, ignore_errors=True)
     lock.release()  # type: ignore[attr-defined]

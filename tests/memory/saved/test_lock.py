@@ -72,7 +72,7 @@ def test_the_second_writer_is_told_who_the_first_is(tmp_path: Path, holder: "sub
     holder.send_signal(signal.SIGKILL)
     holder.wait()
     with one_writer(tmp_path / "m", "nrem rm"):
-        assert [path.name for path in tmp_path.iterdir()] == [".m.lock"]
+        assert [path.name for path in tmp_path.iterdir()] == [".m.nrem-lock"]
         assert list(temporary.iterdir()) == []
     assert list(tmp_path.iterdir()) == []
 
@@ -163,6 +163,16 @@ def test_what_was_moved_aside_is_put_back_by_who_only_looks(tmp_path: Path) -> N
     assert (tmp_path / "m").exists()
 
 
+def test_the_lock_of_a_dead_writer_goes_with_who_only_looks(tmp_path: Path, holder: "subprocess.Popen[str]") -> None:
+    memory(tmp_path / "m", "old")
+    list_memories(tmp_path)
+    assert (tmp_path / ".m.nrem-lock").exists(), "its writer is alive"
+    holder.send_signal(signal.SIGKILL)
+    holder.wait()
+    list_memories(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["m"]
+
+
 def test_what_was_being_deleted_does_not_come_back(tmp_path: Path) -> None:
     memory(tmp_path / ".m.123.deleted", "old")
     with pytest.raises(MissingFileError, match="m: no such memory"):
@@ -183,6 +193,7 @@ def test_a_left_over_with_something_of_somebody_else_gives_it_back(tmp_path: Pat
 
 
 def test_other_names_are_not_touched(tmp_path: Path) -> None:
+    (tmp_path / ".m.lock").write_text("their", encoding="utf-8")
     for name in (".m.settings", ".m.12.bak", ".m2.12.old", ".m.5.12.old", "m.12.old", ".m.x.old"):
         memory(tmp_path / name, "their")
     (tmp_path / ".m.12.new").mkdir()

@@ -250,7 +250,7 @@ def test_linux_exchanges_in_one_step(tmp_path: Path) -> None:
 
 
 def test_the_lock_is_no_part_of_the_folder(tmp_path: Path) -> None:
-    assert lock_file(tmp_path / "m") == lock_file(tmp_path / "m.unfinished") == tmp_path / ".m.lock"
+    assert lock_file(tmp_path / "m") == lock_file(tmp_path / "m.unfinished") == tmp_path / ".m.nrem-lock"
     with one_writer(tmp_path / "m", "test"):
-        assert [path.name for path in tmp_path.iterdir()] == [".m.lock"]
+        assert [path.name for path in tmp_path.iterdir()] == [".m.nrem-lock"]
     assert list(tmp_path.iterdir()) == []
