@@ -129,7 +129,7 @@ def test_without_matplotlib_the_picture_is_left_out(shell: Shell, monkeypatch: p
         (("--passes", "a"), "nrem: --passes: got 'a', expected whole numbers from 0, such as 0,1,2,4,8"),
         (("--passes", "0"), "nrem: --passes: got 0, expected whole numbers from 0, one above it, such as 0,1,2,4,8"),
         (("--search", "a"), "nrem: --search: got 'a', expected whole numbers from 0"),
-        (("--ways", "guess"), "nrem: way: got 'guess', expected auto or one of"),
+        (("--ways", "guess"), "nrem: way: got 'guess', expected auto, router or one of"),
         (("--share", "2"), "nrem: --share: got 2, expected a number above 0 and at most 1"),
         (("--prompts", "no.txt"), "nrem: --prompts no.txt: no such file"),
         (("--price", "90s"), "nrem: --price: got '90s', expected a number above 0 of FET for a point of F1, such as 40kFET"),
