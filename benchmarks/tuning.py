@@ -266,20 +266,24 @@ def main(arguments: Sequence[str]) -> None:
     parser = common.make_parser("tuning", "Whether halving finds the best setting, and choosing together is worth it.")
     parser.add_argument("--planted", action="store_true", help="on a planted bank")
     parser.add_argument("--bank", type=Path, action="append", default=[], metavar="RUN/bank.jsonl", help="on what nrem tune has kept")
+    parser.add_argument("--share", type=float, action="append", metavar="X", help="of the price of everything (0.25 and 0.1)")
     parser.add_argument("--runs", type=int, default=200, metavar="N", help="seeds, or orders of the questions (200)")
     args = parser.parse_args(arguments)
     if not args.planted and not args.bank:
         raise UsageError("tuning: got neither --planted nor --bank; give one of them")
+    shares = tuple(args.share or SHARES)
+    if not all(0 < share <= 1 for share in shares):
+        raise UsageError(f"--share: got {', '.join(map(str, shares))}, expected numbers above 0 and at most 1")
     if args.runs < 1:
         raise UsageError(f"--runs: got {args.runs}, expected 1 or more")
     if not args.skip_tests:
         common.require_green("tests/runtime/tune/test_halving.py")
     result: dict[str, Any] = {"benchmark": "tuning", "runs": args.runs}
     if args.planted:
-        result["planted"] = planted(args.runs)
+        result["planted"] = planted(args.runs, shares)
         common.show(planted_table(result["planted"]), to_stderr=args.json)
     if args.bank:
-        result["natural"] = [natural(path, args.runs, SHARES[0]) for path in args.bank]
+        result["natural"] = [natural(path, args.runs, shares[0]) for path in args.bank]
         for found in result["natural"]:
             common.show(natural_table(found), to_stderr=args.json)
     name = "-".join(["tuning", *(["planted"] if args.planted else []), *(path.parent.name for path in args.bank)])

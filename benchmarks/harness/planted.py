@@ -69,6 +69,7 @@ class PlantedBank:
         draws = rng.random((*chances.shape, most)) < chances[..., None]
         shape = chances.shape
         self._right = {n: draws[..., : most // n * n].reshape(*shape, most // n, n).sum(-1) * 2 > n for n in VOTES}
+        self._rows: dict[tuple[int, tuple[int, int]], list[list[float]]] = {}
 
     def forget(self) -> None:
         """Nothing was asked yet."""
@@ -83,7 +84,9 @@ class PlantedBank:
         place = (setting.wording, PASSES.index(setting.passes), question)
         made, n = self.known.get(place, 0), setting.votes
         fet = n * self.shapes[setting.wording].fet
-        return [Sample(float(right), fet) for right in self._right[n][place][: made // n].tolist()]
+        if (rows := self._rows.get((n, place[:2]))) is None:
+            rows = self._rows[n, place[:2]] = self._right[n][place[:2]].astype(float).tolist()  # far quicker than array by array
+        return [Sample(right, fet) for right in rows[question][: made // n]]
 
     def ask(self, setting: Planted, questions: Sequence[int]) -> float:
         fet = 0.0
