@@ -12,7 +12,7 @@ from nrem.consolidation.protocol.protocol import Protocol
 from nrem.consolidation.write.rules import RULES
 from nrem.runtime.config import Config
 from nrem.runtime.parts import measured_curves, resolved_sleep
-from nrem.runtime.wake.ways import AUTO, parse_way
+from nrem.runtime.wake.ways import AUTO, ROUTER, parse_way
 
 
 class Switch(NamedTuple):
@@ -26,6 +26,8 @@ class Switch(NamedTuple):
 def _sleeps_again(config: Config) -> bool:
     """Whether a question that is answered may get passes of its own."""
     c = config.answer
+    if c.way == ROUTER:  # it may buy such a way
+        return True
     return c.sleep_again > 0 if c.way == AUTO else parse_way(c.way).passes_again > 0
 
 

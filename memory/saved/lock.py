@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 
 from nrem.memory.errors import InUseError, MemoryFolderError, NremError, UsageError
 from nrem.memory.saved.files import UNFINISHED
+from nrem.memory.saved.json_text import json_text
 from nrem.memory.saved.leftovers import LOCK, leftovers, tidy
 from nrem.memory.saved.scratch import sweep_once, sweep_scratch
 
@@ -92,7 +93,7 @@ def _locked(path: Path, target: Path, command: str, wait_seconds: float) -> Iter
     try:
         if file_stays:
             note = {"command": command, "process": os.getpid(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
-            path.write_text(json.dumps(note) + "\n", encoding="utf-8")
+            path.write_text(json_text(note) + "\n", encoding="utf-8")
         yield
     finally:
         _release(lock, path, file_stays)

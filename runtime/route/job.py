@@ -3,7 +3,6 @@
 OUT/seed-N/warm-up   OUT/seed-N/model   OUT/run.json (what was asked for)   OUT/result.json (figures, and every single outcome)
 """
 
-import json
 import shutil
 from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
@@ -12,6 +11,7 @@ from typing import Any
 
 from nrem.memory.errors import UsageError
 from nrem.memory.saved.atomic import write_text
+from nrem.memory.saved.json_text import json_text
 from nrem.runtime.route.config import PRICES, RouterConfig, check_prices
 
 RUN, RESULT, SEED = "run.json", "result.json", "seed-"
@@ -60,7 +60,7 @@ def run_router(job: RouterJob, config: RouterConfig, *, note: Note) -> dict[str,
         "config": asdict(config),
     }
     raw = {"outcomes": [{"seed": run["seed"], "at": [o.to_dict() for o in run["outcomes"]]} for run in runs]}
-    write_text(job.out / RESULT, json.dumps(result | raw) + "\n")
+    write_text(job.out / RESULT, json_text(result | raw) + "\n")
     return result
 
 
@@ -124,7 +124,7 @@ def train_seed(
 
 def _take_folder(job: RouterJob, config: RouterConfig) -> None:
     """Refuse what is not ours, an older run unless it is to go on or to go, and going on with other settings."""
-    asked = json.dumps({"config": asdict(config), "prices": list(job.prices)}, indent=1)
+    asked = json_text({"config": asdict(config), "prices": list(job.prices)}, indent=1)
     if job.out.exists():
         foreign = [job.out] if not job.out.is_dir() else sorted(path for path in job.out.iterdir() if not _is_own(path))
         if foreign:

@@ -12,6 +12,7 @@ from typing import Any
 
 from nrem.memory.errors import MemoryFolderError, UsageError
 from nrem.memory.saved.atomic import write_text
+from nrem.memory.saved.json_text import json_text
 from nrem.runtime.tune.halving import Sample
 from nrem.runtime.tune.rows import Asked, Row, Slept
 from nrem.runtime.tune.setting import Setting
@@ -102,7 +103,7 @@ class Bank:
 
     def begin(self, about: Mapping[str, Any]) -> None:
         """Say what is measured; raises `UsageError` where what is there is of something else."""
-        about = json.loads(json.dumps(about))  # as it comes out of the file
+        about = json.loads(json_text(about))  # as it comes out of the file
         for key, value in about.items():
             if key in self.about and self.about[key] != value:
                 raise UsageError(
@@ -177,4 +178,4 @@ class View:
 
 
 def _line(values: Mapping[str, Any]) -> str:
-    return json.dumps(values, ensure_ascii=False) + "\n"
+    return json_text(values, ensure_ascii=False) + "\n"

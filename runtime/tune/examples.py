@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from nrem.memory.saved.atomic import write_text
+from nrem.memory.saved.json_text import json_text
 from nrem.runtime.measure.evaluate import ask_memory
 from nrem.runtime.measure.questions import Question
 from nrem.runtime.tune.bank import Bank
@@ -45,7 +46,7 @@ def examples_of(
             count(done, len(ways) * len(questions))
 
     bank = Bank(folder / BANK, measure)
-    digest = hashlib.sha256(json.dumps([[q.question, q.answers, q.dataset] for q in questions]).encode()).hexdigest()
+    digest = hashlib.sha256(json_text([[q.question, q.answers, q.dataset] for q in questions]).encode()).hexdigest()
     bank.begin({"memory": dict(wake.memory.record.files), "questions": {"count": len(questions), "sha256": digest}})
     rows = {way: _row(bank, way, len(questions)) for way in dict.fromkeys((FIRST, *ways))}
     examples = []
@@ -61,7 +62,7 @@ def examples_of(
 def save_examples(folder: Path, examples: Sequence[Example]) -> None:
     """For later fits: numbers and the name of the document only, no text."""
     rows = [{"group": e.group, "features": e.features, "right": dict(e.right), "fet": dict(e.fet)} for e in examples]
-    write_text(folder / EXAMPLES, json.dumps({"features": FEATURES, "examples": rows}) + "\n")
+    write_text(folder / EXAMPLES, json_text({"features": FEATURES, "examples": rows}) + "\n")
 
 
 def read_examples(folder: Path) -> list[Example]:

@@ -4,7 +4,6 @@ Knows nothing about recommendations.
 """
 
 import hashlib
-import json
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
@@ -15,6 +14,7 @@ from nrem.consolidation.budget import CostModel
 from nrem.consolidation.events import Listener
 from nrem.memory.memory import Memory
 from nrem.memory.saved.files import MEMORY
+from nrem.memory.saved.json_text import json_text
 from nrem.runtime.config import Config, to_dict
 from nrem.runtime.measure.questions import Question
 from nrem.runtime.models.load import Base
@@ -68,7 +68,7 @@ class Measurement:
         folder.mkdir(parents=True, exist_ok=True)
         self.bank = Bank(folder / BANK, self._measure)
         digests = [hashlib.sha256(t.text.encode()).hexdigest() for t in texts]
-        asked = json.dumps([[q.question, q.answers, q.dataset] for q in questions])
+        asked = json_text([[q.question, q.answers, q.dataset] for q in questions])
         self.bank.begin(
             {
                 "documents": [{"name": t.document.name, "sha256": d} for t, d in zip(texts, digests, strict=True)],

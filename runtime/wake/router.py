@@ -17,6 +17,7 @@ from typing import Any, Self
 import numpy as np
 
 from nrem.memory.errors import MemoryFolderError, UsageError
+from nrem.memory.saved.json_text import json_text
 from nrem.runtime.wake.decode import Answer
 from nrem.runtime.wake.features import FEATURES
 
@@ -101,7 +102,7 @@ class Router:
         return max(chances, key=lambda way: (100 * chances[way] - price * extra[way] / 1000, -extra[way]))
 
     def to_json(self) -> str:
-        return json.dumps(asdict(self), indent=1) + "\n"
+        return json_text(asdict(self), indent=1) + "\n"
 
     @classmethod
     def from_json(cls, text: str, where: str) -> Self:

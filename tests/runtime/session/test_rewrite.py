@@ -141,7 +141,7 @@ def test_ask_puts_the_found_chunk_in_the_prompt_where_the_text_was_kept(llama: B
     assert (direct.way, direct.document_tokens, direct.leans_on) == ("direct", 0, ())
     assert [a.answer for a in session.answers([question, "xyzzy"])] == [found.answer, session.answer("xyzzy", "direct").answer]
     memory.save(tmp_path / "blind", forget_text=True)
-    blind = Session(Memory.load(tmp_path / "blind"), base=llama)
+    blind = Session(Memory.load(tmp_path / "blind"), base=llama, config=session.config)
     assert blind.answer(question).answer == direct.answer
     with pytest.raises(UsageError, match="has forgotten its text, and there is nothing to search"):
         blind.answer(question, "search")

@@ -19,6 +19,7 @@ from nrem.runtime.tune.exchange import exchange, held_out
 from nrem.runtime.wake.features import FEATURES
 from nrem.runtime.wake.router import Example
 from nrem.runtime.wake.wake import Wake
+from nrem.runtime.wake.ways import WAYS
 from tests import tiny
 from tests.cli import Shell
 
@@ -77,9 +78,9 @@ def memories(llama: Base, tmp_path_factory: pytest.TempPathFactory) -> list[Path
 def test_it_learns_from_every_memory_and_asks_nothing_twice(llama: Base, memories: list[Path]) -> None:
     wake, counted = Wake.open(Memory.load(memories[0]), llama), list[tuple[int, int]]()
     first = calibrate(wake, QUESTIONS, count=lambda done, of: counted.append((done, of)))
-    assert set(first.router.heads) == {"direct", "search", "read"}
+    assert set(first.router.heads) == set(WAYS)
     assert (first.router.questions, first.router.groups) == (22, 1)
-    assert counted[-1] == (66, 66)
+    assert counted[-1] == (22 * len(WAYS), 22 * len(WAYS))
     outcomes = ask_memory(wake, QUESTIONS, "search")
     assert first.router.heads["search"].fet == pytest.approx(sum(o.answer.fet for o in outcomes) / len(outcomes))
     counted.clear()

@@ -31,7 +31,8 @@ def memory(request: pytest.FixtureRequest, llama: Base, tmp_path_factory: pytest
 def session_for(memory: Memory, base: Base, *, sleep_again: int = 0, sure: float = 0.5) -> Session:
     session = Session(memory, base=base)
     way = f"again:{sleep_again}" if sleep_again else "direct"
-    session.config = replace(session.config, answer=replace(session.config.answer, way=way, sure=sure))
+    answer = replace(session.config.answer, way=way, sure=sure, max_new_tokens=6)  # a memory from the disk does not say how long
+    session.config = replace(session.config, answer=answer)
     return session
 
 
