@@ -50,7 +50,7 @@ def temporary(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Monk
 @pytest.fixture
 def holder(tmp_path: Path) -> "subprocess.Popen[str]":
     """Another process that writes into `m`."""
-    process = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path / "m")], stdout=subprocess.PIPE, text=True, cwd=ROOT)
+    process = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path / "m")], stdout=subprocess.PIPE, encoding="utf-8", cwd=ROOT)
     assert process.stdout is not None
     assert process.stdout.readline().startswith("held")
     return process
