@@ -11,7 +11,7 @@ demo: .venv/installed
 	HF_HUB_OFFLINE=1 $(BIN)/nrem demo
 
 test: lint
-	HF_HUB_OFFLINE=1 $(BIN)/python -m pytest
+	HF_HUB_OFFLINE=1 OMP_NUM_THREADS=1 $(BIN)/python -m pytest -n auto --maxprocesses 4
 
 lint: .venv/installed-dev
 	$(BIN)/ruff check .
