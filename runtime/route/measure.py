@@ -34,8 +34,10 @@ class Outcomes:
     think_right: list[bool]
 
     def to_dict(self) -> dict[str, Any]:
+        """Kept in strings, one character or word a question."""
         bits = {key: "".join(str(int(b)) for b in getattr(self, key)) for key in ("short_right", "think_right")}
-        return {"price": self.price, "hops": "".join(map(str, self.hops)), "think_prob": [round(p, 3) for p in self.think_prob]} | bits
+        probs = " ".join(str(round(1000 * p)) for p in self.think_prob)
+        return {"price": self.price, "hops": " ".join(map(str, self.hops)), "think_per_mille": probs} | bits
 
 
 def measure(model: LlamaForCausalLM, config: RouterConfig, world: World, prices: Sequence[float], levels: Sequence[int]) -> list[Outcomes]:

@@ -29,7 +29,7 @@ def test_json_is_one_object_and_single_outcomes_are_kept(shell: Shell) -> None:
     assert [at["price"] for at in found["mean"]] == [0.1, 0.5, 1.0, 1.5]
     kept = json.loads((shell.folder / "run" / "result.json").read_text(encoding="utf-8"))
     assert kept["mean"] == found["mean"]
-    assert [len(at["think_prob"]) for at in kept["outcomes"][0]["at"]] == [10] * 4
+    assert [len(at["think_per_mille"].split()) for at in kept["outcomes"][0]["at"]] == [10] * 4
 
 
 def test_the_same_seed_gives_the_same_and_a_finished_run_is_not_trained_again(shell: Shell) -> None:
