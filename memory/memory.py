@@ -29,6 +29,7 @@ from nrem.memory.stream.chunk import Chunk
 from nrem.memory.text.evicted import EvictedText
 from nrem.memory.weights.fast_weights import FastWeights
 from nrem.memory.weights.segment import FILES, Segment
+from nrem.memory.weights.turns import turn
 
 
 class Route(NamedTuple):
@@ -175,7 +176,11 @@ class Memory:
     @contextmanager
     def attached(self, model: nn.Module, route: Route = EVERYTHING) -> Iterator[nn.Module]:
         """Lend fast weights to the model, a segment's or those of a few of its chunks; afterwards, also after an exception, it is the base
-        again, bit for bit."""
+        again, bit for bit. Other threads that work with the model wait until then."""
+        with turn(model):
+            yield from self._attached(model, route)
+
+    def _attached(self, model: nn.Module, route: Route) -> Iterator[nn.Module]:
         digest = weights_sha256(model)
         if digest != self.record.base.weights_sha256:
             raise BaseMismatchError(

@@ -24,6 +24,7 @@ from nrem.memory.saved.files import ADAPTER_WEIGHTS
 from nrem.memory.weights.adapter_config import read_adapter_config, write_adapter_config
 from nrem.memory.weights.config import FastWeightsConfig, Layers
 from nrem.memory.weights.layers import adapted_module, decoder_layers, find_targets
+from nrem.memory.weights.turns import turn
 
 
 @dataclass
@@ -120,15 +121,16 @@ class FastWeights:
 
     @contextmanager
     def attached(self, model: nn.Module) -> Iterator[None]:
-        """Add `B A x` to every adapted module while the block runs; whatever happens inside, the hooks go."""
+        """Add `B A x` to every adapted module while the block runs, in which no other thread has its turn. Whatever happens, the hooks go."""
         handles = []
-        try:
-            for name, f in self.factors.items():
-                handles.append(adapted_module(model, name, f.A.shape[1], f.B.shape[0]).register_forward_hook(self._hook(f)))
-            yield
-        finally:
-            for handle in handles:
-                handle.remove()
+        with turn(model):
+            try:
+                for name, f in self.factors.items():
+                    handles.append(adapted_module(model, name, f.A.shape[1], f.B.shape[0]).register_forward_hook(self._hook(f)))
+                yield
+            finally:
+                for handle in handles:
+                    handle.remove()
 
     @contextmanager
     def silenced(self) -> Iterator[None]:

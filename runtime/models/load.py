@@ -16,6 +16,7 @@ from nrem.consolidation.text_ids import text_ids
 from nrem.memory.errors import ModelError
 from nrem.memory.saved.fingerprint import identify, keep_rounded
 from nrem.memory.saved.identity import BaseIdentity
+from nrem.memory.weights.turns import turn
 from nrem.runtime.models import default as default_model
 from nrem.runtime.models.dtype import DTYPES, Shape, best_dtype
 from nrem.runtime.models.gguf import first_line, unpacked
@@ -38,7 +39,8 @@ class Base:
 
     def count_tokens(self, text: str) -> int:
         """Tokens of running text, without any special token."""
-        return len(text_ids(self.tokenizer, text))
+        with turn(self.model):  # a tokenizer is no more for several threads at once than its model
+            return len(text_ids(self.tokenizer, text))
 
 
 def load(

@@ -29,6 +29,7 @@ from nrem.memory.stream.chunk import Chunk, cut_chunks
 from nrem.memory.stream.window import Window
 from nrem.memory.text.evicted import EvictedText
 from nrem.memory.weights.segment import Segment
+from nrem.memory.weights.turns import in_turn, turn
 from nrem.runtime.config import Config, load_config, to_dict
 from nrem.runtime.models.load import Base
 from nrem.runtime.parts import config_of, load_base, make_fast_weights, make_protocol, make_record
@@ -50,7 +51,8 @@ class Session:
     >>> print(session.answer("When was it signed?").answer)   # doctest: +SKIP
 
     Given a `Memory`, the session answers from it and can read on. With a `journal`, a killed session goes on from its last checkpoint when
-    the same documents are streamed again.
+    the same documents are streamed again. Sessions in several threads may share a base model: they take turns, chunk by chunk, sleep by
+    sleep and question by question.
     """
 
     def __init__(
@@ -67,7 +69,8 @@ class Session:
         if memory is not None:
             memory.check_base(self.base.identity)
         self.listener = listener
-        self.protocol = make_protocol(self.base, self.config, memory.record if memory else None)
+        with turn(self.base.model):  # where there is none, one is measured
+            self.protocol = make_protocol(self.base, self.config, memory.record if memory else None)
         self.ledger = Ledger(self.config.sleep.budget_fet or None, self.config.sleep.budget_seconds or None)
         self.window = Window(self.config.stream, self.base.count_tokens)
         self.buffer = EvictionBuffer(self.config.stream.buffer_tokens)
@@ -76,7 +79,8 @@ class Session:
         self.ledger.restore({"fet": self.memory.record.fet, "seconds": self.memory.record.seconds})
         self._unfinished, self._cut_off = Unfinished(journal), CutOff()
         if journal is not None:
-            self._cut_off = self._unfinished.take_up(self.base, to_dict(self.config), self.ledger, self.writer)
+            with turn(self.base.model):
+                self._cut_off = self._unfinished.take_up(self.base, to_dict(self.config), self.ledger, self.writer)
         self._known = len(self.memory.record.chunks)
         """Chunks that an earlier session has read."""
 
@@ -142,6 +146,7 @@ class Session:
             self.stream(document, finish=False)
         return self.stream(documents[-1])
 
+    @in_turn
     def _take_in(self, chunk: Chunk) -> None:
         """One new chunk: evict what does not fit, sleep if it is time, then read."""
         known = chunk.index < self._known
@@ -202,6 +207,7 @@ class Session:
 
     # -- sleep ----------------------------------------------------------------------------------------------------------------
 
+    @in_turn
     def sleep(self) -> list[SleepRecord]:
         """Consolidate everything in the buffer into the fast weights, and empty it: one sleep for each segment that it goes to."""
         if not len(self.buffer):
@@ -276,6 +282,7 @@ class Session:
         if folder is not None and text.folder.is_relative_to(folder):
             self.memory.with_scratch_text(text)
 
+    @in_turn
     def _finish(self) -> None:
         """Keep what the rule needs to go on later, and a question with the answer that the memory gives now, for anyone to check."""
         self.writer.seal()

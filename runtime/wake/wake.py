@@ -15,6 +15,7 @@ from nrem.memory.memory import EVERYTHING, Memory, Route
 from nrem.memory.stream.chunk import Chunk
 from nrem.memory.text.heading import heading_of
 from nrem.memory.weights.fast_weights import FastWeights
+from nrem.memory.weights.turns import in_turn
 from nrem.runtime.config import Config, Flags
 from nrem.runtime.models.load import Base
 from nrem.runtime.parts import calibration_folder, config_of, load_base, make_fast_weights, make_protocol
@@ -33,7 +34,7 @@ SHOWN_TOKENS = 64
 
 
 class Wake:
-    """A base model, awake with a memory."""
+    """A base model, awake with a memory. Threads may ask at the same time: their questions are answered one after the other."""
 
     def __init__(self, base: Base, config: Config, protocol: Protocol, memory: Memory) -> None:
         if config.answer.wording != OWN_WORDING:  # what was measured of confidence says nothing about other words
@@ -53,6 +54,7 @@ class Wake:
         memory.check_base(base.identity)
         return cls(base, config, make_protocol(base, config, memory.record), memory)
 
+    @in_turn
     def answer(self, question: str, way: str = "", window: str = "") -> Answer:
         """Answer one question by itself, the honest price of a single one. `way` goes over `answer.way`; `window` is live context, which
         then stands in the prompt instead of whatever a way would put there.
@@ -65,6 +67,7 @@ class Wake:
                 return self.answerer.ask(question, window)
         return self.answers([question], way)[0]
 
+    @in_turn
     def answers(self, questions: Sequence[str], way: str = "") -> list[Answer]:
         """Answer several questions; those that have the same adapter are asked together."""
         gone, found = self.way(way), dict[int, Answer]()
@@ -78,6 +81,7 @@ class Wake:
                 found[n] = self._told(answer, gone, chunks[n])
         return [self._surer(found[n], gone) for n in range(len(questions))]
 
+    @in_turn
     def nlls(self, pairs: Sequence[tuple[str, str]], way: str = "") -> list[float]:
         """Mean NLL of given answers, nats per token, for (question, answer) pairs, under the prompts and weights of a way.
 
