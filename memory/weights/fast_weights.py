@@ -121,7 +121,7 @@ class FastWeights:
 
     @contextmanager
     def attached(self, model: nn.Module) -> Iterator[None]:
-        """Add `B A x` to every adapted module while the block runs, in which no other thread has its turn. Whatever happens, the hooks go."""
+        """Add `B A x` to every adapted module while the block runs; no other thread has its turn then. Whatever happens, the hooks go."""
         handles = []
         with turn(model):
             try:
