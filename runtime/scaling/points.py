@@ -13,6 +13,7 @@ from nrem.memory.errors import MemoryFolderError, UsageError
 from nrem.runtime.tune.bank import Bank
 from nrem.runtime.tune.measure import BANK
 from nrem.runtime.tune.rows import Row
+from nrem.runtime.tune.setting import Setting
 from nrem.runtime.wake.config import OWN_WORDING
 from nrem.runtime.wake.ways import parse_way
 
@@ -35,8 +36,7 @@ class Point:
 
     @property
     def name(self) -> str:
-        passes = "document in the prompt" if self.passes is None else f"{self.passes} passes, {self.way}"
-        return f"{self.model}: {passes}"
+        return f"{self.model}: {Setting(passes=self.passes, way=self.way).name}"
 
     @property
     def points(self) -> float:

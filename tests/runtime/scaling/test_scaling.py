@@ -72,7 +72,7 @@ def test_a_sleep_is_cheaper_from_the_number_on_at_which_both_cost_the_same() -> 
     large = Run("l", 2.0, "q", (make_point(0, right="10", model="l"), make_point(None, question=40, right="11", model="l")))
     found = {(even.sleep, even.other): even for even in break_even([small, large])}
     assert [even.questions for even in found.values()] == [10, 30, pytest.approx(120 / 37)]
-    assert found["s: 2 passes, direct", "s: 0 passes, search"].points.mean == -50
+    assert found["s: 2 passes", "s: 0 passes, search"].points.mean == -50
 
 
 def test_the_cheapest_equal_is_found_third_by_third() -> None:
@@ -83,10 +83,10 @@ def test_the_cheapest_equal_is_found_third_by_third() -> None:
     large = Run("l", 3, "q", (make_point(0, question=9, right="110", model="l"), make_point(None, question=30, right="111", model="l")))
     assert thirds(floor.nll) == [[0], [1], [2]]
     easy, middling, *hard = matches(small, large, 10)
-    assert (easy.small, easy.small_gflop, easy.large_gflop) == ("s: 0 passes, direct", 1, 9)
-    assert (middling.small, middling.small_gflop) == ("s: 1 passes, direct", 3)
-    assert [(m.large, m.small) for m in hard] == [("l: 0 passes, direct", "s: 0 passes, direct"), ("l: document in the prompt", "")]
-    assert [p.name for p in frontier(small.points, 10)] == ["s: 0 passes, direct", "s: 1 passes, direct"]
+    assert (easy.small, easy.small_gflop, easy.large_gflop) == ("s: 0 passes", 1, 9)
+    assert (middling.small, middling.small_gflop) == ("s: 1 pass", 3)
+    assert [(m.large, m.small) for m in hard] == [("l: 0 passes", "s: 0 passes"), ("l: document in the prompt", "")]
+    assert [p.name for p in frontier(small.points, 10)] == ["s: 0 passes", "s: 1 pass"]
 
 
 def write_run(folder: Path, model: str, each: float | None, asked: str = "a") -> Path:
