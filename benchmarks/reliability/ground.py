@@ -110,9 +110,10 @@ class Ground:
         return digest.hexdigest()[:12]
 
     def left(self) -> list[str]:
-        """What should not be there when nobody writes."""
+        """What should not be there when nobody writes; an empty folder in the temporary folder is nothing private."""
         hidden = [path.name for path in self.here.iterdir() if path.name.startswith(".")]
-        return hidden + [path.name for path in (self.here / "tmp").iterdir()]
+        temporary = [path for path in (self.here / "tmp").rglob("*") if path.is_file() and path.stat().st_size]
+        return hidden + [path.relative_to(self.here / "tmp").as_posix() for path in temporary]
 
     def touched(self, before: dict[str, bytes]) -> list[str]:
         """Files of a person that are not as they were."""

@@ -6,6 +6,7 @@ A folder belongs to a living process as long as its lock is held; those of the d
 import os
 import shutil
 import tempfile
+import time
 import weakref
 from contextlib import suppress
 from functools import cache
@@ -13,6 +14,8 @@ from pathlib import Path
 
 PREFIX, MAKING = "nrem-text-", "nrem-making-"
 LOCK = ".lock"
+MADE_SECONDS = 60.0
+"""Nobody takes longer to make a folder; it holds no text as yet."""
 
 
 class Scratch:
@@ -35,9 +38,11 @@ class Scratch:
 
 def sweep_scratch() -> None:
     """Delete what killed processes of this user left in the temporary folder."""
-    for folder in Path(tempfile.gettempdir()).glob(f"{PREFIX}*"):
+    there = Path(tempfile.gettempdir())
+    for folder in (*there.glob(f"{PREFIX}*"), *there.glob(f"{MAKING}*")):
         with suppress(OSError):
-            if _is_mine(folder):
+            young = folder.name.startswith(MAKING) and time.time() - folder.stat().st_mtime < MADE_SECONDS
+            if _is_mine(folder) and not young:
                 _delete_if_free(folder)
 
 

@@ -7,6 +7,7 @@ import subprocess
 import sys
 import tempfile
 import threading
+import time
 from pathlib import Path
 
 import pytest
@@ -213,9 +214,12 @@ def test_scratch_of_the_living_and_of_others_is_not_swept(temporary: Path) -> No
     (temporary / "nrem-text-link").symlink_to(temporary / "nrem-notes")
     (temporary / "nrem-text-dead").mkdir()
     (temporary / "nrem-text-dead" / "chunks.jsonl").write_text("text", encoding="utf-8")
+    for name, minutes in (("nrem-making-now", 0), ("nrem-making-dead", 5)):
+        (temporary / name).mkdir()
+        os.utime(temporary / name, (time.time() - 60 * minutes,) * 2)
     assert (mine.folder.stat().st_mode & 0o777) == 0o700
     sweep_scratch()
-    assert {path.name for path in temporary.iterdir()} == {mine.folder.name, "nrem-notes", "nrem-text-link"}
+    assert {path.name for path in temporary.iterdir()} == {mine.folder.name, "nrem-notes", "nrem-text-link", "nrem-making-now"}
     mine.close()
     assert not mine.folder.exists()
 
