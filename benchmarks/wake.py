@@ -87,7 +87,8 @@ def against(arms: Mapping[str, Arm], mark: str) -> dict[str, Any]:
     out = {}
     for name, arm in arms.items():
         gaps = [a.marks[mark] - b.marks[mark] for a, b in zip(arm.asked, arms[BESIDE].asked, strict=True)]
-        out[name] = {"mean": sum(gaps) / len(gaps), "interval": interval(resampler.means(gaps, groups))}
+        drawn = interval(resampler.means(gaps, groups)) if len(set(groups)) > 1 else None
+        out[name] = {"mean": sum(gaps) / len(gaps), "interval": drawn}
     return out
 
 
@@ -102,8 +103,11 @@ def joined(parts: Sequence[Mapping[str, Arm]]) -> dict[str, Arm]:
 
 
 def entry(arms: Mapping[str, Arm], documents: int) -> dict[str, Any]:
-    """The figures of one file, or of all."""
-    return report(arms) | {"documents": documents, f"minus_{BESIDE}": {mark: against(arms, mark) for mark in ("f1", "em", "nll")}}
+    """The figures of one file, or of all; of one document no interval can be drawn."""
+    found = report(arms) | {"documents": documents, f"minus_{BESIDE}": {mark: against(arms, mark) for mark in ("f1", "em", "nll")}}
+    if documents < 2:
+        found["intervals"] = {name: dict.fromkeys(marks or ()) for name, marks in found["intervals"].items()}
+    return found
 
 
 def check_arms(text: str) -> list[str]:

@@ -38,6 +38,10 @@ def test_every_arm_has_scores_and_prices(
     monkeypatch.setattr(Session, "stream", lambda *given: pytest.fail("it was slept on before"))
     asked = run(wake, capsys, *options, "--arms", "direct,vote:1")
     assert asked["arms"]["direct"] == result["arms"]["direct"], "seconds included: it was not asked again"
+    assert result["intervals"]["direct"]["nll"][0] <= result["arms"]["direct"]["nll"] <= result["intervals"]["direct"]["nll"][1]
+    alone = run(wake, capsys, *options, "--arms", "direct,search", "--documents", "1")
+    assert alone["intervals"]["direct"]["nll"] is None, "one document, no interval"
+    assert alone["minus_search"]["nll"]["direct"]["interval"] is None
     monkeypatch.setattr(wake, "outcomes", lambda *given: pytest.fail("it was asked before"))
     assert run(wake, capsys, *options, "--arms", "vote:1")["arms"]["vote:1"] == asked["arms"]["vote:1"]
 
