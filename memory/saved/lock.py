@@ -86,6 +86,8 @@ def _locked(path: Path, target: Path, command: str, wait_seconds: float) -> Iter
     try:
         lock.acquire()
     except Timeout:
+        if not path.exists():  # nobody holds it: it cannot even be made, as in /proc
+            raise MemoryFolderError(f"{path.parent}: cannot be written to; choose another place") from None
         raise InUseError(f"{target}: {_holder(path)}; wait until it has ended, or choose another name") from None
     except OSError as error:
         raise MemoryFolderError(f"{path.parent}: cannot be written to ({error.strerror or error}); choose another place") from None
