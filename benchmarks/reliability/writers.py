@@ -5,8 +5,9 @@
 On a tiny random model, in processes of their own; the second begins a random time after the first, at most half of what that takes.
 A row is kept for each pair, so that a run that was cut off goes on.
 
-both: both ended well, one behind the other. told: one ended well, the other with one sentence that names command and process. died: neither
-ended well. lost: what lies there is not what the commands that ended well make of it, or an update of one that ended well is missing.
+both: both ended well, one behind the other. told: one ended well, the other with one sentence that names command and process, or says that
+the memory is not there, where the first had deleted it. died: neither ended well. lost: what lies there is not what the commands that ended
+well make of it, or an update of one that ended well is missing.
 """
 
 import json
@@ -56,7 +57,7 @@ def pair(on: Ground, kinds: tuple[str, str], whole: dict[str, float], draw: rand
         os.waitpid(child, 0)
     ends = [json.loads((on.folder / f"pair-{number}").read_text(encoding="utf-8")) for number in range(2)]
     well = [kind for kind, (code, *_) in zip(kinds, ends, strict=True) if code == 0]
-    told = sum(code == 1 and "(process " in text and text.strip().count("\n") == 0 for code, text, _ in ends)
+    told = sum(code in (1, 2) and _told(text, deleted="rm" in well) for code, text, _ in ends)
     then = on.command("show", "m")
     row: dict[str, Any] = {"pair": "+".join(kinds), "both": len(well) == 2, "told": len(well) == 1 and told == 1, "died": not well}
     row |= {
@@ -65,6 +66,12 @@ def pair(on: Ground, kinds: tuple[str, str], whole: dict[str, float], draw: rand
     }
     row |= {"tracebacks": sum(t for *_, t in ends) + then.traceback, "foreign": on.touched(theirs), "left": on.left()}
     return row
+
+
+def _told(text: str, *, deleted: bool) -> bool:
+    """One sentence: who writes there, or, where the other has deleted it by then, that it is not there."""
+    gone = deleted and ("no such memory" in text or "not a memory" in text)
+    return text.strip().count("\n") == 0 and ("(process " in text or gone)
 
 
 def _command(on: Ground, kind: str, number: int) -> tuple[str, ...]:
