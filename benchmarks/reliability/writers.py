@@ -1,6 +1,6 @@
 """Writers: two commands on one memory at the same time. Does one work and the other learn who is at it, or is something lost?
 
-    python -m benchmarks.reliability.writers [--pairs 16] [--seed 0] [--rows FILE.jsonl] [--json]
+    python -m benchmarks.reliability.writers [--pairs 32] [--seed 0] [--rows FILE.jsonl] [--json]
 
 On a tiny random model, in processes of their own; the second begins a random time after the first, at most half of what that takes.
 A row is kept for each pair, so that a run that was cut off goes on.
@@ -22,7 +22,7 @@ from typing import Any
 from rich.table import Table
 
 from benchmarks.harness import common
-from benchmarks.reliability.ground import Ground, ground
+from benchmarks.reliability.ground import STORY, Ground, ground
 from nrem.memory.saved.files import MEMORY
 
 COUNTS = ("both", "told", "died", "lost", "tracebacks", "foreign", "left")
@@ -115,7 +115,8 @@ def rows(pairs: int, seed: int, file: Path | None) -> Iterator[dict[str, Any]]:
     yield from known
     with ground() as on:
         for number in range(2):
-            text = f"# More {number}\n\nThe ferry of Ulm {number} was built in 18{number}3 by Jo Park. It carried 40 carts a day.\n"
+            text = f"# More {number}\n\nThe ferry of Ulm {number} was built in 18{number}3 by Jo Park. It carried 40 carts a day.\n\n"
+            text += "\n\n".join(STORY.replace("18", str(century)) for century in (16, 17, 19))  # long enough to be in the way
             (on.folder / f"more-{number}.md").write_text(text, encoding="utf-8")
         on.fresh()
         if on.command(*on.sleep("story.md")).ended.code:
@@ -123,8 +124,9 @@ def rows(pairs: int, seed: int, file: Path | None) -> Iterator[dict[str, Any]]:
         made = Path(shutil.copytree(on.here / "m", on.folder / "made"))
         whole = {}
         for kind in dict.fromkeys(kind for kinds in PAIRS for kind in kinds):
-            on.fresh((made, "m"))
-            whole[kind] = on.command(*_command(on, kind, 0)).seconds
+            for _ in range(2):  # the first is slower
+                on.fresh((made, "m"))
+                whole[kind] = on.command(*_command(on, kind, 0)).seconds
         for number in range(len(known), pairs):
             kinds = PAIRS[number % len(PAIRS)]
             with common.stage(f"{number + 1} of {pairs}: {' and '.join(kinds)}"):
@@ -137,7 +139,7 @@ def rows(pairs: int, seed: int, file: Path | None) -> Iterator[dict[str, Any]]:
 
 def main(argv: Sequence[str]) -> None:
     parser = common.make_parser("reliability.writers", __doc__ or "")
-    parser.add_argument("--pairs", type=int, default=2 * len(PAIRS), help="how many pairs")
+    parser.add_argument("--pairs", type=int, default=4 * len(PAIRS), help="how many pairs")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--rows", type=Path, help="keeps a row for each pair; a later run goes on with it")
     args = parser.parse_args(argv)

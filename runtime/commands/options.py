@@ -85,10 +85,12 @@ def numbers(text: str, flag: str) -> list[int]:
 
 def target_of(memory: Path, out: Path | None) -> Path:
     """Where a changed memory goes: over the old one, or to a new place, where nothing may be. A symbolic link is followed."""
+    from nrem.memory.saved.files import MEMORY
     from nrem.memory.saved.target import check_target, real_target
 
     target = real_target(out or memory)
-    check_target(target, force=out is None)
+    if out is not None or (target / MEMORY).exists():  # else opening it says what it is
+        check_target(target, force=out is None)
     return target
 
 

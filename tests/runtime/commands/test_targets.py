@@ -141,3 +141,12 @@ def test_resume_over_a_memory_of_another_document(shell: Shell, made: Path) -> N
     assert tree(made) == before
     assert shell(*other, "--force").code == 0
     assert shell(*other, "--force").code == 0, "it is finished, and of this document"
+
+
+def test_what_is_no_memory_cannot_be_extended(shell: Shell) -> None:
+    (shell.folder / "novel").mkdir()
+    (shell.folder / "novel" / "chapter.txt").write_text("It was night.", encoding="utf-8")
+    done = shell("extend", "novel", "story.md")
+    assert done.code == 1
+    assert "novel: not a memory, memory.json is missing" in done.err
+    assert tree(shell.folder / "novel") == {"chapter.txt": b"It was night."}
