@@ -1,7 +1,7 @@
 """What was measured of one setting: what every question got, and what it costs. Knows nothing about models or files."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any, Self
 
@@ -142,6 +142,3 @@ class Row:
 
     def _by_number(self, score: str) -> dict[int, float]:
         return dict(zip(self.numbers or range(len(self.asked)), self.values(score), strict=True))
-
-    def to_dict(self) -> dict[str, Any]:
-        return asdict(self)

@@ -35,12 +35,6 @@ class Setting:
         parts += [] if self.wording == OWN_WORDING else [f"asked as {self.wording!r}"]
         return ", ".join(parts)
 
-    @property
-    def label(self) -> str:
-        """A few characters, for pictures."""
-        passes = "document in\nthe prompt" if self.passes is None else str(self.passes)
-        return passes if self.way == ALONE else f"{passes} {self.way}"
-
 
 def settings_of(levels: Sequence[int], ways: Sequence[str], wordings: Sequence[str]) -> list[Setting]:
     """Every combination, 0 passes first and the document in the prompt last; what has the adapter off is there once, at 0 passes."""
