@@ -46,7 +46,7 @@ def protocols(base: Base, wanted: Config) -> dict[str, Protocol]:
     found.setdefault("gradient", Protocol(base.tokenizer))
     for rule, config in STAND_INS.items():
         if rule not in found:
-            bench = make_bench(base, config, TrainJob(data=(), out=Path("random"), minutes=0))
+            bench, _ = make_bench(base, config, TrainJob(data=(), out=Path("random"), minutes=0))
             bench.parameters.requires_grad_(False)
             found[rule] = bench.protocol
     return found

@@ -191,13 +191,15 @@ def load_parameters(folder: Path, parameters: LearnedWrite[Any]) -> None:
         ) from None
 
 
-def adopt_parameters(folder: Path, parameters: LearnedWrite[Any]) -> None:
+def adopt_parameters(folder: Path, parameters: LearnedWrite[Any]) -> set[str]:
     """Take of a folder's learned values what has a place here: by module and name, where shapes agree. Its rule, rank and layers may be
-    others; a reader of another rank is cut to this one. Raises `MemoryFolderError` where nothing fits."""
+    others; a reader of another rank is cut to this one. Gives the modules that write as the folder's do; the others begin with nothing
+    learned. Raises `MemoryFolderError` where nothing fits."""
     values, theirs = _read(folder), _tensors(folder)
     places = {name: f"_sites.{i}" for i, name in enumerate(values["modules"])}
     places |= {name: f"_readers.{i}" for i, name in enumerate(values.get("readers", {}))}
     same_rule, taken = isinstance(parameters, trainable()[_rule_of(values)]), 0
+    writes = set[str]()
     with torch.no_grad():
         for name, site in parameters.everywhere():
             given = {k: v for k in dict(site.named_parameters()) if name in places and (v := theirs.get(f"{places[name]}.{k}")) is not None}
@@ -210,8 +212,10 @@ def adopt_parameters(folder: Path, parameters: LearnedWrite[Any]) -> None:
                 if key in given and key not in READER and given[key].shape == mine.shape and (same_rule or key not in BY_RULE):
                     mine.copy_(given[key])
                     taken += 1
+                    writes.add(name)
     if not taken:
         raise MemoryFolderError(f"{folder}: none of its parameters fit; give the same model and reader rank")
+    return writes
 
 
 def _rule_of(values: Mapping[str, Any]) -> str:

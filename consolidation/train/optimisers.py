@@ -12,14 +12,13 @@ from torch import nn
 from torch.optim import AdamW, Muon, Optimizer
 
 WEIGHT_DECAY = 0.01
-READER, READER_PACE = "reader_", 0.15
-"""Parameters of the reader by name, and their step size, relative to what is written: AdamW's. Muon's steps of full size undo at first what
-a reader knows (benchmarks/LOG.md)."""
+READER = "reader_"
+"""Parameters of the reader by name."""
 GATE_PACE = 0.1
 """Step size of the gates, relative to the others': at the full one they soon open and close at random, and what is written is noise."""
 GAIN_PACE = 0.2
 """Of gains and corrections: a gain that closes before the values of its layer have learned anything never opens again."""
-PACES = {READER: READER_PACE, "gate_weight": GATE_PACE, "gain": GAIN_PACE, "correction": GAIN_PACE}
+PACES = {"gate_weight": GATE_PACE, "gain": GAIN_PACE, "correction": GAIN_PACE}
 """By a part of a parameter's name; 1 for all others."""
 MOMENTS: dict[type[Optimizer], tuple[str, ...]] = {Muon: ("momentum_buffer",), AdamW: ("step", "exp_avg", "exp_avg_sq")}
 
@@ -27,13 +26,14 @@ MOMENTS: dict[type[Optimizer], tuple[str, ...]] = {Muon: ("momentum_buffer",), A
 class Optimisers:
     """Every parameter belongs to one of two optimisers, in a group with a pace of its own."""
 
-    def __init__(self, named: Mapping[str, nn.Parameter], step_size: float, values_decay: float = 0.0) -> None:
+    def __init__(self, named: Mapping[str, nn.Parameter], step_size: float, values_decay: float = 0.0, reader_pace: float = 1.0) -> None:
+        paces = {READER: reader_pace} | PACES
         matrices = {name: p for name, p in named.items() if p.ndim == 2 and min(p.shape) > 1 and READER not in name}
         others = {name: p for name, p in named.items() if name not in matrices}
         self._parameters = list(named.values())
         self._step_size = step_size
-        muon = Muon(_groups(matrices, WEIGHT_DECAY), lr=step_size, weight_decay=WEIGHT_DECAY, adjust_lr_fn="match_rms_adamw")
-        adamw = AdamW(_groups(others, 0.0), lr=step_size, weight_decay=0.0)
+        muon = Muon(_groups(matrices, WEIGHT_DECAY, paces), lr=step_size, weight_decay=WEIGHT_DECAY, adjust_lr_fn="match_rms_adamw")
+        adamw = AdamW(_groups(others, 0.0, paces), lr=step_size, weight_decay=0.0)
         self._of: dict[str, tuple[nn.Parameter, Optimizer]] = {name: (p, muon if name in matrices else adamw) for name, p in named.items()}
         self._both: tuple[Optimizer, ...] = (muon, adamw)
         self._values_decay = values_decay
@@ -65,9 +65,9 @@ class Optimisers:
                 optimiser.state[p] = {key: value if key == "step" else value.to(p.device) for key, value in held.items()}
 
 
-def _groups(named: Mapping[str, nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:
+def _groups(named: Mapping[str, nn.Parameter], weight_decay: float, paces: Mapping[str, float]) -> list[dict[str, Any]]:
     """By pace; no empty group."""
     by_pace: dict[float, list[nn.Parameter]] = {}
     for name, p in named.items():
-        by_pace.setdefault(next((pace for part, pace in PACES.items() if part in name), 1.0), []).append(p)
+        by_pace.setdefault(next((pace for part, pace in paces.items() if part in name), 1.0), []).append(p)
     return [{"params": parameters, "pace": pace, "weight_decay": weight_decay} for pace, parameters in by_pace.items()]

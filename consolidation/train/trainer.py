@@ -8,7 +8,7 @@ the same steps.
 
 import random
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -78,6 +78,9 @@ class TrainConfig:
     """The divergence on ordinary text is descended as well every this many steps."""
     locality_weight: float = 4.0
     """Its weight."""
+    reader_pace: float = 0.15
+    """Step size of the reader relative to what is written: Muon's of full size would undo at first what a reader knows
+    (benchmarks/LOG.md). 0 leaves it as it starts, at cheaper steps."""
     values_decay: float = 1.0
     """Decay of the values' matrices towards the identity, relative to the step size: what has little to learn must not walk away."""
     ordinary_tokens: int = 8192
@@ -95,6 +98,8 @@ class TrainConfig:
             raise UsageError(f"rule: got {self.rule!r}, expected {', '.join(trainable())}")
         if self.order not in (1, 2):
             raise UsageError(f"order: got {self.order}, expected 1 or 2")
+        if not self.reader_pace and self.write_every != 1:
+            raise UsageError(f"write_every: got {self.write_every}, expected 1: with reader_pace 0 the steps between would learn nothing")
         if wrong := [n for n in self.chunks_together if n < 1 or (n < self.chunks_per_step and self.chunks_per_step % n)]:
             raise UsageError(f"chunks_together: {wrong[0]} does not divide chunks_per_step {self.chunks_per_step}")
 
@@ -121,18 +126,19 @@ class ProtocolTrainer:
     """Trains the parameters of a bench; `run` may be called again to go on."""
 
     def __init__(
-        self, bench: Bench, sampler: Sampler, ordinary_text: Sequence[int], config: TrainConfig, journal: Journal, *, fresh: bool
+        self, bench: Bench, sampler: Sampler, ordinary_text: Sequence[int], config: TrainConfig, journal: Journal, *, fresh: Collection[str]
     ) -> None:
-        """`fresh`: the parameters began, here or before this run was cut off, with nothing learned; they write in the modules' units."""
+        """`fresh`: modules that began, here or before this run was cut off, with nothing learned; they write in units of their outputs."""
         self.bench, self.sampler, self.ordinary_text, self.config, self.journal = bench, sampler, list(ordinary_text), config, journal
         bench.order = config.order
         rows = self._ordinary_rows(random.Random(config.seed), -(-config.ordinary_tokens // ROW_TOKENS))
         texts = Texts.pad(rows, bench.protocol.stop_id, bench.device)
         bench.ordinary, units = module_traffic(bench.split, texts, bench.parameters.names)
-        if fresh:
-            bench.parameters.take_units(units)
-        self._named = dict(bench.parameters.named_parameters())
-        self.optimisers = Optimisers(self._named, config.step_size, config.values_decay)
+        bench.parameters.take_units({name: units[name] for name in fresh})
+        if not config.reader_pace:
+            bench.parameters.hold_reader()
+        self._named = {name: p for name, p in bench.parameters.named_parameters() if p.requires_grad}
+        self.optimisers = Optimisers(self._named, config.step_size, config.values_decay, config.reader_pace)
         self.done = Trained()
         self._take_up()
 
@@ -194,7 +200,8 @@ class ProtocolTrainer:
             figures |= {"loss": losses[-1].detach(), "passes": float(passes), "together": float(len(groups[0]))}
             self.done.passages += sum(len(group) for group in groups)
         if number % c.context_every == 0:
-            losses.append(self._reading_loss(rng, groups, fast if rng.random() < c.memory_on_share else None))
+            memory_on = rng.random() < c.memory_on_share or not c.reader_pace
+            losses.append(self._reading_loss(rng, groups, fast if memory_on else None))
             figures["reading"] = losses[-1].detach()
         if number % c.locality_every == 0:
             count = max(1, len(groups))
@@ -211,7 +218,8 @@ class ProtocolTrainer:
         c = self.config
         together = rng.choice(c.chunks_together)
         groups = [self.sampler.group(rng, together) for _ in range(max(1, c.chunks_per_step // together))]
-        return groups, rng.choices(range(c.max_passes + 1), [0.15, *(1 / k for k in range(1, c.max_passes + 1))])[0]
+        without = 0.15 if c.reader_pace else 0.0
+        return groups, rng.choices(range(c.max_passes + 1), [without, *(1 / k for k in range(1, c.max_passes + 1))])[0]
 
     def _recall_loss(self, rng: random.Random, groups: Sequence[Sequence[Passage]], fast: Mapping[str, Any] | None) -> torch.Tensor:
         """Answer NLL closed book."""

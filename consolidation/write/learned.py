@@ -79,6 +79,12 @@ class LearnedWrite(Sites[AnySite], ABC):
         """Parameters of the static reader at all modules."""
         return sum(site.reader_A.numel() + site.reader_B.numel() for _, site in self.everywhere())
 
+    def hold_reader(self) -> None:
+        """Leave the static reader as it is when the rest is trained."""
+        for _, site in self.everywhere():
+            site.reader_A.requires_grad_(False)
+            site.reader_B.requires_grad_(False)
+
     @property
     def error_vocabulary(self) -> int:
         return self.sizes.error_vocabulary

@@ -80,11 +80,11 @@ def train_protocol(base: Base, job: TrainJob, config: TrainConfig, *, resume: bo
         raise UsageError(f"--out {job.out}: {workshop} holds an earlier training; go on with --resume, or name another folder")
     sources = [read_source(path, base.count_tokens, config.max_chunk_tokens) for path in job.data]
     sources, held_out = _hold_out(sources, base, job, config)
-    bench = make_bench(base, config, job)
+    bench, fresh = make_bench(base, config, job)
     journal = Journal.open(workshop)
     apart, ordinary = _ordinary_text(sources, bench.protocol)
     sampler = Sampler(sources, _weights(sources), config.cloze_share)
-    trainer = ProtocolTrainer(bench, sampler, ordinary, config, journal, fresh=job.start_from is None)
+    trainer = ProtocolTrainer(bench, sampler, ordinary, config, journal, fresh=fresh)
 
     def log(figures: dict[str, Any]) -> None:
         with (workshop / LOG).open("a", encoding="utf-8") as file:
@@ -113,8 +113,8 @@ def train_protocol(base: Base, job: TrainJob, config: TrainConfig, *, resume: bo
     return TrainReport(job.out, done, figures)
 
 
-def make_bench(base: Base, config: TrainConfig, job: TrainJob) -> Bench:
-    """The base model with a protocol that has learned nothing yet, or what `start_from` has learned."""
+def make_bench(base: Base, config: TrainConfig, job: TrainJob) -> tuple[Bench, set[str]]:
+    """The base model with a protocol that has learned nothing yet, or what `start_from` has learned, and the modules that have not."""
     first = first_layer(base.model, config.layers)
     targets = find_targets(base.model, config.target, first)
     shapes = {name: (d_in, d_out) for name, (d_in, d_out, _) in targets.shapes.items()}
@@ -130,8 +130,7 @@ def make_bench(base: Base, config: TrainConfig, job: TrainJob) -> Bench:
         readers=_reader_modules(base, config, set(shapes)),
     )
     parameters = trainable()[config.rule].create(sizes, generator)
-    if job.start_from:
-        adopt_parameters(job.start_from, parameters)
+    learned = adopt_parameters(job.start_from, parameters) if job.start_from else set()
     parameters.to(base.model.device)
     protocol = Protocol(
         base.tokenizer,
@@ -142,7 +141,7 @@ def make_bench(base: Base, config: TrainConfig, job: TrainJob) -> Bench:
         question_chunks=parameters.question_chunks,
         learned=parameters,
     )
-    return Bench(SplitModel(base.model, lowest_layer(base.model, shapes)), protocol, parameters, config.order)
+    return Bench(SplitModel(base.model, lowest_layer(base.model, shapes)), protocol, parameters, config.order), set(shapes) - learned
 
 
 def _reader_modules(base: Base, config: TrainConfig, written: set[str]) -> dict[str, tuple[int, int]]:

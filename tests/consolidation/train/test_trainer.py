@@ -125,10 +125,10 @@ def test_no_pass_writes_nothing_and_the_base_does_not_diverge_from_itself(base: 
 
 
 def make_trainer(base: Base, data: Path, folder: Path, config: TrainConfig = CONFIG) -> ProtocolTrainer:
-    bench = make_bench(base, config, TrainJob(data=(data,), out=folder / "protocol", minutes=1))
+    bench, _ = make_bench(base, config, TrainJob(data=(data,), out=folder / "protocol", minutes=1))
     source = read_source(data, base.count_tokens, 200)
     return ProtocolTrainer(
-        bench, Sampler([source], [1.0], 0.2), list(range(60, 200)), config, Journal.open(folder / "training"), fresh=True
+        bench, Sampler([source], [1.0], 0.2), list(range(60, 200)), config, Journal.open(folder / "training"), fresh=bench.parameters.names
     )
 
 
