@@ -11,8 +11,11 @@ from functools import cached_property
 from typing import Any, Literal
 
 from nrem.consolidation.text_ids import marks_of, text_ids
+from nrem.memory.errors import UsageError
 
 INSTRUCTION = "Answer in a few words."
+OWN_WORDING = "{question}"
+"""The question as it is asked; what stands for it in other wordings."""
 ANSWER, THOUGHT = "Answer:", "Thought:"
 """What an answer, and a thought before it, begin with."""
 
@@ -25,7 +28,7 @@ class Prompts:
     instruction: str = INSTRUCTION
     template: Literal["chat", "plain"] = "chat"
     """`chat`: the model's own template under the instruction; `plain`: bare question and answer, for protocols that learn what to do."""
-    wording: str = "{question}"
+    wording: str = OWN_WORDING
     """What a question becomes in the prompt, where answers are to be asked for in other words than those that were learned."""
 
     def question_prefix(self, context_ids: Sequence[int] = ()) -> list[int]:
@@ -45,7 +48,7 @@ class Prompts:
         return self._encode(f"\n{ANSWER}")
 
     def _asked(self, question: str, behind: str) -> list[int]:
-        worded = self.wording.replace("{question}", question.strip())
+        worded = self.wording.replace(OWN_WORDING, question.strip())
         words = marks_of(self.tokenizer).first(behind)  # what stands there before the first mark is read together with the question
         return self._encode(f"Question: {worded}{behind[:words]}") + self._with_marks(behind[words:])
 
@@ -105,3 +108,10 @@ class Prompts:
 
     def _with_marks(self, template: str) -> list[int]:
         return list(self.tokenizer(template, add_special_tokens=False, split_special_tokens=False).input_ids)
+
+
+def check_wording(wording: str, where: str) -> str:
+    """Raises `UsageError`, naming the wording, where it does not hold the question once."""
+    if wording.count(OWN_WORDING) != 1:
+        raise UsageError(f"{where}: got the wording {wording[:60]!r}, expected {OWN_WORDING} in it once, where the question goes")
+    return wording

@@ -14,13 +14,12 @@ from typing import Any, Literal, Self
 
 import numpy as np
 
+from nrem.consolidation.logistic import fit_logistic, logit, sigmoid
 from nrem.memory.errors import MemoryFolderError
 from nrem.memory.saved.json_text import json_text
 
 FEWEST = 20
 """Answers below which nothing is fitted."""
-NEAREST = 1e-4
-"""A probability counts as no nearer to 0 or 1 than this: the logit of either is infinite."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -57,8 +56,8 @@ class Confidence:
         if len(pairs) < FEWEST or not 0 < right.sum() < len(right):
             return None
         raw = np.array([p for p, _ in pairs])
-        intercept, slope = _fit(_logit(raw), _targets(right))
-        fitted = _sigmoid(intercept + slope * _logit(raw))
+        intercept, slope = _fit(raw, right)
+        fitted = sigmoid(intercept + slope * logit(raw))
         return cls(
             intercept=intercept,
             slope=slope,
@@ -73,7 +72,7 @@ class Confidence:
 
     def right(self, probability: float) -> float:
         """The probability that an answer is right to which decoding gave this probability per token."""
-        return float(_sigmoid(self.intercept + self.slope * _logit(np.array(probability))))
+        return float(sigmoid(self.intercept + self.slope * logit(np.array(probability))))
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
@@ -93,43 +92,13 @@ class Confidence:
         return found
 
 
-def _targets(right: np.ndarray) -> np.ndarray:
-    """Platt's (1999): a little inside 0 and 1, so that answers which p tells apart without error still have a finite fit."""
-    count = right.sum()
-    return np.where(right == 1, (count + 1) / (count + 2), 1 / (len(right) - count + 2))
-
-
-def _fit(x: np.ndarray, target: np.ndarray) -> tuple[float, float]:
-    """Intercept and slope of least cross-entropy, by Newton steps, each halved until it does not go up."""
-    rate = target.mean()
-    flat = float(np.log(rate / (1 - rate)))
+def _fit(raw: np.ndarray, right: np.ndarray) -> tuple[float, float]:
+    """Intercept and slope."""
+    x = logit(raw)
     centre, spread = float(x.mean()), float(x.std())
+    flat = fit_logistic(np.empty((len(x), 0)), right)[0], 0.0
     if spread < 1e-9:  # every p is the same
-        return flat, 0.0
-    design = np.stack([np.ones_like(x), (x - centre) / spread], axis=1)  # (answer, 2)
-    at = np.array([flat, 0.0])
-    loss = _loss(design @ at, target)
-    for _ in range(100):
-        fitted = _sigmoid(design @ at)
-        gradient = design.T @ (fitted - target)
-        step = np.linalg.solve(design.T @ (design * (fitted * (1 - fitted))[:, None]), gradient)
-        while (new := _loss(design @ (at - step), target)) > loss and np.abs(step).max() > 1e-9:
-            step = step / 2
-        at, gained, loss = at - step, loss - new, new
-        if gained < 1e-10:
-            break
-    slope = float(at[1]) / spread
-    return (float(at[0]) - slope * centre, slope) if slope > 0 else (flat, 0.0)
-
-
-def _loss(z: np.ndarray, target: np.ndarray) -> float:
-    return float(np.sum(np.logaddexp(0, z) - target * z))
-
-
-def _logit(p: np.ndarray) -> np.ndarray:
-    inside = np.clip(p, NEAREST, 1 - NEAREST)
-    return np.asarray(np.log(inside / (1 - inside)))
-
-
-def _sigmoid(z: np.ndarray) -> np.ndarray:
-    return np.asarray(0.5 * (1 + np.tanh(z / 2)))  # does not overflow
+        return flat
+    intercept, [weight] = fit_logistic((x - centre)[:, None] / spread, right)
+    slope = float(weight) / spread
+    return (intercept - slope * centre, slope) if slope > 0 else flat

@@ -9,12 +9,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from nrem.consolidation.prompts import OWN_WORDING
 from nrem.memory.errors import MemoryFolderError, UsageError
 from nrem.runtime.tune.bank import Bank
 from nrem.runtime.tune.measure import BANK
 from nrem.runtime.tune.rows import Row
 from nrem.runtime.tune.setting import Setting
-from nrem.runtime.wake.config import OWN_WORDING
 from nrem.runtime.wake.ways import parse_way
 
 

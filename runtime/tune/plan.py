@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
+from nrem.consolidation.prompts import OWN_WORDING, check_wording
 from nrem.memory.errors import UsageError
 from nrem.runtime.config import Config
-from nrem.runtime.tune.setting import ALONE, Setting, check_wordings, settings_of
-from nrem.runtime.wake.config import OWN_WORDING
+from nrem.runtime.tune.setting import ALONE, Setting, settings_of
 from nrem.runtime.wake.ways import resolve_way
 
 PASSES = (0, 1, 2, 4, 8)
@@ -45,7 +45,7 @@ class Plan:
             raise UsageError(f"--share: got {share:g}, expected a number above 0 and at most 1, the part of the price of all to spend")
         again = config.answer.sleep_again > 0
         tried = (str(resolve_way(way, kept=True, again=again, memory="the text")) for way in (config.answer.way, ALONE, *ways))
-        worded = check_wordings([config.answer.wording, *wordings], "--prompts")
+        worded = [check_wording(wording, "--prompts") for wording in (config.answer.wording, *wordings)]
         plan = cls(
             levels=tuple(check_levels(passes)),
             ways=tuple(dict.fromkeys(tried)),

@@ -11,12 +11,12 @@ from dataclasses import asdict, dataclass, field
 from typing import Any, Literal
 
 from nrem.consolidation.budget import Budget
+from nrem.consolidation.prompts import OWN_WORDING
 from nrem.consolidation.resample import Interval, QuestionResampler
 from nrem.memory.errors import UsageError
 from nrem.runtime.show.night import plural
 from nrem.runtime.tune.rows import Row
 from nrem.runtime.tune.setting import ALONE
-from nrem.runtime.wake.config import OWN_WORDING
 
 
 @dataclass(frozen=True, kw_only=True)

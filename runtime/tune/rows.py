@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from statistics import fmean
 from typing import Any, Self
 
+from nrem.consolidation.prompts import OWN_WORDING
 from nrem.consolidation.resample import Interval, QuestionResampler
 from nrem.runtime.measure.evaluate import Outcome
 from nrem.runtime.tune.setting import ALONE, Setting
-from nrem.runtime.wake.config import OWN_WORDING
 
 ESTIMATION = ("probes", "guard")
 """Kinds of work that decide, and write nothing."""

@@ -3,9 +3,8 @@
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from nrem.memory.errors import UsageError
+from nrem.consolidation.prompts import OWN_WORDING
 from nrem.runtime.show.night import plural
-from nrem.runtime.wake.config import OWN_WORDING
 
 ALONE = "direct"
 """The way that puts nothing in the prompt; where a setting is called by name it goes without saying."""
@@ -60,11 +59,3 @@ def way_strings(ways: Iterable[str] = (), search: Iterable[int] = (), votes: Ite
     found += [f"vote:{count}" for count in votes if count > 1]
     found += [f"think:{tokens}" for tokens in think if tokens]
     return list(dict.fromkeys(found))
-
-
-def check_wordings(wordings: Sequence[str], where: str) -> list[str]:
-    """Raises `UsageError`, naming the wording, where one does not hold the question once."""
-    for wording in wordings:
-        if wording.count(OWN_WORDING) != 1:
-            raise UsageError(f"{where}: got the wording {wording[:60]!r}, expected {OWN_WORDING} in it once, where the question goes")
-    return list(wordings)

@@ -10,12 +10,12 @@ from pathlib import Path
 from rich.console import Console
 from rich.table import Table
 
+from nrem.consolidation.prompts import OWN_WORDING
 from nrem.consolidation.resample import Interval
 from nrem.runtime.show.memory import plain_table
 from nrem.runtime.show.night import plural, share
 from nrem.runtime.tune.rows import Row
 from nrem.runtime.tune.tune import Tuning
-from nrem.runtime.wake.config import OWN_WORDING
 
 
 def tuning_report(out: Console, found: Tuning, documents: Sequence[str], folder: Path) -> None:

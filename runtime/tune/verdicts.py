@@ -6,11 +6,11 @@ Each is compared with the same setting without it, over the questions that both 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
+from nrem.consolidation.prompts import OWN_WORDING
 from nrem.consolidation.resample import Interval
 from nrem.runtime.show.night import plural
 from nrem.runtime.tune.rows import Row
 from nrem.runtime.tune.setting import ALONE, Setting
-from nrem.runtime.wake.config import OWN_WORDING
 
 AXES = {"search": "search", "vote": "votes", "think": "thinking", "again": "sleeping again"}
 """Ways by the name before the colon, and what they are called in a sentence."""

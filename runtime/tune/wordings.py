@@ -9,9 +9,8 @@ Blank lines and lines that begin with # do not count. The protocol's own wording
 
 from pathlib import Path
 
+from nrem.consolidation.prompts import OWN_WORDING, check_wording
 from nrem.memory.errors import MissingFileError, UsageError
-from nrem.runtime.tune.setting import check_wordings
-from nrem.runtime.wake.config import OWN_WORDING
 
 
 def read_wordings(path: str | Path) -> list[str]:
@@ -26,5 +25,5 @@ def read_wordings(path: str | Path) -> list[str]:
     found = [OWN_WORDING]
     for number, line in enumerate(lines, 1):
         if line.strip() and not line.startswith("#"):
-            found += check_wordings([line.strip()], f"--prompts {path} line {number}")
+            found.append(check_wording(line.strip(), f"--prompts {path} line {number}"))
     return list(dict.fromkeys(found))

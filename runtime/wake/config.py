@@ -3,14 +3,13 @@
 import os
 from dataclasses import dataclass
 
+from nrem.consolidation.prompts import OWN_WORDING, check_wording
 from nrem.memory.errors import UsageError
 from nrem.memory.finite import check_finite
 from nrem.runtime.wake.ways import AUTO, ROUTER, parse_way
 
 LONGEST_ANSWER = 1024
 """Most tokens that an answer may be allowed to have: a model that finds no end is cut off there."""
-OWN_WORDING = "{question}"
-"""The protocol's own wording: the question as it is asked."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -35,7 +34,6 @@ class AnswerConfig:
     not_stated: float = 0.0
     """Probability of the beginning of "not stated", in place of the answer, from which the document is taken not to say it; 0: only where
     "not stated" is the answer."""
-
     wording: str = OWN_WORDING
     """What a question becomes in the prompt; `{question}` stands for it. It is searched for as it was asked."""
 
@@ -46,8 +44,7 @@ class AnswerConfig:
                 parse_way(self.way)
             except UsageError as error:
                 raise UsageError(f"answer.{error}") from None
-        if self.wording.count(OWN_WORDING) != 1:
-            raise UsageError(f"answer.wording: got {self.wording!r}, expected {OWN_WORDING} in it once, where the question goes")
+        check_wording(self.wording, "answer.wording")
         lowest = {"max_new_tokens": 1, "batch_size": 1, "sleep_again": 0, "sure": 0, "again_chunks": 1, "not_stated": 0, "price": 0}
         for name, low in lowest.items():
             if (value := getattr(self, name)) < low:

@@ -6,6 +6,7 @@ All of it costs no forward pass beyond the direct answer. Knows nothing about wh
 import math
 import re
 
+from nrem.consolidation.logistic import logit
 from nrem.memory.memory import Memory
 from nrem.memory.text.pieces import words_of
 from nrem.runtime.wake.decode import Answer
@@ -34,15 +35,16 @@ FEATURES = (
     *FORMS,
 )
 """Names, in the order of `features_of`."""
-NEAREST = 1e-4
-"""A probability counts as no nearer to 0 or 1."""
 
 
 def features_of(answer: Answer, memory: Memory) -> list[float]:
     """One number for each of `FEATURES`, from a direct answer and the memory that gave it."""
-    p = min(max(answer.token_confidence, NEAREST), 1 - NEAREST)
     asked = set(words_of(answer.question))
-    about = {"confidence": math.log(p / (1 - p)), "answer_tokens": float(answer.answer_tokens), "question_words": float(len(asked))}
+    about = {
+        "confidence": float(logit(answer.token_confidence)),
+        "answer_tokens": float(answer.answer_tokens),
+        "question_words": float(len(asked)),
+    }
     about |= {name: float(re.search(rf"\b({form})\b", answer.question.lower()) is not None) for name, form in FORMS.items()}
     about |= _of_text(asked, answer, memory)
     return [about.get(name, 0.0) for name in FEATURES]

@@ -16,6 +16,7 @@ from typing import Any, Self
 
 import numpy as np
 
+from nrem.consolidation.logistic import fit_logistic, sigmoid
 from nrem.memory.errors import MemoryFolderError, UsageError
 from nrem.memory.saved.json_text import json_text
 from nrem.runtime.wake.decode import Answer
@@ -85,7 +86,7 @@ class Router:
         design = (raw - mean) / scale
         heads = {}
         for way in ways:
-            intercept, weights = fit_logistic(design, np.array([e.right[way] for e in examples]))
+            intercept, weights = fit_logistic(design, np.array([e.right[way] for e in examples]), L2)
             heads[way] = Head(intercept, tuple(weights), float(np.mean([e.fet[way] for e in examples])))
         groups = len({e.group for e in examples})
         return cls(heads=heads, mean=tuple(mean.tolist()), scale=tuple(scale.tolist()), questions=len(examples), groups=groups)
@@ -93,7 +94,7 @@ class Router:
     def right(self, features: Sequence[float]) -> dict[str, float]:
         """The probability that each way answers this question right."""
         z = (np.array(features) - self.mean) / self.scale
-        return {way: float(_sigmoid(head.intercept + np.dot(head.weights, z))) for way, head in self.heads.items()}
+        return {way: float(sigmoid(head.intercept + np.dot(head.weights, z))) for way, head in self.heads.items()}
 
     def choose(self, features: Sequence[float], price: float, ways: Sequence[str] = ()) -> str:
         """The way that gains most at a price of points for 1,000 FET, the cheaper of equals; of `ways` only, where some are named."""
@@ -125,36 +126,6 @@ class Router:
         return cls(heads=heads, mean=mean, scale=scale, questions=int(values["questions"]), groups=int(values["groups"]))
 
 
-def fit_logistic(design: np.ndarray, target: np.ndarray, l2: float = L2) -> tuple[float, np.ndarray]:
-    """Intercept and weights of least cross-entropy plus `l2 / 2` times the squared weights, by Newton steps, each halved until it helps.
-
-    design: (question, feature), standardised; target: (question,), 0 or 1. Targets are moved a little inside, as Platt's (1999), so that
-    there is an optimum where all are right, or all wrong.
-    """
-    count = float(target.sum())
-    inside = np.where(target > 0.5, (count + 1) / (count + 2), 1 / (len(target) - count + 2))
-    x = np.concatenate([np.ones((len(design), 1)), design], axis=1)
-    penalty = np.full(x.shape[1], l2)
-    penalty[0] = 1e-6
-
-    def loss(w: np.ndarray) -> float:
-        z = x @ w
-        return float(np.sum(np.logaddexp(0, z) - inside * z) + 0.5 * np.sum(penalty * w * w))
-
-    at = np.zeros(x.shape[1])
-    now = loss(at)
-    for _ in range(100):
-        fitted = _sigmoid(x @ at)
-        gradient = x.T @ (fitted - inside) + penalty * at
-        step = np.linalg.solve(x.T @ (x * (fitted * (1 - fitted))[:, None]) + np.diag(penalty), gradient)
-        while (new := loss(at - step)) > now and np.abs(step).max() > 1e-10:
-            step = step / 2
-        at, gained, now = at - step, now - new, new
-        if gained < 1e-10:
-            break
-    return float(at[0]), at[1:]
-
-
 def read_router(folder: Path) -> Router:
     """What `nrem calibrate` has left for a base model and protocol; raises `UsageError` where it has not."""
     path = folder / FILE
@@ -176,7 +147,3 @@ def routed(answers: Sequence[Answer], chosen: Sequence[str], ask: Callable[[Sequ
                 first = answers[n]
                 found[n] = replace(answer, fet=round(first.fet + answer.fet, 1), seconds=first.seconds + answer.seconds)
     return [found[n] for n in range(len(answers))]
-
-
-def _sigmoid(z: Any) -> Any:
-    return 0.5 * (1 + np.tanh(np.asarray(z) / 2))  # does not overflow

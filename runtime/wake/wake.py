@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 
+from nrem.consolidation.prompts import OWN_WORDING
 from nrem.consolidation.protocol.protocol import Protocol
 from nrem.memory.memory import EVERYTHING, Memory, Route
 from nrem.memory.stream.chunk import Chunk
@@ -20,7 +21,7 @@ from nrem.runtime.config import Config, Flags
 from nrem.runtime.models.load import Base
 from nrem.runtime.parts import calibration_folder, config_of, load_base, make_fast_weights, make_protocol
 from nrem.runtime.wake.answer import Answer
-from nrem.runtime.wake.config import OWN_WORDING, check_question
+from nrem.runtime.wake.config import check_question
 from nrem.runtime.wake.decode import Answerer
 from nrem.runtime.wake.features import features_of
 from nrem.runtime.wake.router import FIRST, read_router, routed
@@ -70,11 +71,11 @@ class Wake:
     @in_turn
     def answers(self, questions: Sequence[str], way: str = "") -> list[Answer]:
         """Answer several questions; those that have the same adapter are asked together."""
-        gone, found = self.way(way), dict[int, Answer]()
         questions = [check_question(question) for question in questions]
         if (way or self.config.answer.way) == ROUTER:
             first = self.answers(questions, FIRST)
             return routed(first, self._chosen(first), self.answers)
+        gone, found = self.way(way), dict[int, Answer]()
         for numbers, chunks in self._attached_groups(gone, questions):
             contexts = [_context(chunks[n]) for n in numbers]
             for n, answer in zip(numbers, gone.answers(self.answerer, [questions[n] for n in numbers], contexts), strict=True):
@@ -88,7 +89,7 @@ class Wake:
         Under `think` the prompt holds the thought that the question gets. Under `vote` and `again` it is the prompt by itself: neither what
         is drawn nor extra passes, which come where the own answer is not sure, are about a given answer.
         """
-        gone, found = self.way(way), dict[int, float]()
+        found = dict[int, float]()
         pairs = [(check_question(question), answer) for question, answer in pairs]
         if (way or self.config.answer.way) == ROUTER:
             chosen = self._chosen(self.answers([question for question, _ in pairs], FIRST))
@@ -96,6 +97,7 @@ class Wake:
                 numbers = [n for n, name in enumerate(chosen) if name == own]
                 found |= zip(numbers, self.nlls([pairs[n] for n in numbers], own), strict=True)
             return [found[n] for n in range(len(pairs))]
+        gone = self.way(way)
         for numbers, chunks in self._attached_groups(gone, [question for question, _ in pairs]):
             contexts = [_context(chunks[n]) for n in numbers]
             found |= zip(numbers, gone.nlls(self.answerer, [pairs[n] for n in numbers], contexts), strict=True)

@@ -23,7 +23,6 @@ from nrem.memory.errors import DocumentError, MissingFileError, SleepError, Usag
 from nrem.memory.rebuild import forget
 from nrem.memory.saved.journal import Journal
 from nrem.runtime.measure.train import TrainJob, make_bench, train_protocol
-from nrem.runtime.measure.train_job import GO_ON_STEP_SIZE, TrainFlags, training_config
 from nrem.runtime.models.load import Base
 from nrem.runtime.parts import question_chunks
 from nrem.runtime.session.consolidate import consolidate
@@ -241,13 +240,3 @@ def test_a_config_that_does_not_divide_is_refused() -> None:
         TrainConfig(chunks_together=(3,))
     with pytest.raises(UsageError, match="order: got 3, expected 1 or 2"):
         TrainConfig(order=3)
-
-
-def test_going_on_from_a_protocol_takes_smaller_steps() -> None:
-    new = TrainFlags(
-        data=(), out=None, minutes=1, rule="delta", settings=(), model={}, held_out=None, start_from=None, resume=False, smoke=False
-    )
-    assert training_config(new) == TrainConfig(rule="delta")
-    going_on = replace(new, start_from=Path("protocol"))
-    assert training_config(going_on).step_size == GO_ON_STEP_SIZE < TrainConfig().step_size
-    assert training_config(replace(going_on, settings=("step_size=0.5", "rank=8"))) == TrainConfig(rule="delta", rank=8, step_size=0.5)

@@ -14,7 +14,7 @@ from nrem.runtime.parts import calibration_folder
 from nrem.runtime.readers.document import Document
 from nrem.runtime.session.session import Session
 from nrem.runtime.wake.features import FEATURES, features_of
-from nrem.runtime.wake.router import FILE, Example, Head, Router, fit_logistic, read_router
+from nrem.runtime.wake.router import FILE, Example, Head, Router, read_router
 from nrem.runtime.wake.wake import Wake
 from tests import tiny
 
@@ -34,24 +34,6 @@ def examples(count: int = 120, seed: int = 0) -> list[Example]:
 
 def features(sure: float) -> list[float]:
     return [sure if name == "confidence" else 0.0 for name in FEATURES]
-
-
-def test_a_fit_is_the_optimum_of_its_loss() -> None:
-    rng = np.random.default_rng(1)
-    x, target = rng.normal(size=(60, 3)), (rng.random(60) < 0.4).astype(float)
-    intercept, weights = fit_logistic(x, target, l2=0.5)
-    inside = np.where(target > 0.5, (target.sum() + 1) / (target.sum() + 2), 1 / (60 - target.sum() + 2))
-    residual = 1 / (1 + np.exp(-(intercept + x @ weights))) - inside
-    assert abs(residual.sum()) < 1e-4
-    assert np.abs(x.T @ residual + 0.5 * weights).max() < 1e-4
-
-
-@pytest.mark.parametrize("target", [np.zeros(30), np.ones(30)])
-def test_where_all_are_alike_the_fit_is_finite(target: np.ndarray) -> None:
-    intercept, weights = fit_logistic(np.random.default_rng(0).normal(size=(30, 2)), target)
-    assert math.isfinite(intercept)
-    assert np.sign(intercept) == (1 if target.all() else -1)
-    assert np.abs(weights).max() < 0.1
 
 
 def test_the_sure_are_answered_at_once_and_the_price_decides_about_the_others() -> None:

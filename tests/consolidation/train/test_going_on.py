@@ -1,0 +1,62 @@
+"""Training from a protocol that there is: smaller steps, modules that begin anew beside it, and a reader that is held."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+
+from nrem.consolidation.protocol.folder import save_protocol
+from nrem.consolidation.train.data import Sampler, read_source
+from nrem.consolidation.train.trainer import ProtocolTrainer, TrainConfig
+from nrem.consolidation.write.ridge_site import RidgeSite
+from nrem.memory.errors import UsageError
+from nrem.memory.saved.journal import Journal
+from nrem.runtime.measure.train import TrainJob, make_bench
+from nrem.runtime.measure.train_job import GO_ON_STEP_SIZE, TrainFlags, training_config
+from nrem.runtime.models.load import Base
+from tests import tiny
+from tests.benches import save_passages
+
+CONFIG = TrainConfig(rank=6, reader_rank=2, max_passes=2, chunks_per_step=4, chunks_together=(1, 2), questions_per_chunk=1, warm_up=2)
+
+
+def test_going_on_from_a_protocol_takes_smaller_steps() -> None:
+    new = TrainFlags(
+        data=(), out=None, minutes=1, rule="delta", settings=(), model={}, held_out=None, start_from=None, resume=False, smoke=False
+    )
+    assert training_config(new) == TrainConfig(rule="delta")
+    going_on = replace(new, start_from=Path("protocol"))
+    assert training_config(going_on).step_size == GO_ON_STEP_SIZE < TrainConfig().step_size
+    assert training_config(replace(going_on, settings=("step_size=0.5", "rank=8"))) == TrainConfig(rule="delta", rank=8, step_size=0.5)
+
+
+def test_a_module_that_begins_beside_trained_ones_writes_in_units_of_its_outputs(llama: Base, tmp_path: Path) -> None:
+    trained = tiny.make_ridge_protocol(llama)
+    assert trained.learned is not None
+    save_protocol(tmp_path / "trained", trained, llama.identity, {})
+    more = replace(CONFIG, target="down_proj,o_proj", layers="all", reader_rank=trained.learned.reader_rank)
+    trainer = make_trainer(llama, tmp_path, more, tmp_path / "trained")
+    units = {name: float(site.unit) for name, site in trainer.bench.parameters.items() if isinstance(site, RidgeSite)}
+    assert {name for name, unit in units.items() if unit == 1} == set(trained.learned.names)
+    assert all(unit > 0 for unit in units.values())
+    assert len(units) > len(trained.learned.names)
+
+
+def test_a_reader_that_is_held_stays_while_the_write_learns(llama: Base, tmp_path: Path) -> None:
+    trainer = make_trainer(llama, tmp_path, replace(CONFIG, reader_pace=0.0))
+    before = {name: p.detach().clone() for name, p in trainer.bench.parameters.named_parameters()}
+    for _ in range(4):
+        assert {"loss", "reading"} <= trainer.step(0.0).keys()
+    moved = {name for name, p in trainer.bench.parameters.named_parameters() if not torch.equal(p, before[name])}
+    assert moved
+    assert not any("reader" in name for name in moved)
+    with pytest.raises(UsageError, match="write_every: got 2, expected 1: with reader_pace 0 the steps between would learn nothing"):
+        replace(CONFIG, reader_pace=0.0, write_every=2)
+
+
+def make_trainer(base: Base, folder: Path, config: TrainConfig, start_from: Path | None = None) -> ProtocolTrainer:
+    data = save_passages(folder / "passages.jsonl")
+    bench, fresh = make_bench(base, config, TrainJob(data=(data,), out=folder / "protocol", minutes=1, start_from=start_from))
+    sampler = Sampler([read_source(data, base.count_tokens, 200)], [1.0], 0.2)
+    return ProtocolTrainer(bench, sampler, list(range(60, 200)), config, Journal.open(folder / "training"), fresh=fresh)
