@@ -8,7 +8,6 @@ never, at the router's rate by lot, and as one decides who is told the number of
 that was killed goes on where `--work` says.
 """
 
-import sys
 import tempfile
 import time
 from collections.abc import Mapping, Sequence
@@ -26,7 +25,7 @@ from nrem.runtime.config import resolve, setting_layers
 from nrem.runtime.route.config import RouterConfig, check_prices
 from nrem.runtime.route.job import train_seed
 from nrem.runtime.route.measure import mean_reports, report
-from nrem.runtime.route.table import arms_table, hops_table, progress_line
+from nrem.runtime.route.table import arms_table, hops_table, print_progress
 
 ALL, GRPO = "one model for all prices", "GRPO, for all prices"
 
@@ -49,12 +48,8 @@ def arms_of(prices: Sequence[float], fixed: Sequence[float], config: RouterConfi
 
 def measure_arm(folder: Path, seed: int, prices: tuple[float, ...], arm: Arm) -> dict[str, Any]:
     """One model: figures and single outcomes."""
-
-    def note(seed: int, phase: str, done: int, steps: int, figures: dict[str, float]) -> None:
-        print(progress_line(seed, phase, done, steps, figures), flush=True, file=sys.stderr)
-
     started, config = time.process_time(), replace(arm.config, seed=seed)
-    run = train_seed(folder / f"seed-{seed}", config, prices, 1e6, note, levels=arm.levels, name=arm.folder)
+    run = train_seed(folder / f"seed-{seed}", config, prices, 1e6, print_progress, levels=arm.levels, name=arm.folder)
     reports = [report(at) for at in run["outcomes"]]
     common.show(hops_table(reports, 1, f"{arm.folder}, seed {seed}"), to_stderr=True)
     return {

@@ -1,5 +1,6 @@
 """What a person sees of trained routers: how often they think by hops and price, and what each way of deciding is worth."""
 
+import sys
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -16,6 +17,11 @@ def progress_line(seed: int, phase: str, done: int, steps: int, figures: Mapping
     'seed 0, warm-up, step 10 of 100: short 1.50'
     """
     return f"seed {seed}, {phase}, step {done} of {steps}: " + ", ".join(f"{name} {value:.2f}" for name, value in figures.items())
+
+
+def print_progress(seed: int, phase: str, done: int, steps: int, figures: Mapping[str, float]) -> None:
+    """The same on stderr, as `train_seed` wants to be listened to."""
+    print(progress_line(seed, phase, done, steps, figures), file=sys.stderr, flush=True)
 
 
 def hops_table(reports: Sequence[Mapping[str, Any]], num_seeds: int, title: str = "") -> Table:
