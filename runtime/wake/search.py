@@ -38,9 +38,13 @@ class Search(Way):
         return sorted(found, key=lambda chunk: chunk.index)
 
 
-def found_if_kept(text: EvictedText | None, question: str) -> list[Chunk]:
-    """What `search` puts into the prompt where the text was kept, and `direct` where it was forgotten."""
-    return [] if text is None else Search("search").chunks(text, question)
+class FoundIfKept(Way):
+    """Ways whose prompt is that of `search` where the text was kept, and that of `direct` where it was forgotten."""
+
+    dear = True
+
+    def chunks(self, text: EvictedText | None, question: str) -> list[Chunk]:
+        return [] if text is None else Search("search").chunks(text, question)
 
 
 def _another(text: EvictedText, query: str, found: list[Chunk]) -> Chunk | None:

@@ -6,21 +6,15 @@ model that was not trained to think need not gain from it.
 
 from collections.abc import Sequence
 
-from nrem.memory.stream.chunk import Chunk
-from nrem.memory.text.evicted import EvictedText
 from nrem.runtime.wake.answer import Answer
-from nrem.runtime.wake.search import found_if_kept
-from nrem.runtime.wake.way import Amount, Asker, Way
+from nrem.runtime.wake.search import FoundIfKept
+from nrem.runtime.wake.way import Amount, Asker
 
 
-class Think(Way):
+class Think(FoundIfKept):
     """as search, or as direct where the text was forgotten, with a thought of at most N tokens before the answer"""
 
-    dear = True
     counts = Amount("tokens of thought", usual=32, most=256)
-
-    def chunks(self, text: EvictedText | None, question: str) -> list[Chunk]:
-        return found_if_kept(text, question)
 
     def answers(self, asker: Asker, questions: Sequence[str], contexts: Sequence[str]) -> list[Answer]:
         return asker.ask_all(questions, contexts, asker.think(questions, contexts, self.amount))

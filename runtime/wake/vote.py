@@ -10,25 +10,19 @@ from dataclasses import replace
 from itertools import count
 from math import comb
 
-from nrem.memory.stream.chunk import Chunk
-from nrem.memory.text.evicted import EvictedText
 from nrem.runtime.wake.answer import Answer
 from nrem.runtime.wake.normal import normalise
-from nrem.runtime.wake.search import found_if_kept
-from nrem.runtime.wake.way import Amount, Asker, Way
+from nrem.runtime.wake.search import FoundIfKept
+from nrem.runtime.wake.way import Amount, Asker
 
 SURE = 0.95
 """Probability that the leading answer is ahead, from which drawing stops."""
 
 
-class Vote(Way):
+class Vote(FoundIfKept):
     """as search, or as direct where the text was forgotten, the most frequent of at most N sampled answers"""
 
-    dear = True
     counts = Amount("votes at most", usual=5, most=64)
-
-    def chunks(self, text: EvictedText | None, question: str) -> list[Chunk]:
-        return found_if_kept(text, question)
 
     def answers(self, asker: Asker, questions: Sequence[str], contexts: Sequence[str]) -> list[Answer]:
         """`nlls`, the default one, are those of the prompt: a given answer has no votes."""
