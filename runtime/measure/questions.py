@@ -4,13 +4,15 @@ Two kinds of line: `{"id", "question", "answers"}`, or a document `{"doc_id", "d
 """
 
 import gzip
+import hashlib
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 from nrem.memory.errors import DocumentError, MissingFileError
+from nrem.memory.saved.json_text import json_text
 from nrem.runtime.wake.config import LONGEST_QUESTION
 
 LABELS = ("n_facts", "ops", "hops", "position", "difficulty", "facts")
@@ -40,6 +42,11 @@ class QuestionedDocument:
     group: str
     """Documents of one group share text and are drawn together when they are resampled."""
     questions: tuple[Question, ...]
+
+
+def sha256_of(questions: Sequence[Question]) -> str:
+    """Of what is asked and how it is scored: outcomes that are kept belong to exactly these."""
+    return hashlib.sha256(json_text([[q.question, q.answers, q.dataset] for q in questions]).encode()).hexdigest()
 
 
 def read_questions(path: str | Path) -> list[Question]:

@@ -13,7 +13,7 @@ from typing import Any
 from nrem.memory.errors import UsageError
 from nrem.memory.saved.atomic import write_text
 from nrem.memory.saved.json_text import json_text
-from nrem.runtime.measure.questions import Question
+from nrem.runtime.measure.questions import Question, sha256_of
 from nrem.runtime.parts import calibration_folder
 from nrem.runtime.tune.examples import EXAMPLES, examples_of, read_examples
 from nrem.runtime.tune.exchange import Exchange, exchange
@@ -55,7 +55,7 @@ def calibrate(
     kept = wake.memory.text is not None and len(wake.memory.text) > 0
     own = tuple(str(wake.way(way)) for way in ways) or tuple(way for way in WAYS if kept or not WAYS[way].searches)
     place = calibration_folder(wake.base, wake.protocol)
-    key = json_text([wake.memory.record.files, [[q.question, q.answers] for q in questions]], sort_keys=True)
+    key = json_text([wake.memory.record.files, sha256_of(questions)], sort_keys=True)
     folder = place / ASKED / hashlib.sha256(key.encode()).hexdigest()[:16]
     asked = [way for way in dict.fromkeys((FIRST, *own)) if way != ROUTER]
     examples = examples_of(wake, questions, asked, folder, folder.name, count)

@@ -3,7 +3,6 @@
 Knows nothing about fitting.
 """
 
-import hashlib
 import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -11,7 +10,7 @@ from pathlib import Path
 from nrem.memory.saved.atomic import write_text
 from nrem.memory.saved.json_text import json_text
 from nrem.runtime.measure.evaluate import ask_memory
-from nrem.runtime.measure.questions import Question
+from nrem.runtime.measure.questions import Question, sha256_of
 from nrem.runtime.tune.bank import Bank
 from nrem.runtime.tune.rows import Asked, Row
 from nrem.runtime.tune.setting import Setting
@@ -46,8 +45,7 @@ def examples_of(
             count(done, len(ways) * len(questions))
 
     bank = Bank(folder / BANK, measure)
-    digest = hashlib.sha256(json_text([[q.question, q.answers, q.dataset] for q in questions]).encode()).hexdigest()
-    bank.begin({"memory": dict(wake.memory.record.files), "questions": {"count": len(questions), "sha256": digest}})
+    bank.begin({"memory": dict(wake.memory.record.files), "questions": {"count": len(questions), "sha256": sha256_of(questions)}})
     rows = {way: _row(bank, way, len(questions)) for way in dict.fromkeys((FIRST, *ways))}
     examples = []
     for n, (question, first) in enumerate(zip(questions, rows[FIRST].asked, strict=True)):

@@ -14,9 +14,8 @@ from nrem.consolidation.budget import CostModel
 from nrem.consolidation.events import Listener
 from nrem.memory.memory import Memory
 from nrem.memory.saved.files import MEMORY
-from nrem.memory.saved.json_text import json_text
 from nrem.runtime.config import Config, to_dict
-from nrem.runtime.measure.questions import Question
+from nrem.runtime.measure.questions import Question, sha256_of
 from nrem.runtime.models.load import Base
 from nrem.runtime.parts import load_base, make_protocol
 from nrem.runtime.readers.document import Document
@@ -68,11 +67,10 @@ class Measurement:
         folder.mkdir(parents=True, exist_ok=True)
         self.bank = Bank(folder / BANK, self._measure)
         digests = [hashlib.sha256(t.text.encode()).hexdigest() for t in texts]
-        asked = json_text([[q.question, q.answers, q.dataset] for q in questions])
         self.bank.begin(
             {
                 "documents": [{"name": t.document.name, "sha256": d} for t, d in zip(texts, digests, strict=True)],
-                "questions": {"count": len(questions), "sha256": hashlib.sha256(asked.encode()).hexdigest()},
+                "questions": {"count": len(questions), "sha256": sha256_of(questions)},
                 "passes": list(plan.levels),
                 "configuration": to_dict(config),
             }
