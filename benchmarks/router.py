@@ -27,7 +27,7 @@ from nrem.runtime.route.job import train_seed
 from nrem.runtime.route.measure import mean_reports, report
 from nrem.runtime.route.table import arms_table, hops_table, print_progress
 
-ALL, GRPO = "one model for all prices", "GRPO, for all prices"
+ALL, GRPO = "one model for all prices", "GRPO for all prices"
 
 
 class Arm(NamedTuple):
@@ -42,7 +42,7 @@ def arms_of(prices: Sequence[float], fixed: Sequence[float], config: RouterConfi
     """Every arm that is trained, in the order of training."""
     every = tuple(range(len(prices)))
     arms = {ALL: Arm(every, config, "model")}
-    arms |= {f"price {p:g} only": Arm((list(prices).index(p),), config, f"price-{p:g}") for p in fixed}
+    arms |= {f"price {100 * p:g} % only": Arm((list(prices).index(p),), config, f"price-{p:g}") for p in fixed}
     return arms | ({GRPO: Arm(every, replace(config, decoupled=False), "grpo")} if grpo else {})
 
 

@@ -16,12 +16,12 @@ def test_it_ends_with_one_json_line_and_keeps_every_outcome(tmp_path: Path, caps
     router.main([*FLAGS, "--seeds", "2", "--price", "0.1,1", "--fixed", "1", "--grpo", "--out", str(tmp_path / "raw.json")])
     said = capsys.readouterr()
     found = json.loads(said.out)
-    arms = [router.ALL, "price 1 only", router.GRPO]
+    arms = [router.ALL, "price 100 % only", router.GRPO]
     assert list(found["mean"]) == arms
     assert [len(found["mean"][name]) for name in arms] == [2, 1, 2]
     assert [len(found["separation"][name]) for name in arms] == [2, 2, 2]
     raw = json.loads((tmp_path / "raw.json").read_text(encoding="utf-8"))
-    assert [len(at["think_per_mille"].split()) for run in raw["runs"]["price 1 only"] for at in run["outcomes"]] == [12, 12]
+    assert [len(at["think_per_mille"].split()) for run in raw["runs"]["price 100 % only"] for at in run["outcomes"]] == [12, 12]
     assert "reward over mixture" in said.err
 
 
