@@ -3,10 +3,10 @@
     python -m benchmarks.many --data FILE.jsonl [--documents 50] [--at 1,5,10,25,50] [--questions 2] [--text OTHER.txt] [--json]
 
 A memory is made of the first document and extended with the next ones, one by one, as `nrem extend` does. At each count of `--at` the first
-questions of the oldest, of the newest and of all documents are asked in two ways: `direct`, from the adapter alone that a search chooses, and
-`search`, with the chunk that it finds in the prompt. `found` is the share of questions for which the search chooses the right document's
-adapter. Perplexity on other text is that with the newest document's adapter attached, relative to the bare base's. `--minutes` bounds the
-run: it ends with the count that was reached.
+questions of the oldest, of the newest and of all documents are asked in two ways: `direct`, from the adapter alone that a search chooses,
+and `search`, with the chunk that it finds in the prompt. `found` is the share of questions for which the search chooses the right
+document's adapter. Perplexity on other text is that with the newest document's adapter attached, relative to the bare base's. `--minutes`
+bounds the run: it ends with the count that was reached.
 """
 
 import tempfile
