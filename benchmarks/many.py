@@ -1,25 +1,25 @@
 """Many documents in one memory: what does it still answer about the oldest, what does it cost on disk, and what does one more cost?
 
-    python -m benchmarks.many --data FILE.jsonl [--documents 50] [--at 1,5,10,25,50] [--questions 2] [--text OTHER.txt] [--json]
+    python -m benchmarks.many --data FILE.jsonl [--documents 50] [--at 1,5,10,25,50] [--asked 10] [--text OTHER.txt] [--json]
 
 A memory is made of the first document and extended with the next ones, one by one, as `nrem extend` does. At each count of `--at` the first
-questions of the oldest, of the newest and of all documents are asked in two ways: `direct`, from the adapter alone that a search chooses,
-and `search`, with the chunk that it finds in the prompt. `found` is the share of questions for which the search chooses the right
-document's adapter. Perplexity on other text is that with the newest document's adapter attached, relative to the bare base's. `--minutes`
-bounds the run: it ends with the count that was reached.
+questions of the oldest, of the newest and of all documents (of `--asked`, spread evenly, where there are more) are asked in two ways:
+`direct`, from the adapter alone that a search chooses, and `search`, with the chunk that it finds in the prompt. `found` is the share of
+questions for which the search chooses the right document's adapter. Perplexity on other text is that with the newest document's adapter
+attached, relative to the bare base's. `--minutes` bounds the run: it ends with the count that was reached.
 """
 
 import tempfile
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import Any, NamedTuple
 
 from rich.table import Table
 
 from benchmarks.harness import common
-from benchmarks.locality import OtherText
+from benchmarks.locality import WINDOW, OtherText
 from nrem.memory.errors import MissingFileError, UsageError
 from nrem.memory.memory import Memory, Route
 from nrem.runtime.commands.options import numbers
@@ -42,14 +42,18 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--data", required=True, help="JSON lines: documents with questions")
     parser.add_argument("--documents", type=int, default=50, metavar="N", help="the first N documents of the file (50)")
     parser.add_argument("--at", default=AT, metavar="N,N", help=f"after how many documents to ask ({AT}); the last is always asked")
-    parser.add_argument("--questions", type=int, default=2, metavar="Q", help="the first Q questions of each document (2)")
+    parser.add_argument("--asked", type=int, default=10, metavar="D", help="of all documents, so many are asked about (10)")
+    parser.add_argument(
+        "--questions", type=int, default=2, metavar="Q", help="the first Q questions of each of them (2)"
+    )
     parser.add_argument("--text", type=Path, help="plain text that they are not about (one that comes with nrem)")
     parser.add_argument("--tokens", type=int, default=1024, metavar="T", help="how much of the text is read (1024)")
     parser.add_argument("--minutes", type=float, default=0.0, metavar="M", help="begin no further document after so long (0: no limit)")
     args = parser.parse_args(arguments)
     documents = read_documents(args.data)[: max(0, args.documents)]
-    if not documents or args.questions < 1:
-        raise UsageError(f"--documents, --questions: got {len(documents)} of {args.data} and {args.questions}, expected 1 or more of each")
+    if not documents or args.questions < 1 or args.asked < 2:
+        got = f"{len(documents)} of {args.data}, {args.questions} and {args.asked}"
+        raise UsageError(f"--documents, --questions, --asked: got {got}, expected 1, 1 and 2 or more")
     if args.text is not None and not args.text.is_file():
         raise MissingFileError(f"--text {args.text}: no such file; give plain text")
     config, at = load_config(args.config, args.set), {*numbers(args.at, "--at"), len(documents)}
@@ -57,19 +61,36 @@ def main(arguments: Sequence[str]) -> None:
         common.require_green("tests/memory/saved/test_shared_segments.py", "tests/runtime/measure/test_evaluate.py")
     base = load_base(config)
     other = OtherText(base, args.text.read_text(encoding="utf-8") if args.text else unrelated_text(), args.tokens)
-    rows, costs = measure(base, config, documents, at, args.questions, other, 60 * args.minutes)
-    common.show(table(rows), to_stderr=args.json)
-    result = {
+    about = {
         "benchmark": "many",
         "data": Path(args.data).name,
         "text": args.text.name if args.text else "unrelated.txt",
-        "tokens_of_text": 256 * len(other.windows),
+        "tokens_of_text": WINDOW * len(other.windows),
         "questions_per_document": args.questions,
-        "rows": rows,
         **common.environment(base),
     }
     out = args.out or common.RESULTS / "many.json"
-    common.finish("many", result, {"extends": costs}, out, args.json)
+    rows: list[dict[str, Any]] = []
+    costs: list[dict[str, float]] = []
+    for row, costs in measure(base, config, documents, at, Asked(args.asked, args.questions), other, 60 * args.minutes):
+        rows.append(row)
+        common.finish("many", about | {"rows": rows}, {"extends": costs}, out, as_json=False)
+    common.show(table(rows), to_stderr=args.json)
+    common.finish("many", about | {"rows": rows}, {"extends": costs}, out, args.json)
+
+
+class Asked(NamedTuple):
+    """What is asked of a memory."""
+
+    documents: int
+    """So many at most, the oldest and the newest among them."""
+    questions: int
+    """The first so many of each."""
+
+    def of(self, count: int) -> list[int]:
+        """Which of so many documents, spread evenly."""
+        most = min(count, self.documents)
+        return sorted({round(i * (count - 1) / max(1, most - 1)) for i in range(most)})
 
 
 def measure(
@@ -77,12 +98,11 @@ def measure(
     config: Config,
     documents: Sequence[QuestionedDocument],
     at: set[int],
-    questions: int,
+    asked: Asked,
     other: OtherText,
     seconds: float,
-) -> tuple[list[dict[str, Any]], list[dict[str, float]]]:
-    """A row for each count of documents that is asked about, and what each document cost."""
-    rows: list[dict[str, Any]] = []
+) -> Iterator[tuple[dict[str, Any], list[dict[str, float]]]]:
+    """A row for each count of documents that is asked about, and what each document so far has cost."""
     costs: list[dict[str, float]] = []
     memory: Memory | None = None
     begun = time.perf_counter()
@@ -95,18 +115,18 @@ def measure(
         late = bool(seconds) and time.perf_counter() - begun > seconds
         if count in at or late:
             with common.stage(f"questions about {count}"):
-                rows.append(look(base, config, memory, documents[:count], questions, other) | {"extend": costs[-1]})
+                row = look(base, config, memory, documents[:count], asked, other)
+            yield row | {"extend": costs[-1]}, costs
         if late:
-            break
-    return rows, costs
+            return
 
 
 def look(
-    base: Base, config: Config, memory: Memory, documents: Sequence[QuestionedDocument], questions: int, other: OtherText
+    base: Base, config: Config, memory: Memory, documents: Sequence[QuestionedDocument], wanted: Asked, other: OtherText
 ) -> dict[str, Any]:
     """All that is measured of a memory of these documents."""
     wake = Wake(base, config, make_protocol(base, config, memory.record), memory)
-    asked = [(number, question) for number, d in enumerate(documents) for question in d.questions[:questions]]
+    asked = [(number, question) for number in wanted.of(len(documents)) for question in documents[number].questions[: wanted.questions]]
     segments = {c.document: c.segment for c in memory.record.chunks}
     found = [memory.route(q.question).segment == segments[documents[number].id] for number, q in asked]
     ways: dict[str, Any] = {}

@@ -119,7 +119,9 @@ def test_many_documents_have_a_row_for_every_count(
     assert 0 <= last["found"] <= 1
     ended = run(many, capsys, *asked, "--minutes", "1e-9", "--out", str(tmp_path / "raw.json"), *own)
     assert [row["documents"] for row in ended["rows"]] == [1], "out of time with the first"
-    with pytest.raises(UsageError, match="expected 1 or more of each"):
+    with pytest.raises(UsageError, match="expected 1, 1 and 2 or more"):
         many.main([*asked, "--questions", "0", "--skip-tests"])
+    assert many.Asked(4, 1).of(10) == [0, 3, 6, 9]
+    assert many.Asked(10, 1).of(1) == [0]
     with pytest.raises(MissingFileError, match=r"--text nowhere\.txt: no such file"):
         many.main(["--data", str(rooms), "--text", "nowhere.txt", "--skip-tests"])

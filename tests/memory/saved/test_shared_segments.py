@@ -13,7 +13,7 @@ from nrem.consolidation.protocol.folder import save_protocol
 from nrem.memory.errors import MemoryFolderError, UsageError
 from nrem.memory.memory import Memory, Route
 from nrem.memory.saved.atomic import sha256_file
-from nrem.memory.saved.files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, MEMORY, WRITTEN
+from nrem.memory.saved.files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, CARD, MEMORY, WRITTEN
 from nrem.memory.saved.record import SCHEMA_VERSION
 from nrem.memory.saved.record_file import read_record, write_record
 from nrem.memory.weights.fast_weights import Factors, FastWeights
@@ -64,6 +64,7 @@ def test_the_second_adapter_is_saved_without_the_reader_and_loads_whole(two: Mem
     assert all(equal(mine, theirs) for mine, theirs in zip(loaded.segments, two.segments, strict=True))
     assert loaded.num_bytes == two.num_bytes < sum(segment.weights.num_bytes for segment in two.segments)
     assert read_record(folder).schema_version == SCHEMA_VERSION
+    assert "That is the first of 2 adapters, 0 to 1;" in (folder / CARD).read_text(encoding="utf-8")
 
 
 def test_a_segment_is_written_out_as_a_folder_that_peft_opens(two: Memory, base: Base, tmp_path: Path) -> None:
