@@ -43,9 +43,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--documents", type=int, default=50, metavar="N", help="the first N documents of the file (50)")
     parser.add_argument("--at", default=AT, metavar="N,N", help=f"after how many documents to ask ({AT}); the last is always asked")
     parser.add_argument("--asked", type=int, default=10, metavar="D", help="of all documents, so many are asked about (10)")
-    parser.add_argument(
-        "--questions", type=int, default=2, metavar="Q", help="the first Q questions of each of them (2)"
-    )
+    parser.add_argument("--questions", type=int, default=2, metavar="Q", help="the first Q questions of each of them (2)")
     parser.add_argument("--text", type=Path, help="plain text that they are not about (one that comes with nrem)")
     parser.add_argument("--tokens", type=int, default=1024, metavar="T", help="how much of the text is read (1024)")
     parser.add_argument("--minutes", type=float, default=0.0, metavar="M", help="begin no further document after so long (0: no limit)")

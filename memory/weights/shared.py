@@ -41,9 +41,8 @@ def save_own(weights: FastWeights, first: FastWeights, folder: Path) -> bool:
     if not any(shared.values()) or not first.factors.keys() <= weights.factors.keys():
         return False
     own = _own(weights, shared)
-    tensors = {key: t.detach().cpu().contiguous().to(own.kept_dtype) for key, t in own.tensors().items()}
     listed = {name: count for name, count in shared.items() if name in own.factors or count != len(first.factors[name].A)}
-    save_file(tensors, folder / WRITTEN, metadata={"format": "pt", SHARED: json_text(listed, sort_keys=True)})
+    save_file(own.kept_tensors(), folder / WRITTEN, metadata={"format": "pt", SHARED: json_text(listed, sort_keys=True)})
     return True
 
 
