@@ -14,7 +14,7 @@ from nrem.memory.errors import BaseMismatchError, MemoryFolderError, SleepError,
 from nrem.memory.names import printable
 from nrem.memory.saved.atomic import sha256_file
 from nrem.memory.saved.card import model_card
-from nrem.memory.saved.files import CARD, MEMORY, STATISTICS, TEXT, TEXT_CHUNKS, TEXT_INDEX, segment_folder
+from nrem.memory.saved.files import CARD, MEMORY, STATISTICS, TEXT, TEXT_CHUNKS, TEXT_INDEX, WRITTEN, segment_folder
 from nrem.memory.saved.fingerprint import weights_sha256
 from nrem.memory.saved.identity import BaseIdentity
 from nrem.memory.saved.leftovers import tidy
@@ -29,6 +29,7 @@ from nrem.memory.stream.chunk import Chunk
 from nrem.memory.text.evicted import EvictedText
 from nrem.memory.weights.fast_weights import FastWeights
 from nrem.memory.weights.segment import FILES, Segment
+from nrem.memory.weights.shared import own_bytes
 from nrem.memory.weights.turns import turn
 
 
@@ -108,7 +109,8 @@ class Memory:
         """All files, into a new folder."""
         for index, segment in enumerate(segments):
             segment_folder(made, index).mkdir(exist_ok=True)
-            segment.save(segment_folder(made, index), self.record.base.name, self.record.base.revision)
+            first = segments[0].weights if index else None
+            segment.save(segment_folder(made, index), self.record.base.name, self.record.base.revision, first)
         if self.text is not None and len(self.text) and not forget_text:
             (made / TEXT).mkdir()
             shutil.copyfile(self.text.path, made / TEXT / TEXT_CHUNKS)
@@ -126,11 +128,29 @@ class Memory:
         """Read a folder; refuses, in one sentence, what is missing, damaged, changed or of a newer schema."""
         folder = Path(path)
         record = read_checked_record(folder)
-        places = [segment_folder(folder, index) for index in range(record.num_segments)]
-        segments = [Segment.load(place, statistics=(place / STATISTICS).relative_to(folder).as_posix() in record.files) for place in places]
+        segments: list[Segment] = []
+        for index in range(record.num_segments):
+            place = segment_folder(folder, index)
+            named = {name for name in (STATISTICS, WRITTEN) if (place / name).relative_to(folder).as_posix() in record.files}
+            first = segments[0].weights if index and WRITTEN in named else None
+            segments.append(Segment.load(place, statistics=STATISTICS in named, first=first))
         text = EvictedText(folder / TEXT) if keeps_text(record) else None
         _check_fit(record, segments, text, folder)
         return cls(record=record, segments=segments, text=text, folder=folder)
+
+    def save_adapter(self, path: str | Path, segment: int = 0) -> Path:
+        """Write one segment as a folder that PEFT opens by itself, as it opens the memory's own for the first; returns it.
+
+        Raises `UsageError` for a segment that is not there, and where the folder exists.
+        """
+        folder, count = Path(path), self.record.num_segments
+        if not 0 <= segment < count:
+            raise UsageError(f"segment: got {segment}, and {self.name} has {count}, from 0; `nrem show` says which chunk is in which")
+        if folder.exists():
+            raise UsageError(f"{folder}: exists already; give another folder")
+        folder.mkdir(parents=True)
+        self.segments[segment].weights.save(folder, self.record.base.name, self.record.base.revision)
+        return folder
 
     def save_pretrained(self, path: str | Path, **options: Any) -> Path:
         """`save` under the name that PEFT and transformers use."""
@@ -208,8 +228,9 @@ class Memory:
 
     @property
     def num_bytes(self) -> int:
-        """Size of the adapters' weights, bytes."""
-        return sum(segment.weights.num_bytes for segment in self.segments[: self.record.num_segments])
+        """Size of the adapters' weights as files keep them, bytes: what they share counts once."""
+        first, *later = (segment.weights for segment in self.segments[: self.record.num_segments])
+        return first.num_bytes + sum(own_bytes(weights, first) for weights in later)
 
 
 def _check_fit(record: MemoryRecord, segments: Sequence[Segment], text: EvictedText | None, folder: Path) -> None:

@@ -28,7 +28,7 @@ def merge(first: Memory, second: Memory, rewrite: Rewrite | None = None) -> Memo
     """
     if problem := first.record.base.mismatch(second.record.base):
         raise BaseMismatchError(f"merge: {second.name} was made for {second.record.base.short()} ({problem}): merge memories of one model")
-    if first.record.protocol != second.record.protocol:
+    if first.record.protocol["sha256"] != second.record.protocol["sha256"]:
         theirs, mine = second.record.protocol["id"], first.record.protocol["id"]
         raise UsageError(f"merge: {second.name} was made with protocol {theirs}, {first.name} with {mine}: sleep again with one of them")
     offset, sleeps = len(first.record.chunks), len(first.record.sleeps)

@@ -18,14 +18,14 @@ from safetensors.torch import load_file as load_tensors
 from safetensors.torch import save_file as save_tensors
 
 from nrem.memory.saved.atomic import sha256_file
-from nrem.memory.saved.files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, MEMORY, STATISTICS, TEXT, TEXT_CHUNKS, TEXT_INDEX
+from nrem.memory.saved.files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, MEMORY, STATISTICS, TEXT, TEXT_CHUNKS, TEXT_INDEX, WRITTEN
 from nrem.memory.saved.json_text import json_text
 from nrem.memory.saved.record_file import OWN_HASH, own_hash
 from nrem.memory.saved.regular import MOST_BYTES
 from nrem.memory.text.index_file import ABOUT, hash_of
 
 Case = Callable[[Path], object]
-CHUNKS, INDEX, SECOND = f"{TEXT}/{TEXT_CHUNKS}", f"{TEXT}/{TEXT_INDEX}", f"segment-0001/{ADAPTER_WEIGHTS}"
+CHUNKS, INDEX, SECOND = f"{TEXT}/{TEXT_CHUNKS}", f"{TEXT}/{TEXT_INDEX}", f"segment-0001/{WRITTEN}"
 FILES = (MEMORY, ADAPTER_CONFIG, ADAPTER_WEIGHTS, STATISTICS, CHUNKS, INDEX, SECOND)
 WRONG: dict[str, Any] = {"null": None, "text": "x", "list": [], "negative": -1, "giant": 10**30, "flag": True}
 """Values of kinds that a key has not."""
@@ -126,7 +126,9 @@ def _adapter_config(new: dict[str, Any]) -> Case:
 
 def _tensors(name: str, change: Callable[[dict[str, torch.Tensor]], dict[str, torch.Tensor]]) -> Case:
     def spoil(folder: Path) -> None:
-        save_tensors(change(load_tensors(folder / name)), folder / name)
+        with safe_open(folder / name, "pt") as file:
+            about = file.metadata()
+        save_tensors(change(load_tensors(folder / name)), folder / name, metadata=about)
         _rehash(folder, name)
 
     return spoil

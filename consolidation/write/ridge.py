@@ -113,13 +113,15 @@ class RidgeRule(WriteRule):
         self._passes = dict(passes)
 
     def _affordable_rank(self) -> int:
-        """The largest rank with which the adapter is the protocol's, and no more than a share of the attention cache of its texts."""
-        tokens = max(self._material.tokens(list(self._material.ids)), SHORTEST)
+        """The largest rank with which the adapter is the protocol's, and no more than a share of the attention cache of its texts; what was
+        written has no more directions than it has tokens."""
+        written = self._material.tokens(list(self._material.ids))
+        tokens = max(written, SHORTEST)
         column = sum(site.d_in + site.d_out for _, site in self.parameters.items())
         own = self.parameters.reader_rank
         allowed = int(CACHE_SHARE * tokens * cache_bytes(self.split.model) / BYTES - self.parameters.reader_weights) // column + own
         whole = max((rank for rank in RANKS if rank <= allowed), default=RANKS[0])
-        return max(1, min(self.parameters.rank, whole) - own)
+        return max(1, min(self.parameters.rank - own, whole - own, written))
 
     def _start_over(self) -> None:
         self._done, self._published, self._changes, self._where = 0, 0, {}, {}

@@ -33,7 +33,7 @@ print(Session(Memory.load("{name}")).answer("...").answer)
 ```
 
 PEFT opens the folder as well: `peft.PeftModel.from_pretrained(base_model, "{name}")`.
-{weights_from}
+{further}{weights_from}
 
 ## Limits
 
@@ -64,7 +64,18 @@ def model_card(record: MemoryRecord, name: str) -> str:
         protocol=record.protocol.get("id", ""),
         seed=record.seed,
         weights=record.base.weights_sha256[:12],
+        further=_further(record.num_segments, name),
         weights_from=_weights_from(record.base),
+    )
+
+
+def _further(count: int, name: str) -> str:
+    """What PEFT does not see of a memory with several adapters, and the way to it."""
+    if count == 1:
+        return ""
+    return (
+        f"That is the first of {count} adapters, 0 to {count - 1}; the others lie beside it without what they share with it. "
+        f'`Memory.load("{name}").save_adapter(FOLDER, 1)` writes the second one out for PEFT.\n'
     )
 
 

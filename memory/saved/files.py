@@ -5,6 +5,8 @@ from pathlib import Path
 MEMORY = "memory.json"
 ADAPTER_CONFIG = "adapter_config.json"
 ADAPTER_WEIGHTS = "adapter_model.safetensors"
+WRITTEN = "written.safetensors"
+"""In place of the adapter's two files where a later segment shares columns with the first: what it has beside them."""
 STATISTICS = "statistics.safetensors"
 TEXT = "text"
 TEXT_CHUNKS = "chunks.jsonl"

@@ -15,7 +15,19 @@ from pathlib import Path
 
 from nrem.memory.errors import MemoryFolderError
 from nrem.memory.saved.atomic import sha256_file, sync_file
-from nrem.memory.saved.files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, CARD, EVENTS, MEMORY, RESUME, SEALED, SEGMENT, STATISTICS, TEXT
+from nrem.memory.saved.files import (
+    ADAPTER_CONFIG,
+    ADAPTER_WEIGHTS,
+    CARD,
+    EVENTS,
+    MEMORY,
+    RESUME,
+    SEALED,
+    SEGMENT,
+    STATISTICS,
+    TEXT,
+    WRITTEN,
+)
 
 Owns = Callable[[str], bool]
 """Whether nrem gives this name to a file; the path in the folder, with slashes."""
@@ -26,7 +38,7 @@ COPIED = ".tmpcopied"
 _TORN = r"\.tmp\w{6}"
 """What safetensors writes into before it gives a file its name."""
 _TEXT = rf"{TEXT}/(chunks\.jsonl|\.?index\.safetensors(\.tmp)?|(index|\.index\.tmp)/([\w-]+/)?[\w.-]+\.(npy|json|jsonl|sha256|safetensors))"
-_MEMORY = re.compile(rf"{re.escape(MEMORY)}|{re.escape(CARD)}|({SEGMENT}\d+/)?({_ADAPTER})|{_TEXT}")
+_MEMORY = re.compile(rf"{re.escape(MEMORY)}|{re.escape(CARD)}|({SEGMENT}\d+/)?({_ADAPTER})|{SEGMENT}\d+/{re.escape(WRITTEN)}|{_TEXT}")
 _JOURNAL = re.compile(rf"{re.escape(EVENTS)}|\.?{re.escape(RESUME)}(\.tmp)?|{SEALED}/\.?\d+(\.tmp)?/({_ADAPTER}|{_TORN})|{_TORN}|{_TEXT}")
 _HALF_MADE = re.compile(rf"({SEGMENT}\d+/)?{_TORN}")
 _FOLDERS = re.compile(rf"{SEGMENT}\d+|{TEXT}(/(index|\.index\.tmp)(/(chunks|windows))?)?|{SEALED}(/\.?\d+(\.tmp)?)?")

@@ -11,7 +11,17 @@ from pathlib import Path
 from typing import Any
 
 from nrem.memory.errors import MemoryFolderError, MissingFileError
-from nrem.memory.saved.files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, MEMORY, RESUME, TEXT, TEXT_CHUNKS, TEXT_INDEX, segment_folder
+from nrem.memory.saved.files import (
+    ADAPTER_CONFIG,
+    ADAPTER_WEIGHTS,
+    MEMORY,
+    RESUME,
+    TEXT,
+    TEXT_CHUNKS,
+    TEXT_INDEX,
+    WRITTEN,
+    segment_folder,
+)
 from nrem.memory.saved.json_text import json_text
 from nrem.memory.saved.lock import tidied
 from nrem.memory.saved.record import SCHEMA_VERSION, MemoryRecord
@@ -97,9 +107,11 @@ def _check_names(record: MemoryRecord, folder: Path) -> None:
                 f"{folder / MEMORY}: files names {name[:60]!r}, which is no file of a memory; restore it or sleep again"
             )
     for index in range(record.num_segments):
+        place = segment_folder(folder, index).relative_to(folder)
+        if index and (place / WRITTEN).as_posix() in record.files:
+            continue
         for name in (ADAPTER_CONFIG, ADAPTER_WEIGHTS):
-            wanted = segment_folder(folder, index).relative_to(folder) / name
-            if wanted.as_posix() not in record.files:
+            if (wanted := place / name).as_posix() not in record.files:
                 raise MemoryFolderError(f"{folder / MEMORY}: files lacks the hash of {wanted}; restore it or sleep again")
 
 

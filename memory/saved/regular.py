@@ -10,13 +10,14 @@ from io import BufferedReader
 from pathlib import Path
 
 from nrem.memory.errors import MemoryFolderError, MissingFileError
-from nrem.memory.saved.files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, MEMORY, RESUME, STATISTICS, TEXT, TEXT_CHUNKS, TEXT_INDEX
+from nrem.memory.saved.files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, MEMORY, RESUME, STATISTICS, TEXT, TEXT_CHUNKS, TEXT_INDEX, WRITTEN
 
 MIB, GIB = 2**20, 2**30
 MOST_BYTES = {
     MEMORY: 64 * MIB,
     ADAPTER_CONFIG: MIB,
     ADAPTER_WEIGHTS: 16 * GIB,
+    WRITTEN: 16 * GIB,
     STATISTICS: 16 * GIB,
     RESUME: 64 * GIB,
     TEXT_CHUNKS: GIB,
@@ -26,6 +27,7 @@ MOST_BYTES = {
 
 NAMES = re.compile(
     rf"(segment-[0-9]{{4,6}}/)?({'|'.join(map(re.escape, (ADAPTER_CONFIG, ADAPTER_WEIGHTS, STATISTICS)))})"
+    rf"|segment-[0-9]{{4,6}}/{re.escape(WRITTEN)}"
     rf"|{TEXT}/({re.escape(TEXT_CHUNKS)}|{re.escape(TEXT_INDEX)})"
 )
 """What a memory may say that it consists of, beside `memory.json` and the card."""

@@ -164,13 +164,22 @@ class FastWeights:
 
         return add
 
+    def as_saved(self) -> Self:
+        """The modules that files hold: those with a rank, or all with one of no effect."""
+        kept = {name: f for name, f in self.factors.items() if len(f.A)} or {name: f.empty() for name, f in self.factors.items()}
+        return type(self)(kept, self.transposed)
+
     def save(self, folder: Path, base_model: str, revision: str = "") -> None:
         """Write PEFT's two files into an existing folder."""
-        kept = {name: f for name, f in self.factors.items() if len(f.A)} or {name: f.empty() for name, f in self.factors.items()}
-        ranks = {name: len(f.A) for name, f in kept.items()}
+        kept = self.as_saved()
+        ranks = {name: len(f.A) for name, f in kept.factors.items()}
         write_adapter_config(folder, ranks, transposed=self.transposed, base_model=base_model, revision=revision)
-        tensors = {key: t.detach().cpu().contiguous().to(self.kept_dtype) for key, t in FastWeights(kept).tensors().items()}
-        save_file(tensors, folder / ADAPTER_WEIGHTS, metadata={"format": "pt"})
+        save_file(kept.kept_tensors(), folder / ADAPTER_WEIGHTS, metadata={"format": "pt"})
+
+    def kept_tensors(self) -> dict[str, Tensor]:
+        """What files hold: `tensors` in `kept_dtype`."""
+        kept = self.kept_dtype  # looks at every value, so once
+        return {key: t.detach().cpu().contiguous().to(kept) for key, t in self.tensors().items()}
 
     @classmethod
     def load(cls, folder: Path) -> Self:

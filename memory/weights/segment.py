@@ -14,11 +14,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from nrem.memory.errors import MemoryFolderError, NremError, SleepError
-from nrem.memory.saved.files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, STATISTICS
+from nrem.memory.saved.files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, STATISTICS, WRITTEN
 from nrem.memory.weights.fast_weights import Factors, FastWeights
+from nrem.memory.weights.shared import load_own, save_own
 from nrem.memory.weights.statistics import WrittenStatistics
 
-FILES = (ADAPTER_CONFIG, ADAPTER_WEIGHTS, STATISTICS)
+FILES = (ADAPTER_CONFIG, ADAPTER_WEIGHTS, WRITTEN, STATISTICS)
 
 
 @dataclass
@@ -34,22 +35,27 @@ class Segment:
         B = self.written.solved(self.weights, shares)
         return FastWeights({n: Factors(f.A, B[n]) for n, f in self.weights.factors.items()}, self.weights.transposed)
 
-    def save(self, folder: Path, base_name: str, revision: str) -> None:
-        """Write the files into an existing folder; raises `SleepError` where a value is not finite."""
+    def save(self, folder: Path, base_name: str, revision: str, first: FastWeights | None = None) -> None:
+        """Write the files into an existing folder, without what is in `first`, that of the memory's first segment.
+
+        Raises `SleepError` where a value is not finite.
+        """
         check_finite(self.weights.tensors(), "the adapter", SleepError)
-        self.weights.save(folder, base_name, revision)
+        if first is None or not save_own(self.weights.as_saved(), first.as_saved(), folder):
+            self.weights.save(folder, base_name, revision)
         if self.written is not None and self.written.chunks:
             tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in self.written.tensors().items()}
             check_finite(tensors, "what the sleep wrote", SleepError)
             save_file(tensors, folder / STATISTICS, metadata={"format": "pt"})
 
     @classmethod
-    def load(cls, folder: Path, *, statistics: bool = True) -> Self:
-        """Read what `save` wrote, `statistics` where they belong to it; raises `MemoryFolderError` naming the file that cannot be read,
-        does not fit the others, or holds values that are not finite."""
-        with _readable(folder, ADAPTER_WEIGHTS):
-            weights = FastWeights.load(folder)
-        check_finite(weights.tensors(), f"{folder}: {ADAPTER_WEIGHTS}", MemoryFolderError)
+    def load(cls, folder: Path, *, statistics: bool = True, first: FastWeights | None = None) -> Self:
+        """Read what `save` wrote, `statistics` where they belong to it, and without `first` an adapter that is whole by itself; raises
+        `MemoryFolderError` naming the file that cannot be read, does not fit the others, or holds values that are not finite."""
+        name = ADAPTER_WEIGHTS if first is None else WRITTEN
+        with _readable(folder, name):
+            weights = FastWeights.load(folder) if first is None else load_own(folder, first)
+        check_finite(weights.tensors(), f"{folder}: {name}", MemoryFolderError)
         path = folder / STATISTICS
         if not statistics or not path.exists():
             return cls(weights)

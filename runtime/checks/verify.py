@@ -4,6 +4,7 @@ A check that fails ends the list: those behind it would only repeat what it said
 """
 
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 
 import torch
@@ -11,8 +12,9 @@ from peft import PeftModel
 
 from nrem.memory.errors import MemoryFolderError, MissingFileError
 from nrem.memory.memory import Memory, Route
-from nrem.memory.saved.files import segment_folder
+from nrem.memory.saved.files import WRITTEN, segment_folder
 from nrem.memory.saved.record_file import MADE_ANEW, damage
+from nrem.memory.saved.scratch import Scratch
 from nrem.runtime.checks.check import Check
 from nrem.runtime.config import Flags
 from nrem.runtime.parts import config_of, load_base
@@ -64,21 +66,30 @@ def _made_anew(memory: Memory, folder: Path) -> str:
 
 def _check_peft(session: Session, index: int) -> Check:
     """Does plain PEFT, given the folder, say what the attached memory says?"""
-    memory, model = session.memory, session.base.model
+    memory = session.memory
     assert memory.folder is not None
     folder = segment_folder(memory.folder, index)
+    if (folder / WRITTEN).exists():
+        with closing(Scratch()) as scratch:
+            made = memory.save_adapter(scratch.folder / "adapter", index)
+            return _compared(session, index, made, f"{folder}, written out whole")
+    return _compared(session, index, folder, str(folder))
+
+
+def _compared(session: Session, index: int, folder: Path, name: str) -> Check:
+    memory, model = session.memory, session.base.model
     with memory.attached(model, Route(index)):
         mine = _logits(session)
     try:
         wrapped = PeftModel.from_pretrained(model, str(folder))
     except Exception as error:  # whatever PEFT raises means that others cannot open it
-        return Check("PEFT", False, f"cannot open {folder} ({str(error).splitlines()[0]}); sleep again")
+        return Check("PEFT", False, f"cannot open {name} ({str(error).splitlines()[0]}); sleep again")
     theirs = _logits(session)
     wrapped.unload()
     difference = float((mine - theirs).abs().max() / mine.abs().max())
     if difference > SAME:
-        return Check("PEFT", False, f"gives other logits for {folder} (off by {difference:.1e} of the largest); sleep again")
-    return Check("PEFT", True, f"opens {folder} and gives {'the same' if difference == 0 else 'nearly the same'} logits")
+        return Check("PEFT", False, f"gives other logits for {name} (off by {difference:.1e} of the largest); sleep again")
+    return Check("PEFT", True, f"opens {name} and gives {'the same' if difference == 0 else 'nearly the same'} logits")
 
 
 @torch.no_grad()

@@ -71,6 +71,8 @@ class Session:
         self.listener = listener
         with turn(self.base.model):  # where there is none, one is measured
             self.protocol = make_protocol(self.base, self.config, memory.record if memory else None)
+        if memory is not None:
+            memory.record.protocol.setdefault("rule", self.protocol.rule)  # schema 1 did not name it
         self.ledger = Ledger(self.config.sleep.budget_fet or None, self.config.sleep.budget_seconds or None)
         self.window = Window(self.config.stream, self.base.count_tokens)
         self.buffer = EvictionBuffer(self.config.stream.buffer_tokens)

@@ -11,12 +11,13 @@ from rich.console import Console
 from rich.table import Table
 
 from nrem.memory.library.folder import UNFINISHED_ENTRY, Entry
-from nrem.memory.saved.files import ADAPTER_WEIGHTS, TEXT, segment_folder
+from nrem.memory.saved.files import TEXT
 from nrem.memory.saved.record import ChunkRecord, MemoryRecord, SleepRecord
 from nrem.runtime.checks.check import Check
 from nrem.runtime.show.hypnogram_text import hypnogram_text
 from nrem.runtime.show.night import FET, counts, ends, gain, over_budget, plural, recalled, rolled_back, share, times
 from nrem.runtime.show.plain import cell, plain
+from nrem.runtime.show.sizes import sizes
 
 
 def summary(record: MemoryRecord, folder: Path | None) -> dict[str, Any]:
@@ -38,19 +39,7 @@ def summary(record: MemoryRecord, folder: Path | None) -> dict[str, Any]:
         "exits": dict(sorted(Counter(c.exit or "waiting" for c in record.chunks).items())),
         "rolled_back": [s.index for s in record.sleeps if not s.kept],
         **counts(record),
-        **_bytes(record, folder),
-    }
-
-
-def _bytes(record: MemoryRecord, folder: Path | None) -> dict[str, Any]:
-    """What the adapters take, a token, and as a share of the attention cache of the same text; null where it is not saved or not known."""
-    paths = [segment_folder(folder, index) / ADAPTER_WEIGHTS for index in range(record.num_segments)] if folder else []
-    taken = sum(path.stat().st_size for path in paths if path.exists())
-    tokens, cache = record.num_tokens, record.cache_token_bytes
-    return {
-        "adapter_bytes": taken or None,
-        "adapter_bytes_per_token": round(taken / tokens, 1) if taken and tokens else None,
-        "share_of_cache": round(taken / (tokens * cache), 4) if taken and tokens and cache else None,
+        **sizes(record, folder),
     }
 
 
@@ -93,7 +82,10 @@ def memory_report(record: MemoryRecord, folder: Path) -> None:
     if s["adapter_bytes"]:
         of_cache = f", {share(s['share_of_cache'])} of the attention cache of the same text" if s["share_of_cache"] else ""
         a_token = f", {s['adapter_bytes_per_token']:,.0f} bytes a token" if s["adapter_bytes_per_token"] else ""
-        tell(f"adapter: {size(s['adapter_bytes'])}{a_token}{of_cache}")
+        adapters = "adapter" if record.num_segments == 1 else plural(record.num_segments, "adapter")
+        tell(f"{adapters}: {size(s['adapter_bytes'])}{a_token}{of_cache}")
+        parts = ", ".join(f"{name.replace('_', ' ')} {size(count)}" for name, count in s["bytes_by_part"].items())
+        tell(f"on disk: {size(s['bytes'])}: {parts}")
     out.print()
     out.print(hypnogram_text(record, out.width))
     for table in (documents_table(record), sleeps_table(record), chunks_table(record), costs_table(record)):

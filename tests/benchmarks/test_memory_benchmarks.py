@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from benchmarks import capacity, domains, interference, locality
+from benchmarks import capacity, domains, interference, locality, many
 from benchmarks.harness import common
 from nrem.consolidation.protocol.folder import save_protocol
 from nrem.memory.errors import MissingFileError, UsageError
@@ -97,3 +97,31 @@ def test_without_pytest_a_benchmark_says_so(monkeypatch: pytest.MonkeyPatch, cap
     monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
     common.require_green("tests/no_such_test.py")
     assert "pytest is not installed" in capsys.readouterr().err
+
+
+def test_many_documents_have_a_row_for_every_count(
+    rooms: Path, model_folder: Path, ridge: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "other.txt").write_text(tiny.STORY * 2, encoding="utf-8")
+    asked = ("--data", str(rooms), "--documents", "4", "--at", "1,2", "--text", str(tmp_path / "other.txt"))
+    own = flags(model_folder, f"protocol.name={ridge}", "fast_weights.segment_chunks=4")
+    result = run(many, capsys, *asked, "--out", str(tmp_path / "raw.json"), *own)
+    first, second, last = result["rows"]
+    assert [row["documents"] for row in result["rows"]] == [1, 2, 4]
+    assert [row["adapters"] for row in result["rows"]] == [1, 2, 4]
+    assert first["ways"]["direct"]["oldest"] == first["ways"]["direct"]["newest"] == first["ways"]["direct"]["all"]
+    oldest = [row["ways"]["direct"]["oldest"]["nll"] for row in result["rows"]]
+    assert oldest == pytest.approx([oldest[0]] * 3, rel=1e-3), "an adapter of its own stays as it is"
+    assert first["bytes"] < second["bytes"] < last["bytes"]
+    assert last["bytes_by_part"]["further_adapters"] < 3 * last["bytes_by_part"]["first_adapter"]
+    assert last["perplexity"]["ratio"] > 0
+    assert all(row["extend"]["fet"] > 0 for row in result["rows"])
+    assert 0 <= last["found"] <= 1
+    ended = run(many, capsys, *asked, "--minutes", "1e-9", "--out", str(tmp_path / "raw.json"), *own)
+    assert [row["documents"] for row in ended["rows"]] == [1], "out of time with the first"
+    with pytest.raises(UsageError, match="expected 1, 1 and 2 or more"):
+        many.main([*asked, "--questions", "0", "--skip-tests"])
+    assert many.Asked(4, 1).of(10) == [0, 3, 6, 9]
+    assert many.Asked(10, 1).of(1) == [0]
+    with pytest.raises(MissingFileError, match=r"--text nowhere\.txt: no such file"):
+        many.main(["--data", str(rooms), "--text", "nowhere.txt", "--skip-tests"])

@@ -18,6 +18,7 @@ from nrem.memory.errors import MemoryFolderError
 from nrem.memory.library.folder import list_memories
 from nrem.memory.memory import Memory
 from nrem.memory.saved.files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, MEMORY, STATISTICS, TEXT, TEXT_CHUNKS, TEXT_INDEX
+from nrem.memory.saved.record import SCHEMA_VERSION
 from nrem.memory.saved.record_file import read_checked_record, read_record
 from nrem.memory.saved.regular import MOST_BYTES
 from nrem.runtime.models.load import Base
@@ -117,13 +118,13 @@ def test_a_record_of_an_earlier_schema_has_no_hash_and_loads(mine: Path) -> None
     text = (again / MEMORY).read_text(encoding="utf-8")
     assert '"nll_after": null' in text
     assert "NaN" not in text
-    assert read_record(again).schema_version == 3
+    assert read_record(again).schema_version == SCHEMA_VERSION
 
 
 def test_a_hash_cannot_be_left_out(mine: Path) -> None:
     values = json.loads((mine / MEMORY).read_text(encoding="utf-8"))
     values["seed"] += 1
-    for version in (2, 3):
+    for version in (2, SCHEMA_VERSION):
         (mine / MEMORY).write_text(json.dumps(values | {"schema_version": version}), encoding="utf-8")
         refused(mine, "was changed or damaged after saving \\(its own hash differs\\)")
 
@@ -235,7 +236,7 @@ WRONG: list[tuple[Callable[[dict[str, Any]], object], str]] = [
     (lambda v: v.update(protocol={"id": "x"}), "protocol lacks sha256"),
     (lambda v: v.update(base=None), "base is 'None', expected"),
     (lambda v: v["base"].update(weights_sha256="../../x"), "base.weights_sha256 is '../../x', expected"),
-    (lambda v: v.update(schema_version="3"), "schema version 3, this nrem reads up to 3"),
+    (lambda v: v.update(schema_version="3"), f"schema version 3, this nrem reads up to {SCHEMA_VERSION}"),
 ]
 
 

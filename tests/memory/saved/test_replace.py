@@ -205,6 +205,8 @@ def test_one_mode_by_umask_and_that_of_the_old_one_where_there_is_one(tmp_path: 
         (".tmpAb12Cd", False, True),
         ("segments/0003/adapter_model.safetensors", False, True),
         ("segment-0003/statistics.safetensors", True, False),
+        ("segment-0003/written.safetensors", True, False),
+        ("written.safetensors", False, False),
         ("text/chunks.jsonl", True, True),
         ("text/index/windows/vocab.index.json", True, True),
         ("text/index/notes.txt", False, False),

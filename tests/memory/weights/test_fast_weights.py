@@ -137,3 +137,17 @@ def test_the_files_name_the_base(llama: Base, tmp_path: Path) -> None:
 def test_a_rank_below_one_is_refused() -> None:
     with pytest.raises(UsageError, match=r"fast_weights\.rank: got 0, expected a whole number from 1"):
         FastWeightsConfig(rank=0)
+
+
+def test_saving_looks_at_each_tensor_once(base: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As many modules as a reader on every one of them makes: twice a tensor for each of the others took half a minute."""
+    fast, looks = tiny.make_fast_weights(base, scale=0.1), 0
+
+    def kept_dtype(self: FastWeights) -> torch.dtype:
+        nonlocal looks
+        looks += 1
+        return torch.float32
+
+    monkeypatch.setattr(FastWeights, "kept_dtype", property(kept_dtype))
+    fast.save(tmp_path, "base")
+    assert looks == 1

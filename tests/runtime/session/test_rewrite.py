@@ -155,3 +155,10 @@ def test_eval_scores_the_adapter_with_the_found_chunk(llama: Base, protocol: Pat
     assert arms["memory"][0].answer.answer == session.answer(asked[0].question, "direct").answer
     assert arms["search"][0].answer.answer == session.answer(asked[0].question).answer
     assert arms["search"][0].nll != arms["memory"][0].nll
+
+
+def test_an_adapter_has_no_more_columns_than_tokens_were_written(llama: Base, protocol: Path) -> None:
+    memory = sleep_on(llama, protocol, "Ines Vow left in 1790.", passes=2)
+    assert [c.passes for c in memory.record.chunks] == [2]
+    assert memory.weights.rank <= 2 + memory.record.num_tokens, "those of the reader, and one a token"
+    assert sleep_on(llama, protocol, tiny.STORY, passes=2).weights.rank > memory.weights.rank

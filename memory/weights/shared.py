@@ -1,0 +1,100 @@
+"""What the adapters of one memory have in common, kept once: the leading columns of their factors, which are the protocol's reader.
+
+The first segment is whole, a plain LoRA that PEFT opens. Of a later one only the columns behind those that are the first one's are kept, in
+one file; with the first at hand it is whole again, bit for bit. Knows nothing about protocols: equal is what is equal.
+"""
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
+from torch import Tensor
+
+from nrem.memory.errors import MemoryFolderError
+from nrem.memory.saved.files import WRITTEN
+from nrem.memory.saved.json_text import json_text
+from nrem.memory.weights.fast_weights import Factors, FastWeights
+
+SHARED = "shared"
+"""The key of the file's metadata: columns that are the first segment's, of each module that does not have all of them, and no others."""
+
+
+def shared_columns(weights: FastWeights, first: FastWeights) -> dict[str, int]:
+    """How many leading columns each module has in common with the same module of `first`."""
+    return {name: _common(f, first.factors[name]) if name in first.factors else 0 for name, f in weights.factors.items()}
+
+
+def own_bytes(weights: FastWeights, first: FastWeights) -> int:
+    """Size of the values that are kept beside those of `first`."""
+    return _own(weights, shared_columns(weights, first)).num_bytes
+
+
+def save_own(weights: FastWeights, first: FastWeights, folder: Path) -> bool:
+    """Write what is not in `first` into an existing folder; writes nothing and returns False where they have nothing in common.
+
+    Both are as files hold them (`FastWeights.as_saved`).
+    """
+    shared = shared_columns(weights, first)
+    if not any(shared.values()) or not first.factors.keys() <= weights.factors.keys():
+        return False
+    own = _own(weights, shared)
+    listed = {name: count for name, count in shared.items() if name in own.factors or count != len(first.factors[name].A)}
+    save_file(own.kept_tensors(), folder / WRITTEN, metadata={"format": "pt", SHARED: json_text(listed, sort_keys=True)})
+    return True
+
+
+def load_own(folder: Path, first: FastWeights) -> FastWeights:
+    """What `save_own` wrote, whole again, in tensors of its own. Raises `MemoryFolderError` for what does not fit `first`; whatever else a
+    damaged file makes of it is the caller's to tell."""
+    with safe_open(folder / WRITTEN, framework="pt") as file:
+        listed = json.loads(file.metadata()[SHARED])
+        tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
+    problem = MemoryFolderError(f"{folder}: {WRITTEN} does not fit the first adapter of its memory; restore it or sleep again")
+    if not isinstance(listed, dict):
+        raise problem
+    factors = {}
+    for name in [*first.factors, *(name for name in listed if name not in first.factors)]:
+        before = first.factors.get(name)
+        count = listed.get(name, len(before.A) if before else 0)
+        if not isinstance(count, int) or isinstance(count, bool) or not 0 <= count <= (len(before.A) if before else 0):
+            raise problem
+        own = _pair(tensors, name)
+        parts = [part for part in (Factors(before.A[:count], before.B[:, :count]) if before else None, own) if part is not None]
+        if not parts or any(p.A.shape[1] != parts[0].A.shape[1] or len(p.B) != len(parts[0].B) for p in parts):
+            raise problem
+        factors[name] = Factors(torch.cat([p.A for p in parts]), torch.cat([p.B for p in parts], 1))
+    if tensors:  # of a module that nothing names
+        raise problem
+    return FastWeights(factors, first.transposed)
+
+
+def _common(mine: Factors, theirs: Factors) -> int:
+    rank = min(len(mine.A), len(theirs.A))
+    if mine.A.shape[1:] != theirs.A.shape[1:] or len(mine.B) != len(theirs.B):
+        return 0
+    same = _equal_bits(mine.A[:rank], theirs.A[:rank]).all(1) & _equal_bits(mine.B[:, :rank], theirs.B[:, :rank]).all(0)
+    return int(same.long().cumprod(0).sum())
+
+
+def _equal_bits(mine: Tensor, theirs: Tensor) -> Tensor:
+    """Where two float32 are the same, a zero and its negative not."""
+    return mine.detach().cpu().contiguous().view(torch.int32) == theirs.detach().cpu().contiguous().view(torch.int32)
+
+
+def _own(weights: FastWeights, shared: Mapping[str, int]) -> FastWeights:
+    """The columns behind the shared ones, of the modules that have some."""
+    factors = {n: Factors(f.A[shared[n] :], f.B[:, shared[n] :]) for n, f in weights.factors.items() if len(f.A) > shared[n]}
+    return FastWeights(factors, weights.transposed)
+
+
+def _pair(tensors: dict[str, Tensor], name: str) -> Factors | None:
+    """The two factors of a module, taken out of the tensors; None where it has none of its own."""
+    A, B = (tensors.pop(f"base_model.model.{name}.lora_{side}.weight", None) for side in "AB")
+    if A is None or B is None or A.ndim != 2 or B.ndim != 2 or len(A) != B.shape[1] or not A.is_floating_point() or A.dtype != B.dtype:
+        if A is None and B is None:
+            return None
+        raise MemoryFolderError(f"{WRITTEN}: the factors of {name} are not whole; restore the file or sleep again")
+    return Factors(A.float(), B.float())
