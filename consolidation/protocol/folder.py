@@ -3,7 +3,6 @@
 The protocol of the default model comes with nrem and is found by the hash of the base model's weights; any other is named by its folder.
 """
 
-import json
 import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
@@ -25,7 +24,7 @@ from nrem.consolidation.write.rules import RULES, trainable
 from nrem.memory.errors import BaseMismatchError, MemoryFolderError, MissingFileError
 from nrem.memory.saved.atomic import sha256_file
 from nrem.memory.saved.identity import BaseIdentity
-from nrem.memory.saved.json_text import json_text
+from nrem.memory.saved.json_text import json_text, parse_json
 from nrem.memory.saved.replace import replace_folder
 
 PROTOCOL = "protocol.json"
@@ -73,7 +72,7 @@ def retired_protocol(sha256: str, tokenizer: Any) -> Protocol | None:
     """The words and the calibration of a protocol that nrem no longer ships, for memories that were made with it: they hold all else that
     answers need. None where it is not one of these."""
     for path in sorted(retired_folder().glob("*.json")):
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = parse_json(path.read_text(encoding="utf-8"))
         if values["sha256"] == sha256:
             confidence = Confidence.from_json(json_text(values["confidence"]), str(path))
             kept = ("id", "rule", "template", "trained_passes", "question_chunks", "segment_chunks", "weights_sha256")
@@ -165,11 +164,11 @@ def load_protocol(folder: Path, tokenizer: Any, base: BaseIdentity, device: torc
 def with_calibration(protocol: Protocol, folder: Path) -> Protocol:
     """The protocol with what `nrem ceiling` left in a folder; unchanged where there is nothing."""
     if (path := folder / CEILING).exists():
-        protocol = replace(protocol, ceiling=Ceiling.from_json(path.read_text(encoding="utf-8"), str(path)))
+        protocol = replace(protocol, ceiling=Ceiling.from_json(path.read_bytes(), str(path)))
     if (path := folder / CURVES).exists():
         protocol = replace(protocol, curves=read_curves(path))
     if (path := folder / CONFIDENCE).exists():
-        protocol = replace(protocol, confidence=Confidence.from_json(path.read_text(encoding="utf-8"), str(path)))
+        protocol = replace(protocol, confidence=Confidence.from_json(path.read_bytes(), str(path)))
     return protocol
 
 
@@ -177,7 +176,7 @@ def read_curves(path: Path) -> CurveTable:
     """A table of curves as `nrem ceiling` writes it."""
     if not path.is_file():
         raise MissingFileError(f"{path}: no such file; measure curves with nrem ceiling, and name the file that it writes")
-    return CurveTable.from_json(path.read_text(encoding="utf-8"), str(path))
+    return CurveTable.from_json(path.read_bytes(), str(path))
 
 
 def load_parameters(folder: Path, parameters: LearnedWrite[Any]) -> None:
@@ -237,7 +236,7 @@ def _read(folder: Path) -> dict[str, Any]:
     if not path.exists():
         raise MissingFileError(f"{folder}: no protocol there ({PROTOCOL} is missing); name a protocol's folder, `auto` or `untrained`")
     try:
-        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        values: dict[str, Any] = parse_json(path.read_text(encoding="utf-8"))
         version = values["schema_version"]
     except (ValueError, KeyError, TypeError) as error:
         raise MemoryFolderError(f"{path}: damaged ({error!r}); restore the file") from None

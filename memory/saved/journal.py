@@ -5,7 +5,6 @@ hash of all that is in it, and each line of the journal one of its own: what was
 """
 
 import hashlib
-import json
 import math
 import os
 from pathlib import Path
@@ -19,7 +18,7 @@ from torch import Tensor
 from nrem.memory.errors import MemoryFolderError
 from nrem.memory.saved.atomic import new_file_mode, sync_file, sync_folder
 from nrem.memory.saved.files import EVENTS, RESUME
-from nrem.memory.saved.json_text import json_text
+from nrem.memory.saved.json_text import json_text, parse_json
 from nrem.memory.saved.own import of_journal
 from nrem.memory.saved.regular import open_regular
 from nrem.memory.saved.replace import delete_folder
@@ -58,7 +57,7 @@ class Journal:
             digest, _, text = line.decode("utf-8", "replace").partition(" ")
             if digest != _short_hash(text):
                 raise MemoryFolderError(f"{path}: line {number} is damaged (its hash differs); start again with --force")
-            found.append(json.loads(text))
+            found.append(parse_json(text))
         return found
 
     def checkpoint(self, state: dict[str, Any], tensors: dict[str, Tensor]) -> None:
@@ -84,7 +83,7 @@ class Journal:
                 tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
             if about["sha256"] != _hash(about["state"], tensors):
                 raise ValueError("its hash differs")
-            state: dict[str, Any] = _with_nan(json.loads(about["state"]))
+            state: dict[str, Any] = _with_nan(parse_json(about["state"]))
         except Exception as error:
             raise MemoryFolderError(f"{path}: the checkpoint is damaged ({error}); start again with --force") from error
         return state, tensors

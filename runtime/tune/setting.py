@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from nrem.memory.errors import UsageError
+from nrem.memory.saved.validated import STRICT
 from nrem.runtime.show.night import plural
 from nrem.runtime.wake.config import OWN_WORDING
 
@@ -16,6 +17,8 @@ SAME_WITHOUT_PASSES = "read"
 @dataclass(frozen=True, kw_only=True)
 class Setting:
     """One way of answering all questions."""
+
+    __pydantic_config__ = STRICT
 
     passes: int | None
     """Passes that every chunk had; None for the document in the prompt."""
