@@ -21,7 +21,8 @@ from nrem.consolidation.protocol.confidence import Confidence
 from nrem.consolidation.protocol.protocol import Protocol
 from nrem.consolidation.write.learned import LearnedWrite, Sizes
 from nrem.consolidation.write.rules import RULES, trainable
-from nrem.memory.errors import BaseMismatchError, MemoryFolderError, MissingFileError
+from nrem.memory.errors import BaseMismatchError, MemoryFolderError, MissingFileError, SleepError
+from nrem.memory.finite import check_finite_tensors
 from nrem.memory.saved.atomic import sha256_file
 from nrem.memory.saved.identity import BaseIdentity
 from nrem.memory.saved.json_text import json_text, parse_json
@@ -83,14 +84,19 @@ def retired_protocol(sha256: str, tokenizer: Any) -> Protocol | None:
 
 
 def save_protocol(folder: Path, protocol: Protocol, base: BaseIdentity, about: Mapping[str, Any]) -> Path:
-    """Write the folder, whole or not at all; `about` is kept as it is (data, minutes, figures)."""
+    """Write the folder, whole or not at all; `about` is kept as it is (data, minutes, figures). Raises `SleepError` where what was learned
+    is not finite."""
     assert protocol.learned is not None
+    learned = dict(protocol.learned.named_parameters()) | dict(protocol.learned.named_buffers())
+    check_finite_tensors(
+        learned, f"{folder}: what was learned", SleepError, "nothing was saved: train again by smaller steps (--set step_size=X)"
+    )
     folder.parent.mkdir(parents=True, exist_ok=True)
     made = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
     made.chmod(0o755)
-    learned = {name: p.detach().to(torch.bfloat16) for name, p in protocol.learned.named_parameters()}
+    rounded = {name: p.detach().to(torch.bfloat16) for name, p in protocol.learned.named_parameters()}
     measured = {name: b.detach() for name, b in protocol.learned.named_buffers()}  # rounded, C_0 might have negative eigenvalues
-    tensors = {name: t.to("cpu").contiguous() for name, t in {**learned, **measured}.items()}
+    tensors = {name: t.to("cpu").contiguous() for name, t in {**rounded, **measured}.items()}
     parts: list[dict[str, Tensor]] = [{}]
     for name, tensor in tensors.items():
         if parts[-1] and sum(t.nbytes for t in parts[-1].values()) + tensor.nbytes > FILE_BYTES:
@@ -228,6 +234,7 @@ def _tensors(folder: Path) -> dict[str, Tensor]:
         if not (folder / name).exists() or sha256_file(folder / name) != digest:
             raise MemoryFolderError(f"{folder}: {name} is missing or damaged; install nrem again, or restore the file")
         tensors |= load_file(folder / name)
+        check_finite_tensors(tensors, f"{folder}: {name}", MemoryFolderError, "install nrem again, or train the protocol again")
     return {name: tensor.float() for name, tensor in tensors.items()}
 
 

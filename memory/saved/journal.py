@@ -15,7 +15,8 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from nrem.memory.errors import MemoryFolderError
+from nrem.memory.errors import MemoryFolderError, SleepError
+from nrem.memory.finite import check_finite_tensors, not_finite
 from nrem.memory.saved.atomic import new_file_mode, sync_file, sync_folder
 from nrem.memory.saved.files import EVENTS, RESUME
 from nrem.memory.saved.json_text import json_text, parse_json
@@ -61,7 +62,8 @@ class Journal:
         return found
 
     def checkpoint(self, state: dict[str, Any], tensors: dict[str, Tensor]) -> None:
-        """Replace the last checkpoint."""
+        """Replace the last checkpoint. Raises `SleepError` where a tensor is not finite: nobody could go on from it."""
+        check_finite_tensors(tensors, "the checkpoint", SleepError, "the last one stays")
         temporary = self.folder / f".{RESUME}.tmp"
         values = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
         text = json_text(state)
@@ -83,6 +85,8 @@ class Journal:
                 tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
             if about["sha256"] != _hash(about["state"], tensors):
                 raise ValueError("its hash differs")
+            if bad := not_finite(tensors):
+                raise ValueError(f"{bad} holds values that are not finite")
             state: dict[str, Any] = _with_nan(parse_json(about["state"]))
         except Exception as error:
             raise MemoryFolderError(f"{path}: the checkpoint is damaged ({error}); start again with --force") from error

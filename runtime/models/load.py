@@ -14,6 +14,7 @@ from transformers.utils import logging as transformers_logging
 
 from nrem.consolidation.text_ids import text_ids
 from nrem.memory.errors import ModelError
+from nrem.memory.finite import check_finite_tensors
 from nrem.memory.saved.fingerprint import identify, keep_rounded
 from nrem.memory.saved.identity import BaseIdentity
 from nrem.memory.weights.turns import turn
@@ -62,10 +63,15 @@ def load(
 
 
 def wrap(model: PreTrainedModel, tokenizer: Any, name: str = "", revision: str = "", source: str = "") -> Base:
-    """A `Base` of a model and tokenizer that the caller has already loaded; freezes the weights."""
+    """A `Base` of a model and tokenizer that the caller has already loaded; freezes the weights.
+
+    Raises `ModelError` where a weight is not finite, and for a tokenizer without an end.
+    """
     model.eval().requires_grad_(False)
+    said, advice = name or type(model).__name__, "its files are damaged, or overflow in this float type: fetch it again, or take another"
+    check_finite_tensors(dict(model.named_parameters()), said, ModelError, advice)
     if tokenizer.eos_token_id is None:
-        raise ModelError(f"{name or type(model).__name__}: the tokenizer has no end-of-sequence token; set tokenizer.eos_token")
+        raise ModelError(f"{said}: the tokenizer has no end-of-sequence token; set tokenizer.eos_token")
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     name = name or model.config.name_or_path or type(model).__name__

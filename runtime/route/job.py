@@ -43,8 +43,8 @@ def run_router(job: RouterJob, config: RouterConfig, *, note: Note) -> dict[str,
     check_prices(job.prices)
     if job.seeds < 1:
         raise UsageError(f"--seeds: got {job.seeds}, expected 1 or more")
-    if job.minutes <= 0:
-        raise UsageError(f"--minutes: got {job.minutes:g}, expected more than 0")
+    if not 0 < job.minutes < float("inf"):
+        raise UsageError(f"--minutes: got {job.minutes:g}, expected a finite number, more than 0")
     _take_folder(job, config)
     from nrem.runtime.route.measure import mean_reports, report
 

@@ -8,6 +8,7 @@ from functools import cache
 
 from nrem.consolidation.budget import Ledger
 from nrem.consolidation.protocol.protocol import Protocol
+from nrem.consolidation.write.finite import solvable
 from nrem.consolidation.write.rules import RULES
 from nrem.memory import rebuild
 from nrem.memory.memory import Memory
@@ -56,7 +57,7 @@ def rewriter(memory: Memory, base: Base | str | None) -> rebuild.Rewrite:
         loaded, protocol, config = parts()
         fast = make_fast_weights(loaded, config, protocol)
         rule = make_rule(loaded, config, protocol, fast, Ledger())
-        with fast.attached(loaded.model):
+        with fast.attached(loaded.model), solvable():
             rule.rewrite(chunks, passes)
         return fast
 
