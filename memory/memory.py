@@ -10,6 +10,7 @@ from weakref import WeakSet
 
 from torch import nn
 
+from nrem.memory.arguments import check_kind
 from nrem.memory.errors import BaseMismatchError, MemoryFolderError, SleepError, UsageError
 from nrem.memory.names import printable
 from nrem.memory.saved.atomic import sha256_file
@@ -80,6 +81,7 @@ class Memory:
 
         Raises `InUseError` where another process writes there.
         """
+        check_kind("path", path, (str, Path), "the name of a folder")
         target = real_target(Path(path))
         with one_writer(target, "Memory.save"):
             check_target(target, force=force)
@@ -124,6 +126,7 @@ class Memory:
     @classmethod
     def load(cls, path: str | Path) -> Self:
         """Read a folder; refuses, in one sentence, what is missing, damaged, changed or of a newer schema."""
+        check_kind("path", path, (str, Path), "the name of a memory's folder")
         folder = Path(path)
         record = read_checked_record(folder)
         places = [segment_folder(folder, index) for index in range(record.num_segments)]
@@ -155,6 +158,7 @@ class Memory:
         Where nothing is found, or the text was not kept, that is all of the first segment. What had no pass is answered with nothing
         written: other chunks would only mislead.
         """
+        check_kind("question", question, str, "a question as text")
         wanted = self.record.question_chunks
         if self.text is None or (len(self.segments) == 1 and not wanted):
             return EVERYTHING
@@ -177,6 +181,7 @@ class Memory:
     def attached(self, model: nn.Module, route: Route = EVERYTHING) -> Iterator[nn.Module]:
         """Lend fast weights to the model, a segment's or those of a few of its chunks; afterwards, also after an exception, it is the base
         again, bit for bit. Other threads that work with the model wait until then."""
+        check_kind("model", model, nn.Module, "the base model, such as load_model().model")
         with turn(model):
             yield from self._attached(model, route)
 

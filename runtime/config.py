@@ -18,6 +18,7 @@ from nrem.consolidation.allocate.config import SleepConfig
 from nrem.consolidation.guard_config import GuardConfig
 from nrem.consolidation.probe.probes import ProbeConfig
 from nrem.consolidation.write.config import StudyConfig
+from nrem.memory.arguments import check_kind, check_list
 from nrem.memory.errors import ConfigError, NremError
 from nrem.memory.stream.window import StreamConfig
 from nrem.memory.weights.config import FastWeightsConfig
@@ -85,6 +86,9 @@ def load_config(source: str | Path | None = None, settings: Sequence[str] = (), 
     Later ones win: source, then flags, then settings. Keys that a file only repeats from the defaults do not count as given: files that
     nrem writes list every key.
     """
+    if source is not None:
+        check_kind("source", source, (str, Path), "a preset's name or a TOML file")
+    check_list("settings", settings, str, "texts such as sleep.passes=8")
     name = "default" if source is None else str(source)
     values, over = _read_toml(name), [*(flags or {}).items(), *setting_layers(settings)]
     config = resolve(Config, [(name, values), *over])

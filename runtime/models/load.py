@@ -6,6 +6,7 @@ Run as a module, it fetches the default model and prints where it lies: `python 
 import logging
 import os
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -13,6 +14,7 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 from transformers.utils import logging as transformers_logging
 
 from nrem.consolidation.text_ids import text_ids
+from nrem.memory.arguments import check_kind
 from nrem.memory.errors import ModelError
 from nrem.memory.finite import check_finite_tensors
 from nrem.memory.saved.fingerprint import identify, keep_rounded
@@ -45,7 +47,7 @@ class Base:
 
 
 def load(
-    name: str = default_model.NAME, load_in: Literal["4bit", "8bit"] | None = None, dtype: str = "auto", revision: str | None = None
+    name: str | Path = default_model.NAME, load_in: Literal["4bit", "8bit"] | None = None, dtype: str = "auto", revision: str | None = None
 ) -> Base:
     """Load a model for sleeping: evaluation mode, no gradients on its weights.
 
@@ -53,6 +55,9 @@ def load(
     `dtype` or `load_in`, `ModelError` where the model cannot be had or cannot run here.
     """
     _quiet()
+    name = str(name) if isinstance(name, Path) else name
+    if revision is not None:
+        check_kind("revision", revision, str, "a revision of a Hugging Face id")
     place = _place(find_source(name, load_in, dtype), revision)
     wanted = best_dtype(Shape.of(_config(place))) if dtype == "auto" else DTYPES[NAMES[dtype]]
     model, tokenizer = _pretrained(place, load_in, wanted)

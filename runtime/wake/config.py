@@ -3,6 +3,7 @@
 import os
 from dataclasses import dataclass
 
+from nrem.memory.arguments import check_kind
 from nrem.memory.errors import UsageError
 from nrem.memory.finite import check_finite
 from nrem.runtime.wake.ways import AUTO, ROUTER, parse_way
@@ -65,6 +66,7 @@ def check_question(question: str) -> str:
 
     Raises `UsageError` for one that cannot be asked: empty, longer than `LONGEST_QUESTION`, or not text.
     """
+    check_kind("question", question, str, "a question as text")
     if any("\ud800" <= character <= "\udfff" for character in question):
         try:
             question = os.fsencode(question).decode("utf-8")
