@@ -3,6 +3,9 @@
 The protocol of the default model comes with nrem and is found by the hash of the base model's weights; any other is named by its folder.
 """
 
+import os
+import re
+import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
@@ -21,11 +24,12 @@ from nrem.consolidation.protocol.confidence import Confidence
 from nrem.consolidation.protocol.protocol import Protocol
 from nrem.consolidation.write.learned import LearnedWrite, Sizes
 from nrem.consolidation.write.rules import RULES, trainable
-from nrem.memory.errors import BaseMismatchError, MemoryFolderError, MissingFileError, SleepError
+from nrem.memory.errors import BaseMismatchError, MemoryFolderError, MissingFileError, SleepError, UsageError
 from nrem.memory.finite import check_finite_tensors
 from nrem.memory.saved.atomic import sha256_file
 from nrem.memory.saved.identity import BaseIdentity
 from nrem.memory.saved.json_text import json_text, parse_json
+from nrem.memory.saved.own import check_keepable
 from nrem.memory.saved.replace import replace_folder
 
 PROTOCOL = "protocol.json"
@@ -42,6 +46,8 @@ BY_RULE = ("log_mu",)
 OLD_NAMES = {"ridge": "keyed"}
 """What rules were called in schema 1."""
 FILE_BYTES = 15_000_000
+_MEASURED = "|".join(map(re.escape, (CEILING, CURVES, CONFIDENCE)))
+_OWN = re.compile(rf"{re.escape(PROTOCOL)}|README\.md|protocol-\d+-of-\d+\.safetensors|{_MEASURED}")
 
 
 def shipped() -> list[Path]:
@@ -93,41 +99,64 @@ def save_protocol(folder: Path, protocol: Protocol, base: BaseIdentity, about: M
     )
     folder.parent.mkdir(parents=True, exist_ok=True)
     made = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    made.chmod(0o755)
-    rounded = {name: p.detach().to(torch.bfloat16) for name, p in protocol.learned.named_parameters()}
-    measured = {name: b.detach() for name, b in protocol.learned.named_buffers()}  # rounded, C_0 might have negative eigenvalues
-    tensors = {name: t.to("cpu").contiguous() for name, t in {**rounded, **measured}.items()}
-    parts: list[dict[str, Tensor]] = [{}]
-    for name, tensor in tensors.items():
-        if parts[-1] and sum(t.nbytes for t in parts[-1].values()) + tensor.nbytes > FILE_BYTES:
-            parts.append({})
-        parts[-1][name] = tensor
-    for number, part in enumerate(parts, 1):
-        save_file(part, made / f"protocol-{number:05d}-of-{len(parts):05d}.safetensors", metadata={"format": "pt"})
-    sizes = protocol.learned.sizes
-    values = {
-        "schema_version": SCHEMA_VERSION,
-        "id": protocol.id,
-        "rule": protocol.rule,
-        "template": protocol.template,
-        "trained_passes": protocol.trained_passes,
-        "segment_chunks": protocol.segment_chunks,
-        "question_chunks": protocol.question_chunks,
-        "kept_energy": protocol.kept_energy,
-        "base": base.to_dict(),
-        "rank": sizes.rank,
-        "reader_rank": sizes.reader_rank,
-        "error_vocabulary": sizes.error_vocabulary,
-        "modules": {name: list(shape) for name, shape in sizes.modules.items()},
-        "readers": {name: list(shape) for name, shape in sizes.readers.items()},
-        "d_model": sizes.d_model,
-        "files": {path.name: sha256_file(path) for path in sorted(made.glob("*.safetensors"))},
-        "about": dict(about),
-    }
-    (made / PROTOCOL).write_text(json_text(values, indent=2) + "\n", encoding="utf-8")
-    (made / "README.md").write_text(protocol_card(values), encoding="utf-8")
-    replace_folder(made, folder)
+    try:
+        made.chmod(0o755)
+        rounded = {name: p.detach().to(torch.bfloat16) for name, p in protocol.learned.named_parameters()}
+        measured = {name: b.detach() for name, b in protocol.learned.named_buffers()}  # rounded, C_0 might have negative eigenvalues
+        tensors = {name: t.to("cpu").contiguous() for name, t in {**rounded, **measured}.items()}
+        parts: list[dict[str, Tensor]] = [{}]
+        for name, tensor in tensors.items():
+            if parts[-1] and sum(t.nbytes for t in parts[-1].values()) + tensor.nbytes > FILE_BYTES:
+                parts.append({})
+            parts[-1][name] = tensor
+        for number, part in enumerate(parts, 1):
+            save_file(part, made / f"protocol-{number:05d}-of-{len(parts):05d}.safetensors", metadata={"format": "pt"})
+        sizes = protocol.learned.sizes
+        values = {
+            "schema_version": SCHEMA_VERSION,
+            "id": protocol.id,
+            "rule": protocol.rule,
+            "template": protocol.template,
+            "trained_passes": protocol.trained_passes,
+            "segment_chunks": protocol.segment_chunks,
+            "question_chunks": protocol.question_chunks,
+            "kept_energy": protocol.kept_energy,
+            "base": base.to_dict(),
+            "rank": sizes.rank,
+            "reader_rank": sizes.reader_rank,
+            "error_vocabulary": sizes.error_vocabulary,
+            "modules": {name: list(shape) for name, shape in sizes.modules.items()},
+            "readers": {name: list(shape) for name, shape in sizes.readers.items()},
+            "d_model": sizes.d_model,
+            "files": {path.name: sha256_file(path) for path in sorted(made.glob("*.safetensors"))},
+            "about": dict(about),
+        }
+        (made / PROTOCOL).write_text(json_text(values, indent=2) + "\n", encoding="utf-8")
+        (made / "README.md").write_text(protocol_card(values), encoding="utf-8")
+        check_protocol_target(folder, replace=True)
+        replace_folder(made, folder, of_protocol)
+    except BaseException:
+        shutil.rmtree(made, ignore_errors=True)
+        raise
     return folder
+
+
+def of_protocol(name: str) -> bool:
+    """Names of the files of a protocol; what was measured of an older one goes with it."""
+    return _OWN.fullmatch(name) is not None
+
+
+def check_protocol_target(folder: Path, *, replace: bool) -> None:
+    """Raise `UsageError` where something else is, or, unless it may be replaced, a protocol; what else is in a protocol's folder stays."""
+    if not os.path.lexists(folder) or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    if folder.is_symlink():
+        raise UsageError(f"{folder}: is a symbolic link; name the folder that it points to, {folder.resolve()}")
+    if not (folder / PROTOCOL).is_file():
+        raise UsageError(f"{folder}: exists and is not a protocol; choose another name, nrem does not overwrite it")
+    if not replace:
+        raise UsageError(f"{folder}: a protocol is already there; go on with --resume, or choose another name")
+    check_keepable(folder, of_protocol)
 
 
 def load_protocol(folder: Path, tokenizer: Any, base: BaseIdentity, device: torch.device) -> Protocol:
