@@ -22,7 +22,7 @@ from rich.table import Table
 
 from benchmarks.harness import common
 from benchmarks.reliability.ground import STORY, Ground, Said, command, ground
-from benchmarks.reliability.small_disk import SmallDisk, can_mount, limited, used
+from benchmarks.reliability.small_disk import SmallDisk, can_mount, limited
 
 COUNTS = ("well", "told", "lost", "wordy", "tracebacks", "stuck", "foreign", "left")
 ROOM = 256 << 20
@@ -76,18 +76,18 @@ class Trials:
     def __init__(self, on: Ground, name: str, operation: Operation, disk: SmallDisk | None) -> None:
         self.on, self.name, self.operation, self.disk = on, name, operation, disk
         self._begin(ROOM)
-        self.old, self.theirs, self.least = self._state(), on.theirs(), used(on.here)
+        self.old, self.theirs, self.least = self._state(), on.theirs(), disk.used if disk else 0
         said = on.command(*operation.argv)
         if said.ended.code:
             raise RuntimeError(f"{name}: {said.text}")
-        self.new, self.most = self._state(), used(on.here) + self.least
+        self.new, self.most = self._state(), self.least + (2 * disk.used if disk else 0)
         self.largest = max((path.stat().st_size for path in on.here.rglob("*") if path.is_file()), default=0)
         self._end()
 
     def trial(self, share: float) -> dict[str, Any]:
         """One size, from `share` 0 for hardly any room to 1 for more than enough; a row of the raw file."""
         on, size = self.on, int(self.least + share * (self.most - self.least)) if self.disk else int(3 * share * self.largest)
-        self._begin(max(size, 1 << 16), least=self.least)
+        self._begin(max(size, 4096), small=True)
         said = on.command(*self.operation.argv) if self.disk else on.do(limited(lambda: command(*self.operation.argv), size))
         found, well = self._state(), said.ended.code == 0
         row: dict[str, Any] = {"operation": self.name, "size": size, "said": said.text.strip()[-300:] if not well else ""}
@@ -113,13 +113,13 @@ class Trials:
     def _state(self) -> str:
         return f"{self.on.state()} {self.on.state('b')}"
 
-    def _begin(self, size: int, least: int = 0) -> None:
+    def _begin(self, size: int, *, small: bool = False) -> None:
         if self.disk:
             shutil.rmtree(self.on.here, ignore_errors=True)
             if not self.disk.mount(max(size, ROOM)):
                 raise RuntimeError("the tmpfs was mounted before, and cannot be now")
         self.on.fresh(*self.operation.before)
-        if self.disk and least:
+        if self.disk and small:
             self.disk.grow(size)
 
     def _end(self) -> None:

@@ -1,5 +1,6 @@
 """A disk of so many bytes: a tmpfs where one may be mounted, else a limit on the size of each file that a process writes."""
 
+import os
 import resource
 import subprocess
 from collections.abc import Callable
@@ -30,6 +31,12 @@ class SmallDisk:
         if not _quietly("mount", "-o", f"remount,size={size}", str(self.place)):
             raise RuntimeError(f"{self.place}: cannot be mounted anew")
 
+    @property
+    def used(self) -> int:
+        """Bytes of what lies there, in whole pages."""
+        found = os.statvfs(self.place)
+        return (found.f_blocks - found.f_bfree) * found.f_frsize
+
     def unmount(self) -> None:
         if not _quietly("umount", str(self.place)):
             raise RuntimeError(f"{self.place}: cannot be unmounted")
@@ -43,11 +50,6 @@ def limited(action: Callable[[], Any], size: int) -> Callable[[], Any]:
         return action()
 
     return act
-
-
-def used(folder: Path) -> int:
-    """Bytes that a tmpfs needs for a folder, in whole pages, and a page for each file and folder."""
-    return sum((-(-path.lstat().st_size // 4096) + 1) * 4096 for path in folder.rglob("*"))
 
 
 def _quietly(*command: str) -> bool:

@@ -72,6 +72,8 @@ def check_question(question: str) -> str:
             question = os.fsencode(question).decode("utf-8")
         except UnicodeError:
             raise UsageError("question: got bytes that are no UTF-8 text; ask in UTF-8, or set LC_ALL to the terminal's locale") from None
+    if "\0" in question:
+        raise UsageError("question: got a NUL character, expected text; this looks like binary input")
     if not question.strip():
         raise UsageError("question: got an empty one; ask something")
     if len(question) > LONGEST_QUESTION:

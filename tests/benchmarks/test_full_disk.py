@@ -6,7 +6,7 @@ import pytest
 
 from benchmarks.reliability import full_disk
 from benchmarks.reliability.ground import Ground
-from benchmarks.reliability.small_disk import SmallDisk, can_mount, used
+from benchmarks.reliability.small_disk import SmallDisk, can_mount
 
 
 @pytest.fixture(scope="module")
@@ -36,7 +36,17 @@ def test_old_or_new_and_one_sentence(on: Ground, operations: dict[str, full_disk
         assert "; what was there before is as it was" in rows[0]["said"]
 
 
-def test_pages_are_counted(tmp_path: Path) -> None:
-    (tmp_path / "a").mkdir()
-    (tmp_path / "a" / "b").write_bytes(b"x" * 4097)
-    assert used(tmp_path) == 3 * 4096 + 2 * 4096
+def test_a_small_disk_is_full(tmp_path: Path) -> None:
+    if not can_mount(tmp_path):
+        pytest.skip("a tmpfs cannot be mounted here")
+    disk = SmallDisk(tmp_path / "disk")
+    assert disk.mount(1 << 16)
+    try:
+        (disk.place / "a").write_bytes(b"x" * 5000)
+        assert disk.used == 8192
+        with pytest.raises(OSError, match="No space left"):
+            (disk.place / "b").write_bytes(b"x" * (1 << 16))
+        disk.grow(1 << 20)
+        (disk.place / "b").write_bytes(b"x" * (1 << 16))
+    finally:
+        disk.unmount()
