@@ -118,8 +118,9 @@ class Memory:
     def changed(self, folder: Path | None = None) -> bool:
         """Whether another memory lies in a folder now than when this one was read from there, or saved; its own folder where none is named.
         False where this memory has nothing to do with what lies there."""
-        known = self.origins.get(folder.resolve()) if (folder := folder or self.folder) else None
-        return known is not None and stamp_of(folder) not in (known, None)
+        if (place := folder or self.folder) is None or (known := self.origins.get(place.resolve())) is None:
+            return False
+        return stamp_of(place) not in (known, None)
 
     def _note_origin(self, folder: Path) -> None:
         if (stamp := stamp_of(folder)) is not None:

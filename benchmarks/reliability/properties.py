@@ -4,6 +4,7 @@ A property is a row of `PROPERTIES`: what is drawn, and what is done with it in 
 `fuzz` thousands of times.
 """
 
+import gzip
 import json
 import signal
 from collections.abc import Callable, Iterator
@@ -231,6 +232,7 @@ _FLAGS = st.one_of(
     _TOML,
     st.from_regex(r"[0-9.,_ ]{1,8}(k|M|g)?(FET|s)?", fullmatch=True),
     st.from_regex(r"(direct|search|vote|think|again|read):[-0-9²]{0,6}", fullmatch=True),
+    st.sampled_from(["vote:" + "9" * 5000, "9" * 5000 + "kFET", "0," * 3000]),
 )
 
 # -- files --------------------------------------------------------------------------------------------------------------------
@@ -242,6 +244,12 @@ def _file(name: str, read: Callable[[Path], object]) -> Callable[[Path, bytes], 
         read(folder / name)
 
     return holds
+
+
+def _packed(lines: st.SearchStrategy[bytes]) -> st.SearchStrategy[bytes]:
+    """Whole, and torn or changed."""
+    packed = lines.map(lambda content: gzip.compress(content, mtime=0))
+    return st.one_of(packed, packed.flatmap(spoilt), BYTES)
 
 
 def _text(read: Callable[[str, str], object]) -> Callable[[Path, bytes], object]:
@@ -292,7 +300,7 @@ PROPERTIES: dict[str, Property] = {
     "settings": Property(_SETTINGS, _set),
     "flags": Property(_FLAGS, lambda folder, drawn: _words(drawn)),
     "questions": Property(json_lines([sound.QUESTION, sound.DOCUMENT]), _file("qa.jsonl", _questions)),
-    "questions, packed": Property(json_lines([sound.QUESTION]), _file("qa.jsonl.gz", _questions)),
+    "questions, packed": Property(_packed(json_lines([sound.QUESTION])), _file("qa.jsonl.gz", _questions)),
     "passages": Property(json_lines([sound.DOCUMENT, sound.PASSAGE]), _file("p.jsonl", lambda path: read_source(path, len, 400))),
     "passages, plain": Property(
         st.one_of(BYTES, encoded(), spoilt(sound.STORY.encode())), _file("p.txt", lambda path: read_source(path, len, 400))

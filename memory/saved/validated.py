@@ -1,7 +1,5 @@
 """A value of a known kind out of JSON that may be damaged or somebody else's: types, finite numbers, no key too many. Knows no kinds."""
 
-from collections.abc import Hashable
-from functools import cache
 from typing import Any, TypeVar
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
@@ -38,7 +36,11 @@ def first_problem(error: ValidationError) -> str:
     return f"{path} is {str(first['input'])[:SHOWN]!r}, expected {said[:1].lower() + said[1:]}"
 
 
-@cache
-def _adapter(kind: Hashable) -> TypeAdapter[Any]:
-    """Building one takes longer than reading a value."""
-    return TypeAdapter(kind)
+_ADAPTERS: dict[Any, TypeAdapter[Any]] = {}
+"""Building one takes longer than reading a value."""
+
+
+def _adapter(kind: Any) -> TypeAdapter[Any]:
+    if kind not in _ADAPTERS:
+        _ADAPTERS[kind] = TypeAdapter(kind)
+    return _ADAPTERS[kind]

@@ -81,7 +81,7 @@ def numbers(text: str, flag: str) -> list[int]:
     except ValueError:
         found = [-1]
     if min(found) < 0:
-        raise UsageError(f"{flag}: got {text!r}, expected whole numbers from 0, such as 0,1,2,4,8")
+        raise UsageError(f"{flag}: got {text[:60]!r}, expected whole numbers from 0, such as 0,1,2,4,8")
     return found
 
 

@@ -96,11 +96,7 @@ def _clear(job: TuneJob) -> None:
     """Refuse what is not ours, and an older run unless it is to go on or to go."""
     if not job.out.exists():
         return
-    foreign = (
-        [job.out]
-        if not job.out.is_dir()
-        else sorted(path for path in job.out.rglob("*") if not _is_own(path, path.relative_to(job.out).parts))
-    )
+    foreign = [job.out] if not job.out.is_dir() else sorted(path for path in job.out.rglob("*") if not _is_own(path, job.out))
     if foreign:
         name = job.out.name if foreign[0] == job.out else foreign[0].relative_to(job.out)
         raise UsageError(f"{job.out}: exists and is not a tuning run ({name} is no part of one); choose another name")

@@ -41,12 +41,12 @@ def parse_way(wanted: str) -> Way:
     check_kind("way", wanted, str, f"{AUTO}, {ROUTER} or one of {', '.join(WAYS)}")
     name, colon, number = wanted.partition(":")
     if name not in WAYS:
-        raise UsageError(f"way: got {wanted!r}, expected {AUTO}, {ROUTER} or one of {', '.join(WAYS)}")
+        raise UsageError(f"way: got {wanted[:60]!r}, expected {AUTO}, {ROUTER} or one of {', '.join(WAYS)}")
     if not colon:
         return WAYS[name](name)
-    if not (number.isascii() and number.isdigit()):
+    if not (number.isascii() and number.isdigit() and len(number) < 10):
         counts = WAYS[name].counts
-        raise UsageError(f"way: got {wanted!r}, expected {f'a whole number as in {name}:{counts.usual}' if counts else name}")
+        raise UsageError(f"way: got {wanted[:60]!r}, expected {f'a whole number as in {name}:{counts.usual}' if counts else name}")
     return WAYS[name](name, int(number))
 
 

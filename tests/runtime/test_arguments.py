@@ -8,46 +8,47 @@ import pytest
 
 import nrem
 from nrem.memory.errors import UsageError
-from nrem.memory.memory import Memory
 from nrem.runtime.models.load import Base
 from nrem.runtime.readers.document import Document
 from nrem.runtime.session.consolidate import consolidate
 from nrem.runtime.session.session import Session
 from tests import tiny
 
+api: Any = nrem
+"""Untyped: what is tried here is what a type checker refuses."""
 WRONG: dict[str, Callable[[Any], object]] = {
-    "consolidate(3)": lambda x: nrem.consolidate(3),
-    "consolidate(None)": lambda x: nrem.consolidate(None),
-    "consolidate([])": lambda x: nrem.consolidate([]),
-    "consolidate(b'')": lambda x: nrem.consolidate(b"text"),
-    "consolidate()": lambda x: nrem.consolidate(base=x.base),
-    "consolidate(base=3)": lambda x: nrem.consolidate(x.document, base=3),
-    "consolidate(config={})": lambda x: nrem.consolidate(x.document, base=x.base, config={"seed": 1}),
-    "consolidate(passes='4')": lambda x: nrem.consolidate(x.document, base=x.base, passes="4"),
-    "consolidate(passes=1.5)": lambda x: nrem.consolidate(x.document, base=x.base, passes=1.5),
-    "consolidate(passes=True)": lambda x: nrem.consolidate(x.document, base=x.base, passes=True),
-    "consolidate(passes=-1)": lambda x: nrem.consolidate(x.document, base=x.base, passes=-1),
-    "extend(3)": lambda x: nrem.extend(3, x.document),
-    "extend('m')": lambda x: nrem.extend("m", x.document),
-    "extend(memory, 3)": lambda x: nrem.extend(x.memory, 3, base=x.base),
-    "extend(memory)": lambda x: nrem.extend(x.memory, base=x.base),
-    "extend(base=[])": lambda x: nrem.extend(x.memory, x.document, base=[1]),
-    "merge(3, 3)": lambda x: nrem.merge(3, 3),
-    "merge(memory, None)": lambda x: nrem.merge(x.memory, None),
-    "forget(None, [0])": lambda x: nrem.forget(None, [0]),
-    "forget(memory, 3)": lambda x: nrem.forget(x.memory, 3),
-    "forget(memory, 'all')": lambda x: nrem.forget(x.memory, "all"),
-    "forget(memory, [1.5])": lambda x: nrem.forget(x.memory, [1.5]),
-    "forget(memory, [99])": lambda x: nrem.forget(x.memory, [99]),
-    "Memory.load(None)": lambda x: Memory.load(None),  # type: ignore[arg-type]
-    "Memory.load([])": lambda x: nrem.Memory.from_pretrained([]),
+    "consolidate(3)": lambda x: api.consolidate(3),
+    "consolidate(None)": lambda x: api.consolidate(None),
+    "consolidate([])": lambda x: api.consolidate([]),
+    "consolidate(b'')": lambda x: api.consolidate(b"text"),
+    "consolidate()": lambda x: api.consolidate(base=x.base),
+    "consolidate(base=3)": lambda x: api.consolidate(x.document, base=3),
+    "consolidate(config={})": lambda x: api.consolidate(x.document, base=x.base, config={"seed": 1}),
+    "consolidate(passes='4')": lambda x: api.consolidate(x.document, base=x.base, passes="4"),
+    "consolidate(passes=1.5)": lambda x: api.consolidate(x.document, base=x.base, passes=1.5),
+    "consolidate(passes=True)": lambda x: api.consolidate(x.document, base=x.base, passes=True),
+    "consolidate(passes=-1)": lambda x: api.consolidate(x.document, base=x.base, passes=-1),
+    "extend(3)": lambda x: api.extend(3, x.document),
+    "extend('m')": lambda x: api.extend("m", x.document),
+    "extend(memory, 3)": lambda x: api.extend(x.memory, 3, base=x.base),
+    "extend(memory)": lambda x: api.extend(x.memory, base=x.base),
+    "extend(base=[])": lambda x: api.extend(x.memory, x.document, base=[1]),
+    "merge(3, 3)": lambda x: api.merge(3, 3),
+    "merge(memory, None)": lambda x: api.merge(x.memory, None),
+    "forget(None, [0])": lambda x: api.forget(None, [0]),
+    "forget(memory, 3)": lambda x: api.forget(x.memory, 3),
+    "forget(memory, 'all')": lambda x: api.forget(x.memory, "all"),
+    "forget(memory, [1.5])": lambda x: api.forget(x.memory, [1.5]),
+    "forget(memory, [99])": lambda x: api.forget(x.memory, [99]),
+    "Memory.load(None)": lambda x: api.Memory.load(None),
+    "Memory.load([])": lambda x: api.Memory.from_pretrained([]),
     "Memory.save(3)": lambda x: x.memory.save(3),
     "Memory.save_pretrained(None)": lambda x: x.memory.save_pretrained(None),
     "Memory.attached(3)": lambda x: x.memory.attached(3).__enter__(),
     "Memory.route(3)": lambda x: x.memory.route(3),
-    "Session(3)": lambda x: Session(3),  # type: ignore[arg-type]
-    "Session(base=3)": lambda x: Session(base=3),  # type: ignore[arg-type]
-    "Session(config='fast')": lambda x: Session(base=x.base, config="fast"),  # type: ignore[arg-type]
+    "Session(3)": lambda x: api.Session(3),
+    "Session(base=3)": lambda x: api.Session(base=3),
+    "Session(config='fast')": lambda x: api.Session(base=x.base, config="fast"),
     "Session.stream(3)": lambda x: x.session.stream(3),
     "Session.read([])": lambda x: x.session.read(["a.md"]),
     "Session.answer(3)": lambda x: x.session.answer(3),
@@ -58,25 +59,25 @@ WRONG: dict[str, Callable[[Any], object]] = {
     "Session.answers('Who?')": lambda x: x.session.answers("Who?"),
     "Session.answers([3])": lambda x: x.session.answers([3]),
     "Session.answers(3)": lambda x: x.session.answers(3),
-    "Document.from_text(3)": lambda x: Document.from_text(3),  # type: ignore[arg-type]
-    "Document.from_text('', name=3)": lambda x: Document.from_text("text", 3),  # type: ignore[arg-type]
-    "load_config(3)": lambda x: nrem.load_config(3),
-    "load_config(settings='a=b')": lambda x: nrem.load_config(None, "seed=3"),
-    "load_config(settings=[3])": lambda x: nrem.load_config(None, [3]),
-    "load_model(3)": lambda x: nrem.load_model(3),
-    "load_model(dtype=3)": lambda x: nrem.load_model("x/y", dtype=3),
-    "load_model(revision=3)": lambda x: nrem.load_model("x/y", revision=3),
-    "load_model(load_in=4)": lambda x: nrem.load_model("x/y", load_in=4),
-    "tune(3)": lambda x: nrem.tune(3, questions="q.jsonl"),
-    "tune(questions=3)": lambda x: nrem.tune(x.document, questions=3),
-    "tune(questions=['Who?'])": lambda x: nrem.tune(x.document, questions=["Who?"]),
-    "tune(passes=4)": lambda x: nrem.tune(x.document, questions=[], passes=4),
-    "tune(passes='4')": lambda x: nrem.tune(x.document, questions=[], passes="4"),
-    "tune(ways='search')": lambda x: nrem.tune(x.document, questions=[], ways="search"),
-    "tune(share='all')": lambda x: nrem.tune(x.document, questions=[], share="all"),
-    "tune(price='1k')": lambda x: nrem.tune(x.document, questions=[], price="1k"),
-    "tune(folder=3)": lambda x: nrem.tune(x.document, questions=[], folder=3),
-    "tune(config={})": lambda x: nrem.tune(x.document, questions=[], config={}),
+    "Document.from_text(3)": lambda x: api.Document.from_text(3),
+    "Document.from_text('', name=3)": lambda x: api.Document.from_text("text", 3),
+    "load_config(3)": lambda x: api.load_config(3),
+    "load_config(settings='a=b')": lambda x: api.load_config(None, "seed=3"),
+    "load_config(settings=[3])": lambda x: api.load_config(None, [3]),
+    "load_model(3)": lambda x: api.load_model(3),
+    "load_model(dtype=3)": lambda x: api.load_model("x/y", dtype=3),
+    "load_model(revision=3)": lambda x: api.load_model("x/y", revision=3),
+    "load_model(load_in=4)": lambda x: api.load_model("x/y", load_in=4),
+    "tune(3)": lambda x: api.tune(3, questions="q.jsonl"),
+    "tune(questions=3)": lambda x: api.tune(x.document, questions=3),
+    "tune(questions=['Who?'])": lambda x: api.tune(x.document, questions=["Who?"]),
+    "tune(passes=4)": lambda x: api.tune(x.document, questions=[], passes=4),
+    "tune(passes='4')": lambda x: api.tune(x.document, questions=[], passes="4"),
+    "tune(ways='search')": lambda x: api.tune(x.document, questions=[], ways="search"),
+    "tune(share='all')": lambda x: api.tune(x.document, questions=[], share="all"),
+    "tune(price='1k')": lambda x: api.tune(x.document, questions=[], price="1k"),
+    "tune(folder=3)": lambda x: api.tune(x.document, questions=[], folder=3),
+    "tune(config={})": lambda x: api.tune(x.document, questions=[], config={}),
 }
 
 

@@ -84,7 +84,7 @@ def test_chat_opens_it_anew(m: Path, llama: Base, monkeypatch: pytest.MonkeyPatc
         return opened[-1]
 
     class Lines(io.StringIO):
-        def __next__(self) -> str:
+        def __next__(self) -> str:  # type: ignore[override]
             line = super().__next__()
             if line.startswith("second"):
                 Memory.load(m).save(m, force=True)

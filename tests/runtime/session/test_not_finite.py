@@ -184,7 +184,7 @@ def test_settings(value: str) -> None:
         Plan.of(load_config(), 3, share=float(value))
     for wish in ({"price": float(value)}, {"budget": Budget(fet=float(value))}, {"budget": Budget(seconds=float(value))}):
         with pytest.raises(UsageError, match="expected a finite number from 0"):
-            Wish(**wish)  # type: ignore[arg-type]
+            Wish(**wish)
 
 
 @pytest.mark.parametrize(
