@@ -153,7 +153,9 @@ def parse_budget(text: str) -> Budget:
     """
     number = text.strip().replace("_", "").lower()
     if "," in number and _THOUSANDS.fullmatch(number) is None:
-        raise BudgetError(f"--budget: got {text!r}, whose comma may be a decimal mark; write 1.5k, or 1,500 with groups of three digits")
+        raise BudgetError(
+            f"--budget: got {text[:60]!r}, whose comma may be a decimal mark; write 1.5k, or 1,500 with groups of three digits"
+        )
     number = number.replace(",", "")
     seconds = number.endswith("s")
     number = number.removesuffix("s").removesuffix("fet").strip()
@@ -163,5 +165,5 @@ def parse_budget(text: str) -> Budget:
     except ValueError:
         value = -1.0
     if not 0 < value < float("inf"):
-        raise BudgetError(f"--budget: got {text!r}, expected a number above 0 of FET or seconds, such as 400kFET, 1.5M or 90s")
+        raise BudgetError(f"--budget: got {text[:60]!r}, expected a number above 0 of FET or seconds, such as 400kFET, 1.5M or 90s")
     return Budget(seconds=value) if seconds else Budget(fet=value)

@@ -23,6 +23,7 @@ from nrem.consolidation.probe.probes import Probe
 from nrem.consolidation.probe.recall import Recall, RecallMeter
 from nrem.consolidation.probe.sample import sample
 from nrem.consolidation.read.split_model import SplitModel
+from nrem.consolidation.write.finite import check_pass, solvable
 from nrem.consolidation.write.rule import PassReport, WriteRule
 from nrem.memory.saved.record import SleepRecord
 from nrem.memory.stream.chunk import Chunk
@@ -79,7 +80,7 @@ class Sleeper:
         """
         started, spent = time.perf_counter(), self.ledger.total_fet
         allocator = self.allocator if price is None else self.allocator.at_price(price)
-        with self.fast.attached(self.split.model):
+        with self.fast.attached(self.split.model), solvable():
             progress = [Progress(**p) for p in resume[0]["progress"]] if resume else self._start(allocator, chunks, signals or {})
             reading = resume[0]["reading"] if resume else [p.chunk for p in progress if p.exit is None]
             self.rule.begin([c for c in chunks if c.index in set(reading)], replay)
@@ -94,6 +95,7 @@ class Sleeper:
                     break
                 pass_started = time.perf_counter()
                 report = self.rule.write([p.chunk for p in active])
+                check_pass(active[0].passes + 1, report.loss, self.fast.tensors(), self.rule.state())
                 self._note(active, report)
                 if active[0].passes % self.config.look_every == 0:
                     self.rule.publish()  # who listens may look, too

@@ -10,7 +10,8 @@ from weakref import WeakSet
 
 from torch import nn
 
-from nrem.memory.errors import BaseMismatchError, MemoryFolderError, SleepError, UsageError
+from nrem.memory.arguments import check_kind
+from nrem.memory.errors import BaseMismatchError, InUseError, MemoryFolderError, SleepError, UsageError
 from nrem.memory.names import printable
 from nrem.memory.saved.atomic import sha256_file
 from nrem.memory.saved.card import model_card
@@ -24,6 +25,7 @@ from nrem.memory.saved.record import MemoryRecord
 from nrem.memory.saved.record_file import keeps_text, read_checked_record, write_record
 from nrem.memory.saved.replace import NEW, beside, one_mode, place_folder, replace_folder
 from nrem.memory.saved.scratch import Scratch
+from nrem.memory.saved.stamp import Stamp, stamp_of
 from nrem.memory.saved.target import check_target, real_target
 from nrem.memory.stream.chunk import Chunk
 from nrem.memory.text.evicted import EvictedText
@@ -54,6 +56,8 @@ class Memory:
         self.record, self.segments, self.text, self.folder = record, list(segments), text, folder
         self.made_here = folder is None
         """Whether this process made it, and its record says what the user asked for; one that was read may come from anybody."""
+        self.origins: dict[Path, Stamp] = {}
+        """Where what it is made of was read or saved, and what lay there then."""
         self.scratch: Any = None
         """Whatever must live as long as `text` does."""
 
@@ -79,11 +83,17 @@ class Memory:
         """Write the folder, whole or not at all; `force` replaces an older memory, and never anything else: files of others that lie in its
         folder stay there. A symbolic link is followed. Returns the folder.
 
-        Raises `InUseError` where another process writes there.
+        Raises `InUseError` where another process writes there, or has written since this memory was read from there.
         """
+        check_kind("path", path, (str, Path), "the name of a folder")
         target = real_target(Path(path))
         with one_writer(target, "Memory.save"):
             check_target(target, force=force)
+            if self.changed(target):
+                raise InUseError(
+                    f"{target}: was changed by another program since it was opened here; open it again and repeat what you did, or save "
+                    "under another name"
+                )
             segments = self.segments[: self.record.num_segments]  # the last may have been opened, and nothing written into it
             if forget_text and len(segments) > 1:
                 raise UsageError(
@@ -103,7 +113,19 @@ class Memory:
                 tidy(target)
                 raise
         self.folder = target
+        self._note_origin(target)
         return target
+
+    def changed(self, folder: Path | None = None) -> bool:
+        """Whether another memory lies in a folder now than when this one was read from there, or saved; its own folder where none is named.
+        False where this memory has nothing to do with what lies there."""
+        if (place := folder or self.folder) is None or (known := self.origins.get(place.resolve())) is None:
+            return False
+        return stamp_of(place) not in (known, None)
+
+    def _note_origin(self, folder: Path) -> None:
+        if (stamp := stamp_of(folder)) is not None:
+            self.origins[folder.resolve()] = stamp
 
     def _write(self, made: Path, segments: Sequence[Segment], name: str, *, forget_text: bool) -> None:
         """All files, into a new folder."""
@@ -126,7 +148,9 @@ class Memory:
     @classmethod
     def load(cls, path: str | Path) -> Self:
         """Read a folder; refuses, in one sentence, what is missing, damaged, changed or of a newer schema."""
+        check_kind("path", path, (str, Path), "the name of a memory's folder")
         folder = Path(path)
+        before = stamp_of(folder)
         record = read_checked_record(folder)
         segments: list[Segment] = []
         for index in range(record.num_segments):
@@ -136,7 +160,11 @@ class Memory:
             segments.append(Segment.load(place, statistics=STATISTICS in named, first=first))
         text = EvictedText(folder / TEXT) if keeps_text(record) else None
         _check_fit(record, segments, text, folder)
-        return cls(record=record, segments=segments, text=text, folder=folder)
+        found = cls(record=record, segments=segments, text=text, folder=folder)
+        found._note_origin(folder)
+        if before is not None and before != found.origins.get(folder.resolve()):
+            raise MemoryFolderError(f"{folder}: was changed by another program while it was read; try again")
+        return found
 
     def save_adapter(self, path: str | Path, segment: int = 0) -> Path:
         """Write one segment as a folder that PEFT opens by itself, as it opens the memory's own for the first; returns it.
@@ -175,6 +203,7 @@ class Memory:
         Where nothing is found, or the text was not kept, that is all of the first segment. What had no pass is answered with nothing
         written: other chunks would only mislead.
         """
+        check_kind("question", question, str, "a question as text")
         wanted = self.record.question_chunks
         if self.text is None or (len(self.segments) == 1 and not wanted):
             return EVERYTHING
@@ -197,6 +226,7 @@ class Memory:
     def attached(self, model: nn.Module, route: Route = EVERYTHING) -> Iterator[nn.Module]:
         """Lend fast weights to the model, a segment's or those of a few of its chunks; afterwards, also after an exception, it is the base
         again, bit for bit. Other threads that work with the model wait until then."""
+        check_kind("model", model, nn.Module, "the base model, such as load_model().model")
         with turn(model):
             yield from self._attached(model, route)
 

@@ -62,7 +62,9 @@ def merge(first: Memory, second: Memory, rewrite: Rewrite | None = None) -> Memo
     )
     if texts is None and len(segments) > 1:
         raise UsageError("merge: finding the segment that a question is about needs the text of both, and one memory has forgotten its own")
-    return _memory(record, segments, texts, made_here=first.made_here and second.made_here)
+    made = _memory(record, segments, texts, made_here=first.made_here and second.made_here)
+    made.origins = {**first.origins, **second.origins}
+    return made
 
 
 def forget(memory: Memory, indices: Sequence[int], rewrite: Rewrite | None = None) -> Memory:
@@ -99,7 +101,9 @@ def forget(memory: Memory, indices: Sequence[int], rewrite: Rewrite | None = Non
         sleeps=[_renumbered(s, shift, s.index) for s in memory.record.sleeps],
         canary={},
     )
-    return _memory(record, segments, texts, made_here=memory.made_here)
+    made = _memory(record, segments, texts, made_here=memory.made_here)
+    made.origins = dict(memory.origins)
+    return made
 
 
 def _rewritten(rewrite: Rewrite, texts: Sequence[Chunk], passes: Mapping[int, int]) -> Segment:

@@ -6,7 +6,7 @@ The section classes live beside their parts; `configs/` holds values only. The r
 import difflib
 import math
 import tomllib
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass, replace
 from importlib import resources
 from pathlib import Path
@@ -18,12 +18,17 @@ from nrem.consolidation.allocate.config import SleepConfig
 from nrem.consolidation.guard_config import GuardConfig
 from nrem.consolidation.probe.probes import ProbeConfig
 from nrem.consolidation.write.config import StudyConfig
+from nrem.memory.arguments import check_kind, check_list
 from nrem.memory.errors import ConfigError, NremError
 from nrem.memory.stream.window import StreamConfig
 from nrem.memory.weights.config import FastWeightsConfig
 from nrem.runtime.wake.config import AnswerConfig
 
 T = TypeVar("T")
+DEEPEST = 8
+"""Parts of a key, and sections within sections, that are looked at; there are two at most."""
+LONGEST_SHOWN = 100
+"""Characters of a value in a message."""
 RENAMED = {"rule": "study"}
 """Sections under the names that they had in memories that are still around."""
 
@@ -81,6 +86,9 @@ def load_config(source: str | Path | None = None, settings: Sequence[str] = (), 
     Later ones win: source, then flags, then settings. Keys that a file only repeats from the defaults do not count as given: files that
     nrem writes list every key.
     """
+    if source is not None:
+        check_kind("source", source, (str, Path), "a preset's name or a TOML file")
+    check_list("settings", settings, str, "texts such as sleep.passes=8")
     name = "default" if source is None else str(source)
     values, over = _read_toml(name), [*(flags or {}).items(), *setting_layers(settings)]
     config = resolve(Config, [(name, values), *over])
@@ -98,7 +106,7 @@ def config_from_dict(values: Mapping[str, Any], settings: Sequence[str] = (), fl
 
 def setting_layers(settings: Sequence[str]) -> list[tuple[str, dict[str, Any]]]:
     """`a.b=c` strings as layers for `resolve`."""
-    return [(f"--set {text}", _parse_setting(text)) for text in settings]
+    return [(f"--set {_short(text)}", _parse_setting(text)) for text in settings]
 
 
 def to_dict(config: Config) -> dict[str, Any]:
@@ -122,7 +130,8 @@ def resolve(kind: type[T], layers: Sequence[tuple[str, Mapping[str, Any]]]) -> T
     for where, values in layers:
         _refuse_unknown(kind, values, where, "")
         for key, value in values.items():
-            merged[key] = {**merged.get(key, {}), **value} if isinstance(value, Mapping) else value
+            old = merged.get(key, {})
+            merged[key] = {**old, **value} if isinstance(value, Mapping) and isinstance(old, Mapping) else value
     for where, values in reversed(layers):
         for key, value in _flat(values).items():
             if isinstance(value, float) and not math.isfinite(value):
@@ -137,7 +146,7 @@ def resolve(kind: type[T], layers: Sequence[tuple[str, Mapping[str, Any]]]) -> T
             raise ConfigError(f"{where}: {cause}") from None
         path = ".".join(str(part) for part in first["loc"])
         where = next((name for name, values in reversed(layers) if _has(values, first["loc"])), layers[-1][0])
-        raise ConfigError(f"{where}: {path} is {first['input']!r}; {first['msg'].lower()}") from None
+        raise ConfigError(f"{where}: {path} is {_short(first['input'], repr)}; {first['msg'].lower()}") from None
 
 
 def _refuse_unknown(kind: type, values: Mapping[str, Any], where: str, prefix: str) -> None:
@@ -148,12 +157,12 @@ def _refuse_unknown(kind: type, values: Mapping[str, Any], where: str, prefix: s
                 raise ConfigError(f"{where}: the section {key} is called {RENAMED[key]} now; write {RENAMED[key]}.KEY")
             close = difflib.get_close_matches(key, known, n=1)
             hint = f"did you mean {prefix}{close[0]}?" if close else f"known are {', '.join(prefix + name for name in known)}"
-            raise ConfigError(f"{where}: unknown key {prefix}{key}; {hint}")
+            raise ConfigError(f"{where}: unknown key {_short(prefix + key)}; {hint}")
         section = known[key]
         if isinstance(section, type) and is_dataclass(section):
             if not isinstance(value, Mapping):
                 raise ConfigError(
-                    f"{where}: {prefix}{key} is a section, got {value!r}; set one of its keys, such as {_example(section, key)}"
+                    f"{where}: {prefix}{key} is a section, got {_short(value, repr)}; set one of its keys, such as {_example(section, key)}"
                 )
             _refuse_unknown(section, value, where, f"{prefix}{key}.")
 
@@ -167,7 +176,8 @@ def _flat(values: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Values under their full keys, `section.key`."""
     out: dict[str, Any] = {}
     for key, value in values.items():
-        out |= _flat(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+        inside = isinstance(value, Mapping) and prefix.count(".") < DEEPEST
+        out |= _flat(value, f"{prefix}{key}.") if inside else {f"{prefix}{key}": value}
     return out
 
 
@@ -193,15 +203,20 @@ def _read_toml(name: str) -> dict[str, Any]:
     if path.suffix == ".toml" or path.is_file():
         if not path.is_file():
             raise ConfigError(f"--config {name}: no such file; give an existing TOML file or one of the presets {', '.join(presets())}")
-        text = path.read_text(encoding="utf-8")
+        try:
+            text = path.read_text(encoding="utf-8")
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"--config {name}: not UTF-8 text near byte {error.start}; save it as UTF-8") from None
     elif name in presets():
         text = resources.files("nrem.configs").joinpath(f"{name}.toml").read_text(encoding="utf-8")
     else:
         raise ConfigError(f"--config {name}: no such preset or file; the presets are {', '.join(presets())}")
     try:
         return tomllib.loads(text)
-    except tomllib.TOMLDecodeError as error:
-        raise ConfigError(f"--config {name}: not valid TOML ({error}); correct that line") from None
+    except ValueError as error:  # also a number of thousands of digits
+        raise ConfigError(f"--config {name}: not valid TOML ({' '.join(str(error).split())}); correct that line") from None
+    except RecursionError:
+        raise ConfigError(f"--config {name}: not valid TOML (nested too deeply); settings are SECTION.KEY = VALUE") from None
 
 
 def _parse_setting(text: str) -> dict[str, Any]:
@@ -211,15 +226,25 @@ def _parse_setting(text: str) -> dict[str, Any]:
     ({'sleep': {'passes': 8}}, {'model': {'name': 'my-model'}})
     """
     path, equals, right = text.partition("=")
-    if not equals or not path.strip():
-        raise ConfigError(f"--set {text}: expected KEY=VALUE such as sleep.passes=8")
+    parts = path.strip().split(".")
+    if not equals or not path.strip() or len(parts) > DEEPEST:
+        raise ConfigError(f"--set {_short(text)}: expected KEY=VALUE such as sleep.passes=8")
     try:
         value: Any = tomllib.loads(f"v = {right.strip()}")["v"]
-    except tomllib.TOMLDecodeError:
+    except (ValueError, RecursionError):  # a word; or a number of thousands of digits, which the key's type refuses
         value = right.strip()
-    for part in reversed(path.strip().split(".")):
+    for part in reversed(parts):
         value = {part: value}
     return dict(value)
+
+
+def _short(value: Any, shown: Callable[[Any], str] = str) -> str:
+    """For a message: on one line, and not all of what somebody has pasted."""
+    try:
+        text = " ".join(shown(value).split())
+    except (RecursionError, ValueError):  # nested, or a number, without end
+        return f"a {type(value).__name__}"
+    return text if len(text) <= LONGEST_SHOWN else f"{text[:LONGEST_SHOWN]}..."
 
 
 def _toml(value: Any) -> str:

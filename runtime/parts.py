@@ -24,6 +24,7 @@ from nrem.consolidation.read.split_model import SplitModel
 from nrem.consolidation.sleep import Sleeper
 from nrem.consolidation.write.rule import RuleParts, WriteRule
 from nrem.consolidation.write.rules import RULES
+from nrem.memory.arguments import check_kind
 from nrem.memory.errors import BaseMismatchError
 from nrem.memory.memory import Memory
 from nrem.memory.saved.record import MemoryRecord
@@ -36,6 +37,17 @@ from nrem.runtime.models.load import Base, load
 from nrem.runtime.opened import opened_config
 
 LIBRARIES = ("nrem", "torch", "transformers", "peft", "safetensors")
+
+
+def check_parts(memory: object, base: object, config: object) -> None:
+    """Raise `UsageError` where what a caller gives is none of these; each may be left out."""
+    for name, value, kinds, expected in (
+        ("memory", memory, Memory, "a Memory, as Memory.load gives it"),
+        ("base", base, (Base, str), "a model's name, or what load_model gives"),
+        ("config", config, Config, "a Config, as load_config gives it"),
+    ):
+        if value is not None:
+            check_kind(name, value, kinds, expected)
 
 
 def load_base(config: Config, name: str = "") -> Base:

@@ -3,19 +3,21 @@
 A curve runs from nothing written to the deepest level that was measured. Plain values; knows nothing about models.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, field
-from typing import Any, Self
+from typing import Self
 
 from nrem.memory.errors import MemoryFolderError
 from nrem.memory.saved.json_text import json_text
 from nrem.memory.saved.record import ChunkRecord
+from nrem.memory.saved.validated import STRICT, validated
 
 
 @dataclass(frozen=True, kw_only=True)
 class Curve:
     """One chunk at every level."""
+
+    __pydantic_config__ = STRICT
 
     document: str
     """Chunks of one document are drawn together when they are resampled."""
@@ -43,24 +45,26 @@ class Curve:
 class CurveTable:
     """The curves of some chunks at the same levels, which begin with 0."""
 
+    __pydantic_config__ = STRICT
+
     levels: tuple[int, ...]
     curves: tuple[Curve, ...]
 
     def __post_init__(self) -> None:
-        assert self.levels[0] == 0, "the first level is nothing written"
+        assert self.levels[:1] == (0,), "the first level is nothing written"
+        assert list(self.levels) == sorted(set(self.levels)), "levels rise"
         assert all(len(c.nll) == len(c.recall) == len(self.levels) for c in self.curves), "every curve has a value for every level"
+        assert all(len(c.control) in (0, len(self.levels)) for c in self.curves), "every control has a value for every level"
 
     def to_json(self) -> str:
         return json_text(asdict(self))
 
     @classmethod
-    def from_json(cls, text: str, where: str) -> Self:
+    def from_json(cls, text: str | bytes, where: str) -> Self:
         """Raises `MemoryFolderError`, naming `where`, for what is not such a table."""
         try:
-            values: dict[str, Any] = json.loads(text)
-            curves = [Curve(**c | {key: tuple(c[key]) for key in ("nll", "recall", "control")}) for c in values["curves"]]
-            return cls(levels=tuple(values["levels"]), curves=tuple(curves))
-        except (ValueError, KeyError, TypeError, AssertionError) as error:
+            return validated(cls, text)
+        except ValueError as error:
             raise MemoryFolderError(f"{where}: not a table of curves ({error}); measure it again with nrem ceiling") from None
 
     @classmethod

@@ -14,6 +14,7 @@ from nrem.consolidation.budget import CostModel, Ledger
 from nrem.consolidation.probe.items import Batch, Item, Size, collate, pack, with_lower
 from nrem.consolidation.probe.material import StudyMaterial
 from nrem.consolidation.read.split_model import SplitModel
+from nrem.memory.errors import SleepError
 from nrem.memory.stream.chunk import Chunk
 
 
@@ -73,6 +74,8 @@ class RecallMeter:
                 count = torch.bincount(batch.owner, minlength=len(group))
                 mean = torch.zeros(len(group), device=log_p.device).index_add(0, batch.owner, log_p) / count
                 sure = torch.bincount(batch.owner, weights=(log_p.exp() > 0.5).float(), minlength=len(group)) == count
+            if not bool(mean.isfinite().all()):
+                raise SleepError("probes: the model's figures are not finite, with what was written or without; nothing of it was kept")
             for item, value, ok in zip(group, mean.tolist(), sure.tolist(), strict=True):
                 nll[item.chunk].append(-value)
                 recalled[item.chunk].append(ok)

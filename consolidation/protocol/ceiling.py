@@ -5,7 +5,6 @@ far the answer NLL of its own probes fell, less what the same fast weights gave 
 answering, and nothing of the text. Knows nothing about models.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Self
@@ -16,6 +15,7 @@ from nrem.consolidation.allocate.curves import Curve, CurveTable
 from nrem.consolidation.resample import Resampler, interval
 from nrem.memory.errors import MemoryFolderError
 from nrem.memory.saved.json_text import json_text
+from nrem.memory.saved.validated import STRICT, validated
 
 Verdict = Literal["productive", "saturated", "harmful"]
 FEW_DOCUMENTS = 8
@@ -26,6 +26,8 @@ FEW_DOCUMENTS = 8
 class Gain:
     """What a level gave beyond the level before it, nats per answer token, with the 95 % interval of a bootstrap."""
 
+    __pydantic_config__ = STRICT
+
     mean: float
     low: float
     high: float
@@ -34,6 +36,8 @@ class Gain:
 @dataclass(frozen=True, kw_only=True)
 class Ceiling:
     """What was measured, and what follows from it."""
+
+    __pydantic_config__ = STRICT
 
     levels: tuple[int, ...]
     nll: tuple[float, ...]
@@ -49,6 +53,13 @@ class Ceiling:
     chunks: int
     resampled: str
     """What the intervals are over: documents or chunks."""
+
+    def __post_init__(self) -> None:
+        count = len(self.levels)
+        assert count == len(self.nll) == len(self.recall) == len(self.gains) + 1, "a value for every level"
+        assert len(self.control) in (0, count), "a control for every level, or none"
+        assert self.n_star in self.levels, "n_star is one of the levels"
+        assert min(self.levels) >= 0, "levels are numbers of passes"
 
     @classmethod
     def of(cls, table: CurveTable, seed: int = 0) -> Self:
@@ -80,13 +91,11 @@ class Ceiling:
         return json_text(self.to_dict())
 
     @classmethod
-    def from_json(cls, text: str, where: str) -> Self:
+    def from_json(cls, text: str | bytes, where: str) -> Self:
         """Raises `MemoryFolderError`, naming `where`, for what is not a ceiling."""
         try:
-            values = json.loads(text)
-            lists = {key: tuple(values[key]) for key in ("levels", "nll", "control", "recall")}
-            return cls(**values | lists | {"gains": tuple(Gain(**gain) for gain in values["gains"])})
-        except (ValueError, KeyError, TypeError) as error:
+            return validated(cls, text)
+        except ValueError as error:
             raise MemoryFolderError(f"{where}: not a ceiling ({error}); measure it again with nrem ceiling") from None
 
 

@@ -6,8 +6,6 @@ Platt scaling, fitted to answers that were scored. The order of answers stays: a
 What holds for the questions that it was fitted to need not hold for easier or harder ones. Knows nothing about models.
 """
 
-import json
-import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal, Self
@@ -17,6 +15,7 @@ import numpy as np
 from nrem.consolidation.logistic import fit_logistic, logit, sigmoid
 from nrem.memory.errors import MemoryFolderError
 from nrem.memory.saved.json_text import json_text
+from nrem.memory.saved.validated import STRICT, validated
 
 FEWEST = 20
 """Answers below which nothing is fitted."""
@@ -25,6 +24,8 @@ FEWEST = 20
 @dataclass(frozen=True, kw_only=True)
 class Confidence:
     """A fit, and how good it is."""
+
+    __pydantic_config__ = STRICT
 
     intercept: float
     slope: float
@@ -81,15 +82,12 @@ class Confidence:
         return json_text(self.to_dict())
 
     @classmethod
-    def from_json(cls, text: str, where: str) -> Self:
+    def from_json(cls, text: str | bytes, where: str) -> Self:
         """Raises `MemoryFolderError`, naming `where`, for what is not such a fit."""
         try:
-            found = cls(**json.loads(text))
-            if not (math.isfinite(found.intercept) and math.isfinite(found.slope)):
-                raise ValueError("intercept and slope must be numbers")
-        except (ValueError, TypeError) as error:
+            return validated(cls, text)
+        except ValueError as error:
             raise MemoryFolderError(f"{where}: not a calibration of confidence ({error}); measure it again with nrem ceiling") from None
-        return found
 
 
 def _fit(raw: np.ndarray, right: np.ndarray) -> tuple[float, float]:

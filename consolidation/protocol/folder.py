@@ -3,7 +3,9 @@
 The protocol of the default model comes with nrem and is found by the hash of the base model's weights; any other is named by its folder.
 """
 
-import json
+import os
+import re
+import shutil
 import tempfile
 from collections.abc import Mapping
 from dataclasses import replace
@@ -22,10 +24,12 @@ from nrem.consolidation.protocol.confidence import Confidence
 from nrem.consolidation.protocol.protocol import Protocol
 from nrem.consolidation.write.learned import LearnedWrite, Sizes
 from nrem.consolidation.write.rules import RULES, trainable
-from nrem.memory.errors import BaseMismatchError, MemoryFolderError, MissingFileError
+from nrem.memory.errors import BaseMismatchError, MemoryFolderError, MissingFileError, SleepError, UsageError
+from nrem.memory.finite import check_finite_tensors
 from nrem.memory.saved.atomic import sha256_file
 from nrem.memory.saved.identity import BaseIdentity
-from nrem.memory.saved.json_text import json_text
+from nrem.memory.saved.json_text import json_text, parse_json
+from nrem.memory.saved.own import check_keepable
 from nrem.memory.saved.replace import replace_folder
 
 PROTOCOL = "protocol.json"
@@ -42,6 +46,8 @@ BY_RULE = ("log_mu",)
 OLD_NAMES = {"ridge": "keyed"}
 """What rules were called in schema 1."""
 FILE_BYTES = 15_000_000
+_MEASURED = "|".join(map(re.escape, (CEILING, CURVES, CONFIDENCE)))
+_OWN = re.compile(rf"{re.escape(PROTOCOL)}|README\.md|protocol-\d+-of-\d+\.safetensors|{_MEASURED}")
 
 
 def shipped() -> list[Path]:
@@ -73,7 +79,7 @@ def retired_protocol(sha256: str, tokenizer: Any) -> Protocol | None:
     """The words and the calibration of a protocol that nrem no longer ships, for memories that were made with it: they hold all else that
     answers need. None where it is not one of these."""
     for path in sorted(retired_folder().glob("*.json")):
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = parse_json(path.read_text(encoding="utf-8"))
         if values["sha256"] == sha256:
             confidence = Confidence.from_json(json_text(values["confidence"]), str(path))
             kept = ("id", "rule", "template", "trained_passes", "question_chunks", "segment_chunks", "weights_sha256")
@@ -84,45 +90,73 @@ def retired_protocol(sha256: str, tokenizer: Any) -> Protocol | None:
 
 
 def save_protocol(folder: Path, protocol: Protocol, base: BaseIdentity, about: Mapping[str, Any]) -> Path:
-    """Write the folder, whole or not at all; `about` is kept as it is (data, minutes, figures)."""
+    """Write the folder, whole or not at all; `about` is kept as it is (data, minutes, figures). Raises `SleepError` where what was learned
+    is not finite."""
     assert protocol.learned is not None
+    learned = dict(protocol.learned.named_parameters()) | dict(protocol.learned.named_buffers())
+    check_finite_tensors(
+        learned, f"{folder}: what was learned", SleepError, "nothing was saved: train again by smaller steps (--set step_size=X)"
+    )
     folder.parent.mkdir(parents=True, exist_ok=True)
     made = Path(tempfile.mkdtemp(prefix=f".{folder.name}.", dir=folder.parent))
-    made.chmod(0o755)
-    learned = {name: p.detach().to(torch.bfloat16) for name, p in protocol.learned.named_parameters()}
-    measured = {name: b.detach() for name, b in protocol.learned.named_buffers()}  # rounded, C_0 might have negative eigenvalues
-    tensors = {name: t.to("cpu").contiguous() for name, t in {**learned, **measured}.items()}
-    parts: list[dict[str, Tensor]] = [{}]
-    for name, tensor in tensors.items():
-        if parts[-1] and sum(t.nbytes for t in parts[-1].values()) + tensor.nbytes > FILE_BYTES:
-            parts.append({})
-        parts[-1][name] = tensor
-    for number, part in enumerate(parts, 1):
-        save_file(part, made / f"protocol-{number:05d}-of-{len(parts):05d}.safetensors", metadata={"format": "pt"})
-    sizes = protocol.learned.sizes
-    values = {
-        "schema_version": SCHEMA_VERSION,
-        "id": protocol.id,
-        "rule": protocol.rule,
-        "template": protocol.template,
-        "trained_passes": protocol.trained_passes,
-        "segment_chunks": protocol.segment_chunks,
-        "question_chunks": protocol.question_chunks,
-        "kept_energy": protocol.kept_energy,
-        "base": base.to_dict(),
-        "rank": sizes.rank,
-        "reader_rank": sizes.reader_rank,
-        "error_vocabulary": sizes.error_vocabulary,
-        "modules": {name: list(shape) for name, shape in sizes.modules.items()},
-        "readers": {name: list(shape) for name, shape in sizes.readers.items()},
-        "d_model": sizes.d_model,
-        "files": {path.name: sha256_file(path) for path in sorted(made.glob("*.safetensors"))},
-        "about": dict(about),
-    }
-    (made / PROTOCOL).write_text(json_text(values, indent=2) + "\n", encoding="utf-8")
-    (made / "README.md").write_text(protocol_card(values), encoding="utf-8")
-    replace_folder(made, folder)
+    try:
+        made.chmod(0o755)
+        rounded = {name: p.detach().to(torch.bfloat16) for name, p in protocol.learned.named_parameters()}
+        measured = {name: b.detach() for name, b in protocol.learned.named_buffers()}  # rounded, C_0 might have negative eigenvalues
+        tensors = {name: t.to("cpu").contiguous() for name, t in {**rounded, **measured}.items()}
+        parts: list[dict[str, Tensor]] = [{}]
+        for name, tensor in tensors.items():
+            if parts[-1] and sum(t.nbytes for t in parts[-1].values()) + tensor.nbytes > FILE_BYTES:
+                parts.append({})
+            parts[-1][name] = tensor
+        for number, part in enumerate(parts, 1):
+            save_file(part, made / f"protocol-{number:05d}-of-{len(parts):05d}.safetensors", metadata={"format": "pt"})
+        sizes = protocol.learned.sizes
+        values = {
+            "schema_version": SCHEMA_VERSION,
+            "id": protocol.id,
+            "rule": protocol.rule,
+            "template": protocol.template,
+            "trained_passes": protocol.trained_passes,
+            "segment_chunks": protocol.segment_chunks,
+            "question_chunks": protocol.question_chunks,
+            "kept_energy": protocol.kept_energy,
+            "base": base.to_dict(),
+            "rank": sizes.rank,
+            "reader_rank": sizes.reader_rank,
+            "error_vocabulary": sizes.error_vocabulary,
+            "modules": {name: list(shape) for name, shape in sizes.modules.items()},
+            "readers": {name: list(shape) for name, shape in sizes.readers.items()},
+            "d_model": sizes.d_model,
+            "files": {path.name: sha256_file(path) for path in sorted(made.glob("*.safetensors"))},
+            "about": dict(about),
+        }
+        (made / PROTOCOL).write_text(json_text(values, indent=2) + "\n", encoding="utf-8")
+        (made / "README.md").write_text(protocol_card(values), encoding="utf-8")
+        check_protocol_target(folder, replace=True)
+        replace_folder(made, folder, of_protocol)
+    except BaseException:
+        shutil.rmtree(made, ignore_errors=True)
+        raise
     return folder
+
+
+def of_protocol(name: str) -> bool:
+    """Names of the files of a protocol; what was measured of an older one goes with it."""
+    return _OWN.fullmatch(name) is not None
+
+
+def check_protocol_target(folder: Path, *, replace: bool) -> None:
+    """Raise `UsageError` where something else is, or, unless it may be replaced, a protocol; what else is in a protocol's folder stays."""
+    if not os.path.lexists(folder) or (folder.is_dir() and not any(folder.iterdir())):
+        return
+    if folder.is_symlink():
+        raise UsageError(f"{folder}: is a symbolic link; name the folder that it points to, {folder.resolve()}")
+    if not (folder / PROTOCOL).is_file():
+        raise UsageError(f"{folder}: exists and is not a protocol; choose another name, nrem does not overwrite it")
+    if not replace:
+        raise UsageError(f"{folder}: a protocol is already there; go on with --resume, or choose another name")
+    check_keepable(folder, of_protocol)
 
 
 def load_protocol(folder: Path, tokenizer: Any, base: BaseIdentity, device: torch.device) -> Protocol:
@@ -165,11 +199,11 @@ def load_protocol(folder: Path, tokenizer: Any, base: BaseIdentity, device: torc
 def with_calibration(protocol: Protocol, folder: Path) -> Protocol:
     """The protocol with what `nrem ceiling` left in a folder; unchanged where there is nothing."""
     if (path := folder / CEILING).exists():
-        protocol = replace(protocol, ceiling=Ceiling.from_json(path.read_text(encoding="utf-8"), str(path)))
+        protocol = replace(protocol, ceiling=Ceiling.from_json(path.read_bytes(), str(path)))
     if (path := folder / CURVES).exists():
         protocol = replace(protocol, curves=read_curves(path))
     if (path := folder / CONFIDENCE).exists():
-        protocol = replace(protocol, confidence=Confidence.from_json(path.read_text(encoding="utf-8"), str(path)))
+        protocol = replace(protocol, confidence=Confidence.from_json(path.read_bytes(), str(path)))
     return protocol
 
 
@@ -177,7 +211,7 @@ def read_curves(path: Path) -> CurveTable:
     """A table of curves as `nrem ceiling` writes it."""
     if not path.is_file():
         raise MissingFileError(f"{path}: no such file; measure curves with nrem ceiling, and name the file that it writes")
-    return CurveTable.from_json(path.read_text(encoding="utf-8"), str(path))
+    return CurveTable.from_json(path.read_bytes(), str(path))
 
 
 def load_parameters(folder: Path, parameters: LearnedWrite[Any]) -> None:
@@ -229,6 +263,7 @@ def _tensors(folder: Path) -> dict[str, Tensor]:
         if not (folder / name).exists() or sha256_file(folder / name) != digest:
             raise MemoryFolderError(f"{folder}: {name} is missing or damaged; install nrem again, or restore the file")
         tensors |= load_file(folder / name)
+        check_finite_tensors(tensors, f"{folder}: {name}", MemoryFolderError, "install nrem again, or train the protocol again")
     return {name: tensor.float() for name, tensor in tensors.items()}
 
 
@@ -237,7 +272,7 @@ def _read(folder: Path) -> dict[str, Any]:
     if not path.exists():
         raise MissingFileError(f"{folder}: no protocol there ({PROTOCOL} is missing); name a protocol's folder, `auto` or `untrained`")
     try:
-        values: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        values: dict[str, Any] = parse_json(path.read_text(encoding="utf-8"))
         version = values["schema_version"]
     except (ValueError, KeyError, TypeError) as error:
         raise MemoryFolderError(f"{path}: damaged ({error!r}); restore the file") from None

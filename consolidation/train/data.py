@@ -5,8 +5,6 @@ Three kinds of question: those given with the data, clozes made from the text by
 nothing about models.
 """
 
-import gzip
-import json
 import random
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -17,6 +15,7 @@ from typing import Any, NamedTuple
 from nrem.consolidation.probe.facts import find_facts
 from nrem.consolidation.probe.probes import ProbeConfig, study_items
 from nrem.memory.errors import DocumentError, MissingFileError
+from nrem.memory.saved.json_lines import read_json_lines
 from nrem.memory.stream.chunk import Chunk, cut_chunks
 
 NOT_STATED = "not stated"
@@ -64,8 +63,8 @@ def read_source(path: Path, count_tokens: Callable[[str], int], max_tokens: int)
         raise MissingFileError(f"{path}: no such file; give a .jsonl, .jsonl.gz or .txt file of passages")
     if ".jsonl" in path.name:
         by_title: dict[str, list[Passage]] = {}
-        for number, line in enumerate(_lines(path), 1):
-            passage = _passage(line, f"{path} line {number}")
+        for where, row in read_json_lines(path, "a passage and questions"):
+            passage = _passage(row, where)
             if count_tokens(f"{passage.title}\n\n{passage.text}") <= max_tokens:
                 by_title.setdefault(passage.title, []).append(passage)
         documents = tuple(tuple(passages) for passages in by_title.values())
@@ -76,16 +75,12 @@ def read_source(path: Path, count_tokens: Callable[[str], int], max_tokens: int)
     return PassageFile(path.name, documents)
 
 
-def _lines(path: Path) -> Iterator[str]:
-    with gzip.open(path, "rt", encoding="utf-8") if path.suffix == ".gz" else path.open(encoding="utf-8") as file:
-        yield from (line for line in file if line.strip())
-
-
-def _passage(line: str, where: str) -> Passage:
+def _passage(row: dict[str, Any], where: str) -> Passage:
     try:
-        row: dict[str, Any] = json.loads(line)
         asked = [(q, a) for q, a in row["questions"]] if "context" in row else [(q["question"], q["answers"][0]) for q in row["questions"]]
         text = row["context"] if "context" in row else row["document"]
+        if not all(isinstance(said, str) for said in (text, *(said for pair in asked for said in pair))):
+            raise TypeError("text, questions and answers are strings")
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise DocumentError(
             f"{where}: not a passage with questions ({error!r}); expected document, questions: [{{question, answers}}]"
@@ -94,7 +89,10 @@ def _passage(line: str, where: str) -> Passage:
 
 
 def _plain_passages(path: Path, count_tokens: Callable[[str], int], max_tokens: int) -> Iterator[Passage]:
-    text = path.read_text(encoding="utf-8")
+    try:
+        text = path.read_text(encoding="utf-8")
+    except UnicodeDecodeError as error:
+        raise DocumentError(f"{path}: not UTF-8 text near byte {error.start}; give text in UTF-8, or JSON lines ending in .jsonl") from None
     for chunk in cut_chunks([text], count_tokens=count_tokens, max_tokens=max_tokens - 16, document=path.name, title=""):
         if len(clozes(chunk.text, "", CLOZE_WORDS)) >= 3:
             yield Passage("", chunk.text, ())

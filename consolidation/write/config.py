@@ -34,7 +34,7 @@ class StudyConfig:
 
     def __post_init__(self) -> None:
         check_finite(self, "study")
-        if self.step_size <= 0:
-            raise UsageError(f"study.step_size: got {self.step_size}, expected a number above 0; 0.003 is the default")
+        if not 0 < self.step_size <= 1000:
+            raise UsageError(f"study.step_size: got {self.step_size}, expected a number above 0, at most 1000; 0.003 is the default")
         if self.distill_weight < 0 or self.distill_top < 1:
             raise UsageError("study.distill_weight must be 0 or more and study.distill_top 1 or more")

@@ -121,6 +121,7 @@ def _entry(folder: Path) -> Entry:
             return Entry(folder, None, size, UNFINISHED_ENTRY)
         record = read_record(folder)
     except (NremError, OSError) as error:
-        return Entry(folder, None, size, str(error).removeprefix(f"{folder}: "))
+        said = f"cannot be read ({error.strerror})" if isinstance(error, OSError) and error.strerror else str(error)
+        return Entry(folder, None, size, said.removeprefix(f"{folder}: "))
     missing = [name for name in record.files if name.startswith("adapter") and not (folder / name).exists()]
     return Entry(folder, record, size, f"{missing[0]} is missing" if missing else "")

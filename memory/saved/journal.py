@@ -5,7 +5,6 @@ hash of all that is in it, and each line of the journal one of its own: what was
 """
 
 import hashlib
-import json
 import math
 import os
 from pathlib import Path
@@ -16,10 +15,11 @@ from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from nrem.memory.errors import MemoryFolderError
+from nrem.memory.errors import MemoryFolderError, SleepError
+from nrem.memory.finite import check_finite_tensors, not_finite
 from nrem.memory.saved.atomic import new_file_mode, sync_file, sync_folder
 from nrem.memory.saved.files import EVENTS, RESUME
-from nrem.memory.saved.json_text import json_text
+from nrem.memory.saved.json_text import json_text, parse_json
 from nrem.memory.saved.own import of_journal
 from nrem.memory.saved.regular import open_regular
 from nrem.memory.saved.replace import delete_folder
@@ -58,11 +58,12 @@ class Journal:
             digest, _, text = line.decode("utf-8", "replace").partition(" ")
             if digest != _short_hash(text):
                 raise MemoryFolderError(f"{path}: line {number} is damaged (its hash differs); start again with --force")
-            found.append(json.loads(text))
+            found.append(parse_json(text))
         return found
 
     def checkpoint(self, state: dict[str, Any], tensors: dict[str, Tensor]) -> None:
-        """Replace the last checkpoint."""
+        """Replace the last checkpoint. Raises `SleepError` where a tensor is not finite: nobody could go on from it."""
+        check_finite_tensors(tensors, "the checkpoint", SleepError, "the last one stays")
         temporary = self.folder / f".{RESUME}.tmp"
         values = {key: tensor.detach().cpu().contiguous() for key, tensor in tensors.items()}
         text = json_text(state)
@@ -84,7 +85,9 @@ class Journal:
                 tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
             if about["sha256"] != _hash(about["state"], tensors):
                 raise ValueError("its hash differs")
-            state: dict[str, Any] = _with_nan(json.loads(about["state"]))
+            if bad := not_finite(tensors):
+                raise ValueError(f"{bad} holds values that are not finite")
+            state: dict[str, Any] = _with_nan(parse_json(about["state"]))
         except Exception as error:
             raise MemoryFolderError(f"{path}: the checkpoint is damaged ({error}); start again with --force") from error
         return state, tensors

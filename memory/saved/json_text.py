@@ -17,6 +17,18 @@ def json_text(values: Any, **options: Any) -> str:
         return json.dumps(_finite(values), allow_nan=False, **options)
 
 
+def parse_json(text: str | bytes, **options: Any) -> Any:
+    """`json.loads`, whose every refusal is a `ValueError`: also that of what is nested too deeply.
+
+    >>> parse_json("[1, null]")
+    [1, None]
+    """
+    try:
+        return json.loads(text, **options)
+    except RecursionError:
+        raise ValueError("nested too deeply") from None
+
+
 def _finite(value: Any) -> Any:
     if isinstance(value, float):
         return value if math.isfinite(value) else None

@@ -3,7 +3,6 @@
 The names are those of `nrem.memory.saved.replace`. Whoever holds the lock of a memory may do this: then nobody is alive who made them.
 """
 
-import json
 import os
 import re
 from collections.abc import Iterator
@@ -13,6 +12,7 @@ from typing import Any
 
 from nrem.memory.saved.atomic import sync_folder
 from nrem.memory.saved.files import MEMORY, RESUME, UNFINISHED
+from nrem.memory.saved.json_text import parse_json
 from nrem.memory.saved.own import clear, foreign, holds_own, of_any, of_journal, stands_in
 from nrem.memory.saved.replace import DELETED, NEW, OLD, delete_folder
 
@@ -64,7 +64,7 @@ def checkpoint_state(path: Path) -> dict[str, Any] | None:
     with suppress(OSError, ValueError, KeyError, TypeError), path.open("rb") as file:
         length = int.from_bytes(file.read(8), "little")
         if 0 < length <= path.stat().st_size:
-            state = json.loads(json.loads(file.read(length))["__metadata__"]["state"])
+            state = parse_json(parse_json(file.read(length))["__metadata__"]["state"])
             return state if isinstance(state, dict) else None
     return None
 
@@ -74,7 +74,7 @@ def _ended(target: Path, unfinished: Path) -> bool:
     if not (target / MEMORY).is_file() or unfinished.is_symlink() or (state := checkpoint_state(unfinished / RESUME)) is None:
         return False
     with suppress(OSError, ValueError, KeyError, TypeError):
-        saved = json.loads((target / MEMORY).read_text(encoding="utf-8"))
+        saved = parse_json((target / MEMORY).read_text(encoding="utf-8"))
         return bool(_which(saved) == _which(state["record"]) and _first_chunks(state["record"], saved))
     return False
 

@@ -4,7 +4,6 @@ The lock file is `.NAME.nrem-lock` beside the folder, and gone when nobody write
 the lock of the memory. Readers need no lock.
 """
 
-import json
 import os
 import time
 from collections.abc import Iterator
@@ -15,7 +14,7 @@ from typing import TYPE_CHECKING
 
 from nrem.memory.errors import InUseError, MemoryFolderError, NremError, UsageError
 from nrem.memory.saved.files import UNFINISHED
-from nrem.memory.saved.json_text import json_text
+from nrem.memory.saved.json_text import json_text, parse_json
 from nrem.memory.saved.leftovers import LOCK, leftovers, tidy
 from nrem.memory.saved.scratch import sweep_once, sweep_scratch
 
@@ -111,7 +110,7 @@ def _release(lock: "BaseFileLock", path: Path, file_stays: bool) -> None:
 
 def _holder(path: Path) -> str:
     try:
-        note = json.loads(path.read_text(encoding="utf-8"))
+        note = parse_json(path.read_text(encoding="utf-8"))
         return f"{note['command']} (process {note['process']}) writes there since {note['since']}"
     except (OSError, ValueError, KeyError, TypeError):
         return "another process writes there"

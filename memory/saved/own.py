@@ -4,7 +4,6 @@ Own is a regular file with a name that nrem gives, at the place where it puts it
 still has the content listed. A link under such a name goes; what it points to stays.
 """
 
-import json
 import os
 import re
 import shutil
@@ -28,6 +27,7 @@ from nrem.memory.saved.files import (
     TEXT,
     WRITTEN,
 )
+from nrem.memory.saved.json_text import parse_json
 
 Owns = Callable[[str], bool]
 """Whether nrem gives this name to a file; the path in the folder, with slashes."""
@@ -151,7 +151,7 @@ def _walk(folder: Path, owns: Owns) -> Iterator[tuple[str, "os.DirEntry[str]", b
 def _listed(folder: Path) -> dict[str, str]:
     """sha256 of the files that the folder's record lists."""
     with suppress(OSError, ValueError):
-        values = json.loads((folder / MEMORY).read_text(encoding="utf-8"))
+        values = parse_json((folder / MEMORY).read_text(encoding="utf-8"))
         if isinstance(values, dict) and isinstance(values.get("files"), dict):
             return values["files"]
     return {}

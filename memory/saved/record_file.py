@@ -22,7 +22,7 @@ from nrem.memory.saved.files import (
     WRITTEN,
     segment_folder,
 )
-from nrem.memory.saved.json_text import json_text
+from nrem.memory.saved.json_text import json_text, parse_json
 from nrem.memory.saved.lock import tidied
 from nrem.memory.saved.record import SCHEMA_VERSION, MemoryRecord
 from nrem.memory.saved.record_counts import check_counts
@@ -58,8 +58,8 @@ def read_record(folder: Path) -> MemoryRecord:
             raise MemoryFolderError(f"{folder}: a plain PEFT adapter without {MEMORY}; open it with PEFT, or sleep again with nrem")
         raise MemoryFolderError(f"{folder}: not a memory, {MEMORY} is missing; `nrem ls` lists the memories in a folder")
     try:
-        values = json.loads(read_regular(folder, MEMORY), parse_constant=lambda word: None)  # earlier versions wrote NaN
-    except (ValueError, RecursionError) as error:
+        values = parse_json(read_regular(folder, MEMORY), parse_constant=lambda word: None)  # earlier versions wrote NaN
+    except ValueError as error:
         if isinstance(error, MemoryFolderError):
             raise
         raise MemoryFolderError(f"{path}: not valid JSON ({error}); restore the file or sleep again") from None

@@ -1,7 +1,6 @@
 """Evicted text: every chunk that left the window, on disk as it leaves, and searchable by BM25. Knows nothing about models."""
 
 import hashlib
-import json
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NamedTuple
@@ -9,7 +8,7 @@ from typing import NamedTuple
 from nrem.memory.errors import MemoryFolderError, UsageError
 from nrem.memory.saved.atomic import sync_file, sync_folder
 from nrem.memory.saved.files import TEXT_CHUNKS, TEXT_INDEX
-from nrem.memory.saved.json_text import json_text
+from nrem.memory.saved.json_text import json_text, parse_json
 from nrem.memory.stream.chunk import Chunk
 from nrem.memory.text.index import RULES, SearchIndex
 from nrem.memory.text.index_file import load_index_file, save_index_file
@@ -144,7 +143,7 @@ class EvictedText:
 
     def _parse(self, line: bytes, number: int) -> Chunk:
         try:
-            return Chunk.from_dict(json.loads(line))
+            return Chunk.from_dict(parse_json(line))
         except ValueError as error:
             raise MemoryFolderError(f"{self.path}: line {number} is damaged ({error}); restore the file or sleep again") from None
 

@@ -4,7 +4,6 @@ Written without PEFT: its `LoraConfig` alone takes seconds to import, and names 
 the keys that all versions share; a test reads the file back with PEFT itself.
 """
 
-import json
 import re
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,7 +11,7 @@ from typing import Any, NamedTuple
 
 from nrem.memory.errors import MemoryFolderError
 from nrem.memory.saved.files import ADAPTER_CONFIG
-from nrem.memory.saved.json_text import json_text
+from nrem.memory.saved.json_text import json_text, parse_json
 from nrem.memory.saved.regular import read_regular
 
 PLAIN_LORA: dict[str, Any] = {
@@ -75,8 +74,8 @@ def read_adapter_config(folder: Path) -> AdapterConfig:
     """
     where = folder / ADAPTER_CONFIG
     try:
-        values = json.loads(read_regular(folder, ADAPTER_CONFIG))
-    except (ValueError, RecursionError) as error:
+        values = parse_json(read_regular(folder, ADAPTER_CONFIG))
+    except ValueError as error:
         if isinstance(error, MemoryFolderError):
             raise
         raise MemoryFolderError(f"{where}: not valid JSON ({error}); restore the file or sleep again") from None

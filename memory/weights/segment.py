@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Self
 
-import torch
 from safetensors.torch import load_file, save_file
-from torch import Tensor
 
-from nrem.memory.errors import MemoryFolderError, NremError, SleepError
+from nrem.memory.errors import MemoryFolderError, SleepError
+from nrem.memory.finite import check_finite_tensors
 from nrem.memory.saved.files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, STATISTICS, WRITTEN
 from nrem.memory.weights.fast_weights import Factors, FastWeights
 from nrem.memory.weights.shared import load_own, save_own
@@ -40,12 +39,12 @@ class Segment:
 
         Raises `SleepError` where a value is not finite.
         """
-        check_finite(self.weights.tensors(), "the adapter", SleepError)
+        check_finite_tensors(self.weights.tensors(), "the adapter", SleepError)
         if first is None or not save_own(self.weights.as_saved(), first.as_saved(), folder):
             self.weights.save(folder, base_name, revision)
         if self.written is not None and self.written.chunks:
             tensors = {key: tensor.detach().cpu().contiguous() for key, tensor in self.written.tensors().items()}
-            check_finite(tensors, "what the sleep wrote", SleepError)
+            check_finite_tensors(tensors, "what the sleep wrote", SleepError)
             save_file(tensors, folder / STATISTICS, metadata={"format": "pt"})
 
     @classmethod
@@ -55,13 +54,13 @@ class Segment:
         name = ADAPTER_WEIGHTS if first is None else WRITTEN
         with _readable(folder, name):
             weights = FastWeights.load(folder) if first is None else load_own(folder, first)
-        check_finite(weights.tensors(), f"{folder}: {name}", MemoryFolderError)
+        check_finite_tensors(weights.tensors(), f"{folder}: {name}", MemoryFolderError)
         path = folder / STATISTICS
         if not statistics or not path.exists():
             return cls(weights)
         with _readable(folder, STATISTICS):
             tensors = load_file(path)
-            check_finite(tensors, f"{folder}: {STATISTICS}", MemoryFolderError)
+            check_finite_tensors(tensors, f"{folder}: {STATISTICS}", MemoryFolderError)
             written = WrittenStatistics.from_tensors(tensors)
             written.check_fits(weights)
         return cls(weights, written)
@@ -76,9 +75,3 @@ def _readable(folder: Path, name: str) -> Iterator[None]:
         raise
     except Exception as error:
         raise MemoryFolderError(f"{folder}: {name} cannot be read ({error}); restore it or sleep again") from error
-
-
-def check_finite(tensors: Mapping[str, Tensor], where: str, error: type[NremError]) -> None:
-    """Raise `error`, naming `where` and the tensor, for the first one with NaN or infinity in it."""
-    if bad := next((key for key, tensor in tensors.items() if tensor.is_floating_point() and not torch.isfinite(tensor).all()), None):
-        raise error(f"{where} holds values that are not finite ({bad}); sleep again")

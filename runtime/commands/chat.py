@@ -12,4 +12,4 @@ def chat(memory: MemoryArgument, way: WayOption = None, model: ModelOption = Non
 
     from nrem.runtime.wake.talk import chat, open_wake
 
-    chat(open_wake(memory, settings or [], flags))
+    chat(open_wake(memory, settings or [], flags), lambda base: open_wake(memory, settings or [], flags, base))

@@ -35,7 +35,7 @@ from nrem.runtime.commands import (
 )
 from nrem.runtime.commands.options import fail
 from nrem.runtime.commands.quiet import debugging, quiet
-from nrem.runtime.commands.refused import refusal
+from nrem.runtime.commands.refused import refusal, was_interrupted
 from nrem.runtime.commands.streams import open_streams
 
 COMMANDS: dict[str, Callable[..., None]] = {
@@ -101,6 +101,8 @@ def main(argv: Sequence[str] | None = None, commands: Mapping[str, Callable[...,
             fail(f"{error.format_message()} `nrem --help` lists commands and flags.", error.exit_code)
         if debugging():
             raise
+        if was_interrupted(error):
+            fail("interrupted", 130)
         if sentence := refusal(error):
             fail(sentence, 1)
         text = " ".join(str(error).split())

@@ -1,6 +1,7 @@
 """Flags that several commands share, and how a command prints and fails."""
 
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, NoReturn, Optional
 
@@ -49,7 +50,8 @@ def fail(sentence: str, code: int = 1) -> NoReturn:
     """One sentence on stderr, and exit."""
     if debugging() and sys.exc_info()[0] is not None:
         raise  # the error at hand, with its traceback
-    print(f"nrem: {plain(sentence)}", file=sys.stderr)
+    with suppress(OSError, ValueError):  # a stream that is closed or full changes no exit code
+        print(f"nrem: {plain(sentence)}", file=sys.stderr, flush=True)
     sys.exit(code)
 
 
@@ -79,7 +81,7 @@ def numbers(text: str, flag: str) -> list[int]:
     except ValueError:
         found = [-1]
     if min(found) < 0:
-        raise UsageError(f"{flag}: got {text!r}, expected whole numbers from 0, such as 0,1,2,4,8")
+        raise UsageError(f"{flag}: got {text[:60]!r}, expected whole numbers from 0, such as 0,1,2,4,8")
     return found
 
 

@@ -38,3 +38,17 @@ def refusal(error: BaseException) -> str:
     if number in WORDS:
         return place + WORDS[number]
     return f"{place}{os.strerror(number)}" if isinstance(error, OSError) and error.strerror else ""
+
+
+def was_interrupted(error: BaseException) -> bool:
+    """Whether Ctrl-C is what a library has made another error of, as those in Rust do when they are interrupted while they call Python.
+
+    >>> was_interrupted(TypeError("Error building `literal` serializer: KeyboardInterrupt:")), was_interrupted(TypeError("x"))
+    (True, False)
+    """
+    found: BaseException | None = error
+    while found is not None:
+        if isinstance(found, KeyboardInterrupt) or "KeyboardInterrupt" in str(found):
+            return True
+        found = found.__cause__ or found.__context__
+    return False

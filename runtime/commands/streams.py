@@ -4,11 +4,25 @@ In UTF-8 only names of files can hold what is no text; those bytes come out as n
 """
 
 import io
+import os
 import sys
 
 
 def open_streams() -> None:
-    """Set up both streams; call once, before anything is printed."""
+    """Set up both streams; call once, before anything is printed or opened: what the caller has closed goes nowhere, and the next file that
+    is opened does not get its number."""
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            descriptor = os.open(os.devnull, os.O_RDWR)
+            if descriptor != number:
+                os.dup2(descriptor, number)
+                os.close(descriptor)
+        if number and getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w", encoding="utf-8"))  # noqa: SIM115 - as long as the process
+    if isinstance(sys.stdin, io.TextIOWrapper):
+        sys.stdin.reconfigure(errors="surrogateescape")  # a question that is no text is refused as one
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace" if is_utf8(stream) or stream is sys.stderr else "replace")

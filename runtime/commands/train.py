@@ -9,6 +9,7 @@ import typer
 from nrem.runtime.commands.options import (
     JsonOption,
     ModelOption,
+    fail,
     model_flag,
     print_json,
 )
@@ -61,7 +62,12 @@ def train(
         resume=resume,
         smoke=smoke,
     )
-    report = run_training(flags, tell=lambda figures: print(log_line(figures), file=sys.stderr, flush=True))
+    try:
+        report = run_training(flags, tell=lambda figures: print(log_line(figures), file=sys.stderr, flush=True))
+    except KeyboardInterrupt:
+        if out is not None and (workshop := out.with_name(f"{out.name}.training")).exists():
+            fail(f"interrupted; the same command with --resume goes on from the last checkpoint in {workshop}", 130)
+        raise
     if as_json:
         print_json({"protocol": str(report.folder), "steps": report.trained.steps, "seconds": report.trained.seconds, **report.figures})
     else:

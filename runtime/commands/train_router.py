@@ -5,7 +5,7 @@ from typing import Annotated, Optional
 
 import typer
 
-from nrem.runtime.commands.options import JsonOption, QuietOption, print_json
+from nrem.runtime.commands.options import JsonOption, QuietOption, fail, print_json
 
 
 def train_router(
@@ -45,8 +45,8 @@ def train_router(
     try:
         result = run_router(job, config, note=note)
     except KeyboardInterrupt:
-        if not be_quiet:
-            print(f"the same command with --resume goes on from what is in {out}", file=sys.stderr)
+        if out.exists():
+            fail(f"interrupted; the same command with --resume goes on from what is in {out}", 130)
         raise
     if as_json:
         print_json({"run": str(out), **result})

@@ -5,7 +5,17 @@ from typing import TYPE_CHECKING, Annotated, Optional
 
 import typer
 
-from nrem.runtime.commands.options import ConfigOption, JsonOption, ModelOption, QuietOption, SetOption, model_flag, numbers, print_json
+from nrem.runtime.commands.options import (
+    ConfigOption,
+    JsonOption,
+    ModelOption,
+    QuietOption,
+    SetOption,
+    fail,
+    model_flag,
+    numbers,
+    print_json,
+)
 
 if TYPE_CHECKING:
     from nrem.runtime.tune.recommend import Wish
@@ -94,7 +104,10 @@ def tune(
     try:
         found = run_tune(job, resolved, listener=progress, tell=progress.note, count=bar)
     except KeyboardInterrupt:
-        progress.note(f"the same command with --resume goes on from what is in {out}")
+        bar.close()
+        progress.close()
+        if out.exists():
+            fail(f"interrupted; the same command with --resume goes on from what is in {out}", 130)
         raise
     finally:
         bar.close()

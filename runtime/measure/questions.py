@@ -3,18 +3,18 @@
 Two kinds of line: `{"id", "question", "answers"}`, or a document `{"doc_id", "dataset", "title", "document", "questions": [...]}`.
 """
 
-import gzip
 import hashlib
-import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from nrem.memory.errors import DocumentError, MissingFileError
+from nrem.memory.errors import DocumentError
+from nrem.memory.saved.json_lines import read_json_lines
 from nrem.memory.saved.json_text import json_text
 from nrem.runtime.wake.config import LONGEST_QUESTION
 
+WANTED = "questions with answers"
 LABELS = ("n_facts", "ops", "hops", "position", "difficulty", "facts")
 """Fields that say how hard a question is, of the question or of its document."""
 
@@ -52,7 +52,7 @@ def sha256_of(questions: Sequence[Question]) -> str:
 def read_questions(path: str | Path) -> list[Question]:
     """All questions of a file; raises `MissingFileError`, and `DocumentError` naming the line."""
     found: list[Question] = []
-    for where, row in _rows(Path(path)):
+    for where, row in read_json_lines(Path(path), WANTED):
         if "questions" in row:
             found += _questions(row, where)
         else:
@@ -63,7 +63,7 @@ def read_questions(path: str | Path) -> list[Question]:
 def read_documents(path: str | Path) -> list[QuestionedDocument]:
     """All documents of a file; raises `MissingFileError`, and `DocumentError` naming the line."""
     found = []
-    for number, (where, row) in enumerate(_rows(Path(path)), 1):
+    for number, (where, row) in enumerate(read_json_lines(Path(path), WANTED), 1):
         text = row.get("document")
         if not isinstance(text, str) or not text.strip():
             raise DocumentError(f"{where}: no text under document; each line needs document and questions")
@@ -94,24 +94,3 @@ def _question(q: Mapping[str, Any], row: Mapping[str, Any], default_id: str, whe
         labels["facts_needed"] = len(support)
     name, dataset = str(q.get("id", default_id)), str(q.get("dataset", row.get("dataset", "")))
     return Question(id=name, question=text, answers=tuple(answers), dataset=dataset, labels=labels)
-
-
-def _rows(path: Path) -> Iterator[tuple[str, Mapping[str, Any]]]:
-    """(file and line for messages, object) for every line that is not blank."""
-    if not path.is_file():
-        raise MissingFileError(f"{path}: no such file; give a JSON lines file of questions")
-    found = False
-    with gzip.open(path, "rb") if path.suffix == ".gz" else path.open("rb") as file:
-        for number, line in enumerate(file, 1):
-            if not line.strip():
-                continue
-            try:
-                row = json.loads(line)
-            except ValueError as error:
-                raise DocumentError(f"{path} line {number}: not valid JSON ({error}); one object a line is expected") from None
-            if not isinstance(row, dict):
-                raise DocumentError(f"{path} line {number}: got {type(row).__name__}, expected an object with question and answers")
-            found = True
-            yield f"{path} line {number}", row
-    if not found:
-        raise DocumentError(f"{path}: no questions in it; give one JSON object a line")

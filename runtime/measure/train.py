@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from nrem.consolidation.protocol.folder import adopt_parameters, save_protocol
+from nrem.consolidation.protocol.folder import adopt_parameters, check_protocol_target, save_protocol
 from nrem.consolidation.protocol.protocol import Protocol
 from nrem.consolidation.read.split_model import SplitModel
 from nrem.consolidation.train.bench import Bench
@@ -75,6 +75,7 @@ class TrainReport:
 
 def train_protocol(base: Base, job: TrainJob, config: TrainConfig, *, resume: bool, tell: Callable[[dict[str, Any]], None]) -> TrainReport:
     """Train, evaluate, save. With `resume` an earlier run of the same folder goes on. Raises what the data's readers raise."""
+    check_protocol_target(job.out, replace=resume)
     workshop = job.out.with_name(job.out.name + ".training")
     if workshop.exists() and not resume:
         raise UsageError(f"--out {job.out}: {workshop} holds an earlier training; go on with --resume, or name another folder")

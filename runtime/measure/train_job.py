@@ -1,5 +1,6 @@
 """The job of `nrem train-protocol`: flags in, a trained protocol's folder out. What training does is in `train`."""
 
+import math
 import tempfile
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
@@ -45,6 +46,8 @@ def run_training(flags: TrainFlags, *, tell: Callable[[dict[str, Any]], None]) -
     if flags.rule not in trainable():
         raise UsageError(f"--rule: got {flags.rule!r}, expected {', '.join(trainable())}")
     config = training_config(flags)
+    if not 0 <= flags.minutes < math.inf:
+        raise UsageError(f"--minutes: got {flags.minutes}, expected a finite number from 0")
     if not flags.data or flags.out is None:
         raise UsageError("train-protocol: --data and --out are needed; --smoke does without, on a tiny model")
     base = load_base(load_config(flags=flags.model))

@@ -4,7 +4,6 @@ An unpacked model is a transformers folder with a manifest of hashes. Hashing hu
 found right is taken as right while size and time of change stay the same; `nrem doctor` hashes anyway.
 """
 
-import json
 import os
 import shutil
 import tempfile
@@ -14,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from nrem.memory.saved.atomic import sha256_file, write_text
-from nrem.memory.saved.json_text import json_text
+from nrem.memory.saved.json_text import json_text, parse_json
 from nrem.memory.saved.replace import replace_folder
 
 MANIFEST = "nrem-manifest.json"
@@ -51,7 +50,9 @@ def made_once(folder: Path, make: Callable[[Path], None], what: str) -> Path:
 def damage(folder: Path, *, hash_anyway: bool = False) -> str:
     """What is wrong with an unpacked model, in words; empty where nothing is."""
     try:
-        files: dict[str, str] = json.loads((folder / MANIFEST).read_text(encoding="utf-8"))
+        files: dict[str, str] = parse_json((folder / MANIFEST).read_text(encoding="utf-8"))
+        if not isinstance(files, dict):
+            return f"{MANIFEST} lists no files"
         stamps = {name: stamp(folder / name) for name in files}
         if not hash_anyway and stamps == _last_stamps(folder):
             return ""
@@ -73,7 +74,7 @@ def stamp(path: Path) -> list[int]:
 
 def _last_stamps(folder: Path) -> dict[str, list[int]]:
     try:
-        values: dict[str, list[int]] = json.loads((folder / STAMPS).read_text(encoding="utf-8"))
+        values: dict[str, list[int]] = parse_json((folder / STAMPS).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return values

@@ -10,7 +10,6 @@ memory twice, and the adapter, its guard and its recorded answer hold for the ty
 On a processor float16 is timed and never taken: its largest number is 65,504, which residual streams of common models exceed.
 """
 
-import json
 import os
 import platform
 import time
@@ -24,7 +23,7 @@ import torch
 import torch.nn.functional as F
 
 from nrem.memory.saved.atomic import write_text
-from nrem.memory.saved.json_text import json_text
+from nrem.memory.saved.json_text import json_text, parse_json
 from nrem.runtime.models.cache import cache_folder
 
 DTYPES = {"float32": torch.float32, "bfloat16": torch.bfloat16, "float16": torch.float16}
@@ -161,7 +160,7 @@ def _quiet() -> bool:
 
 def _read(book: Path) -> dict[str, Any]:
     try:
-        values = json.loads(book.read_text(encoding="utf-8"))
+        values = parse_json(book.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
     return values if isinstance(values, dict) else {}

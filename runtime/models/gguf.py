@@ -3,7 +3,6 @@
 Unpacking takes minutes. The weights are kept as bfloat16, so that a model has the same weights in whatever float type it runs later.
 """
 
-import json
 import re
 from contextlib import suppress
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer, PreTrainedModel
 
 from nrem.memory.errors import ModelError
 from nrem.memory.saved.atomic import sha256_file, write_text
-from nrem.memory.saved.json_text import json_text
+from nrem.memory.saved.json_text import json_text, parse_json
 from nrem.runtime.models.cache import cache_folder, made_once, stamp
 
 ORIGIN = "nrem-origin.json"
@@ -48,7 +47,7 @@ def unpacked(path: Path) -> Unpacked:
     kept = cache_folder() / "gguf" / digest[:16]  # one folder for every name of the file
     folder = next((f for f in sorted(kept.glob("[!.]*")) if f.is_dir()), kept / path.stem)
     made_once(folder, lambda made: _unpack(path, digest, made), f"the model unpacked from {path.name}")
-    origin = json.loads((folder / ORIGIN).read_text(encoding="utf-8"))
+    origin = parse_json((folder / ORIGIN).read_text(encoding="utf-8"))
     return Unpacked(folder, origin["hub_name"], f"the GGUF file {path.name} (sha256 {digest[:12]}), unpacked to bfloat16")
 
 
@@ -114,7 +113,7 @@ def _known_sha256(path: Path) -> str:
     """The hash of a file, computed again only when its size or time of change differ."""
     book, key, now = cache_folder() / "gguf" / "hashes.json", str(path.resolve()), stamp(path)
     try:
-        known: dict[str, Any] = json.loads(book.read_text(encoding="utf-8"))
+        known: dict[str, Any] = parse_json(book.read_text(encoding="utf-8"))
         if known[key]["stamp"] == now:
             return str(known[key]["sha256"])
     except (OSError, ValueError):

@@ -3,14 +3,13 @@
 A memory says by hashes what it needs, and never where to find it: what is loaded is what the user once named. Imports no model library.
 """
 
-import json
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 from nrem.memory.saved.atomic import write_text
 from nrem.memory.saved.identity import BaseIdentity
-from nrem.memory.saved.json_text import json_text
+from nrem.memory.saved.json_text import json_text, parse_json
 from nrem.runtime.models.cache import cache_folder
 from nrem.runtime.models.source import DEFAULT
 
@@ -64,7 +63,7 @@ def _note(book: str, key: str, value: Any) -> None:
 
 def _read(book: str) -> dict[str, Any]:
     try:
-        values = json.loads((cache_folder() / book).read_text(encoding="utf-8"))
-    except (OSError, ValueError, RecursionError):
+        values = parse_json((cache_folder() / book).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
         return {}
     return values if isinstance(values, dict) else {}

@@ -6,6 +6,7 @@ Run as a module, it fetches the default model and prints where it lies: `python 
 import logging
 import os
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
 import torch
@@ -13,7 +14,9 @@ from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, PreTra
 from transformers.utils import logging as transformers_logging
 
 from nrem.consolidation.text_ids import text_ids
+from nrem.memory.arguments import check_kind
 from nrem.memory.errors import ModelError
+from nrem.memory.finite import check_finite_tensors
 from nrem.memory.saved.fingerprint import identify, keep_rounded
 from nrem.memory.saved.identity import BaseIdentity
 from nrem.memory.weights.turns import turn
@@ -44,7 +47,7 @@ class Base:
 
 
 def load(
-    name: str = default_model.NAME, load_in: Literal["4bit", "8bit"] | None = None, dtype: str = "auto", revision: str | None = None
+    name: str | Path = default_model.NAME, load_in: Literal["4bit", "8bit"] | None = None, dtype: str = "auto", revision: str | None = None
 ) -> Base:
     """Load a model for sleeping: evaluation mode, no gradients on its weights.
 
@@ -52,6 +55,9 @@ def load(
     `dtype` or `load_in`, `ModelError` where the model cannot be had or cannot run here.
     """
     _quiet()
+    name = str(name) if isinstance(name, Path) else name
+    if revision is not None:
+        check_kind("revision", revision, str, "a revision of a Hugging Face id")
     place = _place(find_source(name, load_in, dtype), revision)
     wanted = best_dtype(Shape.of(_config(place))) if dtype == "auto" else DTYPES[NAMES[dtype]]
     model, tokenizer = _pretrained(place, load_in, wanted)
@@ -62,10 +68,15 @@ def load(
 
 
 def wrap(model: PreTrainedModel, tokenizer: Any, name: str = "", revision: str = "", source: str = "") -> Base:
-    """A `Base` of a model and tokenizer that the caller has already loaded; freezes the weights."""
+    """A `Base` of a model and tokenizer that the caller has already loaded; freezes the weights.
+
+    Raises `ModelError` where a weight is not finite, and for a tokenizer without an end.
+    """
     model.eval().requires_grad_(False)
+    said, advice = name or type(model).__name__, "its files are damaged, or overflow in this float type: fetch it again, or take another"
+    check_finite_tensors(dict(model.named_parameters()), said, ModelError, advice)
     if tokenizer.eos_token_id is None:
-        raise ModelError(f"{name or type(model).__name__}: the tokenizer has no end-of-sequence token; set tokenizer.eos_token")
+        raise ModelError(f"{said}: the tokenizer has no end-of-sequence token; set tokenizer.eos_token")
     if tokenizer.pad_token_id is None:
         tokenizer.pad_token = tokenizer.eos_token
     name = name or model.config.name_or_path or type(model).__name__

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+from nrem.memory.arguments import check_kind
 from nrem.memory.errors import ModelError, UsageError
 
 DEFAULT = "smollm2-135m"
@@ -38,6 +39,8 @@ class ModelSource:
 
 def find_source(name: str = DEFAULT, load_in: str | None = None, dtype: str = "auto") -> ModelSource:
     """What a name means. Raises `UsageError` for a wrong `dtype` or `load_in`, and `ModelError` for a name that means nothing."""
+    check_kind("name", name, str, "a model's name, folder or .gguf file")
+    check_kind("dtype", dtype, str, "auto or a float type")
     if dtype != "auto" and dtype not in DTYPES:
         raise UsageError(f"dtype: got {dtype!r}, expected auto or one of {', '.join(DTYPES)}")
     if load_in not in (None, "", "4bit", "8bit"):

@@ -5,6 +5,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Self
 
+from nrem.memory.arguments import check_kind
 from nrem.memory.errors import DocumentError
 from nrem.memory.stream.nothing import Form
 from nrem.runtime.readers.source import Source
@@ -25,6 +26,8 @@ class Document:
     @classmethod
     def from_text(cls, text: str, name: str = "text", title: str = "") -> Self:
         """A document that is already in memory. Raises `DocumentError` where it says nothing or is not Unicode text."""
+        for what, value in (("text", text), ("name", name), ("title", title)):
+            check_kind(what, value, str, "text")
         try:
             text.encode()
         except UnicodeEncodeError as error:

@@ -28,6 +28,8 @@ RARE = ("cp1255", "cp1256", "cp1257", "cp1258", "cp874", "mac_roman")
 """What a text may be in that is not UTF-8; the earlier one where nothing else decides."""
 NOISE = 0.1
 """How much more of charset-normalizer's `chaos` an earlier one may have; short texts need this."""
+NAMES_OF_HOSTS = ("idna", "punycode")
+"""Python calls these encodings of text; they are for single words, and cannot be read in pieces."""
 SAMPLE_BYTES = 65536
 FOREIGN = {
     b"%PDF-": "a PDF file",
@@ -83,10 +85,10 @@ def decoded(source: Source, codec: str) -> Iterator[str]:
             raise NotTextError(f"{source.where}: byte {offset + block.index(0)} is NUL, expected UTF-8 text; this looks like a binary file")
         try:
             text = decoder.decode(block, final=not block)
-        except UnicodeDecodeError as error:
+        except UnicodeError as error:  # some encodings say no more than that
+            at, why = (error.start, error.reason) if isinstance(error, UnicodeDecodeError) else (0, str(error))
             raise NotTextError(
-                f"{source.where}: not {shown} text near byte {offset - cut + error.start} ({error.reason}); give its encoding with "
-                "--encoding, or a text file"
+                f"{source.where}: not {shown} text near byte {offset - cut + at} ({why}); give its encoding with --encoding, or a text file"
             ) from None
         if "\0" in text:
             raise NotTextError(f"{source.where}: a NUL stands near byte {offset}, expected {shown} text; this looks like a binary file")
@@ -102,6 +104,8 @@ def _known(name: str) -> str:
     try:
         info = codecs.lookup(name)
         "".encode(info.name)  # refuses what is no encoding of text, such as base64
+        if info.name in NAMES_OF_HOSTS:
+            raise ValueError("not for texts")
     except (LookupError, ValueError):
         raise UsageError(f"--encoding: got {name!r}, expected the name of a text encoding, such as utf-16, cp1252 or shift_jis") from None
     return info.name

@@ -9,6 +9,7 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
+from nrem.memory.arguments import check_kind
 from nrem.memory.errors import DocumentError, MissingFileError, UsageError
 from nrem.memory.names import printable
 from nrem.runtime.readers.document import Document, Reader, Tell
@@ -25,6 +26,7 @@ READERS: dict[str, type[Reader]] = {
     ".rest": RestructuredReader,
 }
 """By suffix; every other file is read as plain text."""
+NAME = "the name of a file, or a Document, which Document.from_text makes of text"
 
 
 def _warn(text: str) -> None:
@@ -38,6 +40,8 @@ def read_document(source: str | Path, *, encoding: str = "", tell: Tell = _warn)
     `MissingFileError` for a path that is not there, `UsageError` for an unknown encoding, and `DocumentError` for a folder, a device and a
     document that is empty, says nothing or is no text.
     """
+    check_kind("document", source, (str, Path), NAME)
+    check_kind("encoding", encoding, str, "the name of a text encoding")
     if str(source) == "-":
         if sys.stdin is not None and sys.stdin.isatty():
             tell("reading standard input; Ctrl-D ends it")
@@ -51,6 +55,7 @@ def read_document(source: str | Path, *, encoding: str = "", tell: Tell = _warn)
 def open_documents(documents: Sequence[Document | str | Path], *, encoding: str = "", tell: Tell = _warn) -> list[Document]:
     """Every document, opened and checked; those that are documents already stay. Raises what `read_document` raises, and `UsageError`
     where what can be read once only is named twice."""
+    check_names(documents)
     names = [document for document in documents if not isinstance(document, Document)]
     seen: set[object] = set()
     for name in names:
@@ -59,6 +64,12 @@ def open_documents(documents: Sequence[Document | str | Path], *, encoding: str 
             raise UsageError(f"{printable(name)}: {what} can be read once only; name it once")
         seen |= {same} - {None}
     return [d if isinstance(d, Document) else read_document(d, encoding=encoding, tell=tell) for d in documents]
+
+
+def check_names(documents: Sequence[object]) -> None:
+    """Raise `UsageError` for what neither is a document nor names one."""
+    for document in documents:
+        check_kind("document", document, (Document, str, Path), NAME)
 
 
 def _check_there(path: Path) -> None:

@@ -43,8 +43,8 @@ def run_router(job: RouterJob, config: RouterConfig, *, note: Note) -> dict[str,
     check_prices(job.prices)
     if job.seeds < 1:
         raise UsageError(f"--seeds: got {job.seeds}, expected 1 or more")
-    if job.minutes <= 0:
-        raise UsageError(f"--minutes: got {job.minutes:g}, expected more than 0")
+    if not 0 < job.minutes < float("inf"):
+        raise UsageError(f"--minutes: got {job.minutes:g}, expected a finite number, more than 0")
     _take_folder(job, config)
     from nrem.runtime.route.measure import mean_reports, report
 
@@ -126,9 +126,10 @@ def _take_folder(job: RouterJob, config: RouterConfig) -> None:
     """Refuse what is not ours, an older run unless it is to go on or to go, and going on with other settings."""
     asked = json_text({"config": asdict(config), "prices": list(job.prices)}, indent=1)
     if job.out.exists():
-        foreign = [job.out] if not job.out.is_dir() else sorted(path for path in job.out.iterdir() if not _is_own(path))
+        foreign = [job.out] if not job.out.is_dir() else sorted(path for path in job.out.rglob("*") if not _is_own(path, job.out))
         if foreign:
-            raise UsageError(f"{job.out}: exists and is not a router's run ({foreign[0].name} is no part of one); choose another name")
+            name = job.out.name if foreign[0] == job.out else foreign[0].relative_to(job.out)
+            raise UsageError(f"{job.out}: exists and is not a router's run ({name} is no part of one); choose another name")
         if any(job.out.iterdir()) and not (job.resume or job.force):
             raise UsageError(f"{job.out}: a router's run is already there; go on with --resume, or start again with --force")
         if job.force:
@@ -140,5 +141,9 @@ def _take_folder(job: RouterJob, config: RouterConfig) -> None:
     write_text(path, asked)
 
 
-def _is_own(path: Path) -> bool:
-    return path.name in (RUN, RESULT) or path.name.startswith((SEED, f".{RUN}.", f".{RESULT}."))
+def _is_own(path: Path, out: Path) -> bool:
+    """At any depth: the folder of a seed holds models only."""
+    top, *inside = path.relative_to(out).parts
+    if not inside:
+        return top in (RUN, RESULT) or top.startswith((SEED, f".{RUN}.", f".{RESULT}."))
+    return top.startswith(SEED) and (path.is_dir() or path.name.startswith(".") or path.suffix in (".safetensors", ".json"))

@@ -5,6 +5,7 @@
 Knows nothing about models beyond what a run says of them.
 """
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -80,16 +81,18 @@ def read_run(folder: Path) -> Run:
     if not path.is_file():
         raise MemoryFolderError(f"{folder}: no tuning run ({BANK} is missing); make one with nrem tune DOC --questions FILE -o {folder}")
     bank = Bank(path)
-    about = bank.about.get("base model", {})
-    if "gflop_per_fet" not in about:
+    try:
+        asked = f"{bank.about['questions']['sha256']} {[d['sha256'] for d in bank.about['documents']]}"
+        count, about = int(bank.about["questions"]["count"]), bank.about.get("base model", {})
+        each, name = float(about.get("gflop_per_fet", 0.0)), str(about.get("name", "")).rsplit("/", 1)[-1]
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
+        raise MemoryFolderError(f"{path}: not the outcomes of a tuning run ({error!r}); measure it anew with nrem tune --force") from None
+    if not 0 < each < math.inf:
         raise MemoryFolderError(f"{folder}: the run does not say how large its model is; measure it anew with nrem tune --force")
-    count = int(bank.about["questions"]["count"])
     rows = [row for row in bank.rows() if row.wording == OWN_WORDING and len(row.asked) == count]
-    each = float(about["gflop_per_fet"])
-    points = tuple(_point(row, str(about["name"]).rsplit("/", 1)[-1], each) for row in rows)
+    points = tuple(_point(row, name, each) for row in rows)
     if not any(p.passes == 0 and p.way == "direct" for p in points):
         raise MemoryFolderError(f"{folder}: the run was cut off before it had asked anything; finish it with nrem tune --resume")
-    asked = f"{bank.about['questions']['sha256']} {[d['sha256'] for d in bank.about['documents']]}"
     return Run(points[0].model, each, asked, points)
 
 

@@ -4,9 +4,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from nrem.consolidation.events import Listener, ignore
+from nrem.memory.arguments import check_kind
 from nrem.memory.memory import Memory
 from nrem.runtime.config import Config, load_config
 from nrem.runtime.models.load import Base
+from nrem.runtime.parts import check_parts
 from nrem.runtime.readers.document import Document
 from nrem.runtime.readers.read import open_documents
 from nrem.runtime.session.session import Session
@@ -25,8 +27,10 @@ def consolidate(
     >>> memory.save("memories/report")                        # doctest: +SKIP
     >>> Session(memory).answer("When was it signed?").answer  # doctest: +SKIP
     """
+    check_parts(None, base, config)
     config = config or load_config()
     if passes is not None:
+        check_kind("passes", passes, int, "a whole number from 0")
         config = replace(config, sleep=config.sleep.even(passes))
     opened = open_documents(documents)
     return Session(base=base, config=config, listener=listener).read(*opened)
@@ -38,5 +42,6 @@ def extend(memory: Memory, *documents: Document | str | Path, base: Base | str |
     With the ridge rule it ends where one sleep on everything would have: earlier chunks of the open adapter are read again, and what does
     not fit into it stands in segments of its own.
     """
+    check_kind("memory", memory, Memory, "a Memory, as Memory.load gives it")
     opened = open_documents(documents)
     return Session(memory, base=base, listener=listener).read(*opened)

@@ -3,6 +3,8 @@
 The cache holds what stands in the window; an eviction drops it. Knows nothing about chunks or memories.
 """
 
+import math
+
 import torch
 from torch import Tensor
 from transformers import DynamicCache
@@ -10,6 +12,7 @@ from transformers import DynamicCache
 from nrem.consolidation.budget import CostModel, Ledger
 from nrem.consolidation.protocol.protocol import Protocol
 from nrem.consolidation.read.split_model import cache_argument
+from nrem.memory.errors import SleepError
 from nrem.runtime.models.load import Base
 
 
@@ -50,4 +53,10 @@ class LiveContext:
         known = logits[:-1] if self._last_logits is None else torch.cat([self._last_logits, logits[:-1]])
         self._last_logits = logits[-1:]
         targets = tokens[0, -len(known) :] if len(known) else tokens[0, :0]
-        return list((torch.logsumexp(known, -1) - known.gather(1, targets[:, None])[:, 0]).tolist())
+        surprisals: list[float] = (torch.logsumexp(known, -1) - known.gather(1, targets[:, None])[:, 0]).tolist()
+        if not all(map(math.isfinite, [*surprisals, float(self._last_logits.logsumexp(-1))])):
+            raise SleepError(
+                f"reading {' '.join(text.split())[:40]!r}: the base model's figures are not finite, so nothing can be learned from it; "
+                "load it in another float type (--set model.dtype=fp32), or fetch it again"
+            )
+        return surprisals

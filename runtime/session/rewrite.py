@@ -8,14 +8,18 @@ from functools import cache
 
 from nrem.consolidation.budget import Ledger
 from nrem.consolidation.protocol.protocol import Protocol
+from nrem.consolidation.write.finite import solvable
 from nrem.consolidation.write.rules import RULES
 from nrem.memory import rebuild
+from nrem.memory.arguments import check_kind, check_list
 from nrem.memory.memory import Memory
 from nrem.memory.stream.chunk import Chunk
 from nrem.memory.weights.fast_weights import FastWeights
 from nrem.runtime.config import Config
 from nrem.runtime.models.load import Base
-from nrem.runtime.parts import config_of, load_base, make_fast_weights, make_protocol, make_rule
+from nrem.runtime.parts import check_parts, config_of, load_base, make_fast_weights, make_protocol, make_rule
+
+A_MEMORY = "a Memory, as Memory.load gives it"
 
 
 def merge(first: Memory, second: Memory, *, base: Base | str | None = None) -> Memory:
@@ -24,6 +28,9 @@ def merge(first: Memory, second: Memory, *, base: Base | str | None = None) -> M
 
     Raises `BaseMismatchError` for different base models and `UsageError` for different protocols.
     """
+    check_kind("first", first, Memory, A_MEMORY)
+    check_kind("second", second, Memory, A_MEMORY)
+    check_parts(None, base, None)
     return rebuild.merge(first, second, rewriter(first, base) if follows_from_texts(first) else None)
 
 
@@ -33,6 +40,9 @@ def forget(memory: Memory, indices: Sequence[int], *, base: Base | str | None = 
 
     Raises `UsageError` for an index that is not there, and where the rule cannot take chunks out again.
     """
+    check_kind("memory", memory, Memory, A_MEMORY)
+    check_list("indices", indices, int, "numbers of chunks")
+    check_parts(None, base, None)
     return rebuild.forget(memory, indices, rewriter(memory, base) if follows_from_texts(memory) else None)
 
 
@@ -56,7 +66,7 @@ def rewriter(memory: Memory, base: Base | str | None) -> rebuild.Rewrite:
         loaded, protocol, config = parts()
         fast = make_fast_weights(loaded, config, protocol)
         rule = make_rule(loaded, config, protocol, fast, Ledger())
-        with fast.attached(loaded.model):
+        with fast.attached(loaded.model), solvable():
             rule.rewrite(chunks, passes)
         return fast
 

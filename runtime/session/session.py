@@ -32,7 +32,7 @@ from nrem.memory.weights.segment import Segment
 from nrem.memory.weights.turns import in_turn, turn
 from nrem.runtime.config import Config, load_config, to_dict
 from nrem.runtime.models.load import Base
-from nrem.runtime.parts import config_of, load_base, make_fast_weights, make_protocol, make_record
+from nrem.runtime.parts import check_parts, config_of, load_base, make_fast_weights, make_protocol, make_record
 from nrem.runtime.readers.document import Document
 from nrem.runtime.readers.read import read_document
 from nrem.runtime.session.live import LiveContext
@@ -64,6 +64,7 @@ class Session:
         listener: Listener = ignore,
         journal: Journal | None = None,
     ) -> None:
+        check_parts(memory, base, config)
         self.config = config or (config_of(memory, base_given=base is not None) if memory else load_config())
         self.base = base if isinstance(base, Base) else load_base(self.config, base or "")
         if memory is not None:

@@ -12,7 +12,8 @@ from typing import Any
 
 from nrem.memory.errors import MemoryFolderError, UsageError
 from nrem.memory.saved.atomic import write_text
-from nrem.memory.saved.json_text import json_text
+from nrem.memory.saved.json_text import json_text, parse_json
+from nrem.memory.saved.validated import validated
 from nrem.runtime.tune.halving import Sample
 from nrem.runtime.tune.rows import Asked, Row, Slept
 from nrem.runtime.tune.setting import Setting
@@ -138,20 +139,21 @@ class Bank:
             for number, line in enumerate(lines):
                 if not line.endswith(b"\n"):  # torn; there is no line after it
                     break
-                self._take(json.loads(line), number)
+                self._take(parse_json(line), number)
                 self._size += len(line)
             if not self.about:
                 raise ValueError("its first line does not say what was measured")
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, OverflowError) as error:
             raise MemoryFolderError(f"{self.path}: not the outcomes of a tuning run ({error}); start again with --force") from None
 
     def _take(self, values: Mapping[str, Any], number: int) -> None:
         if not number:
             self.about = dict(values["about"])
         elif "slept" in values:
-            self.slept[int(values["level"])] = Slept.from_dict(values["slept"])
+            self.slept[int(values["level"])] = validated(Slept, json_text(values["slept"]))
         else:
-            self._asked.setdefault(Setting(**values["setting"]), {})[int(values["question"])] = Asked(**values["asked"])
+            setting = validated(Setting, json_text(values["setting"]))
+            self._asked.setdefault(setting, {})[int(values["question"])] = validated(Asked, json_text(values["asked"]))
 
 
 class View:

@@ -3,12 +3,11 @@
 Knows nothing about fitting.
 """
 
-import json
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 from nrem.memory.saved.atomic import write_text
-from nrem.memory.saved.json_text import json_text
+from nrem.memory.saved.json_text import json_text, parse_json
 from nrem.runtime.measure.evaluate import ask_memory
 from nrem.runtime.measure.questions import Question, sha256_of
 from nrem.runtime.tune.bank import Bank
@@ -66,7 +65,7 @@ def save_examples(folder: Path, examples: Sequence[Example]) -> None:
 def read_examples(folder: Path) -> list[Example]:
     """Those of a folder; none where they cannot be read, or are of other features: they can be made again."""
     try:
-        values = json.loads((folder / EXAMPLES).read_text(encoding="utf-8"))
+        values = parse_json((folder / EXAMPLES).read_text(encoding="utf-8"))
         return [Example.from_dict(row) for row in values["examples"]] if tuple(values["features"]) == FEATURES else []
     except (OSError, ValueError, KeyError, TypeError):
         return []

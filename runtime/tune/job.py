@@ -8,7 +8,9 @@ from pathlib import Path
 from nrem.consolidation.events import Listener
 from nrem.memory.errors import UsageError
 from nrem.memory.saved.atomic import write_text
+from nrem.memory.saved.files import TEXT
 from nrem.memory.saved.json_text import json_text
+from nrem.memory.saved.own import of_any
 from nrem.runtime.config import Config, to_toml
 from nrem.runtime.models.load import Base
 from nrem.runtime.tune.measure import BANK, LEVELS, UNFINISHED
@@ -94,9 +96,10 @@ def _clear(job: TuneJob) -> None:
     """Refuse what is not ours, and an older run unless it is to go on or to go."""
     if not job.out.exists():
         return
-    foreign = [job.out] if not job.out.is_dir() else sorted(path for path in job.out.iterdir() if not _is_own(path))
+    foreign = [job.out] if not job.out.is_dir() else sorted(path for path in job.out.rglob("*") if not _is_own(path, job.out))
     if foreign:
-        raise UsageError(f"{job.out}: exists and is not a tuning run ({foreign[0].name} is no part of one); choose another name")
+        name = job.out.name if foreign[0] == job.out else foreign[0].relative_to(job.out)
+        raise UsageError(f"{job.out}: exists and is not a tuning run ({name} is no part of one); choose another name")
     if job.resume or not any(job.out.iterdir()):
         return
     if not job.force:
@@ -104,6 +107,11 @@ def _clear(job: TuneJob) -> None:
     shutil.rmtree(job.out)
 
 
-def _is_own(path: Path) -> bool:
-    """Also what a kill left of a file that was being written."""
-    return path.name in OWN or (path.suffix == ".tmp" and path.name.startswith(tuple(f".{name}." for name in OWN)))
+def _is_own(path: Path, out: Path) -> bool:
+    """At any depth; also what a kill left of a file that was being written: nrem's own memories and journals are
+    in there, and a person's file may have got among them."""
+    top, *inside = path.relative_to(out).parts
+    if not inside:
+        return top in OWN or (path.suffix == ".tmp" and top.startswith(tuple(f".{name}." for name in OWN)))
+    name = inside[-1]
+    return top in (LEVELS, UNFINISHED) and (path.is_dir() or name.startswith(".") or of_any(name) or of_any(f"{TEXT}/{name}"))

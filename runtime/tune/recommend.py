@@ -33,6 +33,9 @@ class Wish:
     def __post_init__(self) -> None:
         if self.expected_questions < 1:
             raise UsageError(f"--expected-questions: got {self.expected_questions}, expected 1 or more")
+        amounts = {"--price": self.price, "--budget": self.budget.fet, "--budget, seconds": self.budget.seconds}
+        if wrong := [name for name, value in amounts.items() if not 0 <= value < math.inf]:  # NaN passes every other comparison
+            raise UsageError(f"{wrong[0]}: got {amounts[wrong[0]]}, expected a finite number from 0; 0 for none")
         if self.price and any(self.budget):
             raise UsageError("--price and --budget: got both, expected one of them; a price says what a point is worth, a budget is a cap")
 

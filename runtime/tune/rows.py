@@ -1,12 +1,12 @@
 """What was measured of one setting: what every question got, and what it costs. Knows nothing about models or files."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from statistics import fmean
-from typing import Any, Self
+from typing import Self
 
 from nrem.consolidation.prompts import OWN_WORDING
 from nrem.consolidation.resample import Interval, QuestionResampler
+from nrem.memory.saved.validated import STRICT
 from nrem.runtime.measure.evaluate import Outcome
 from nrem.runtime.tune.setting import ALONE, Setting
 
@@ -17,6 +17,8 @@ ESTIMATION = ("probes", "guard")
 @dataclass(frozen=True, kw_only=True)
 class Asked:
     """One question under one setting."""
+
+    __pydantic_config__ = STRICT
 
     id: str
     answer: str
@@ -56,14 +58,12 @@ class Asked:
 class Slept:
     """What a sleep to one level costs from the first token on, by kind of work."""
 
+    __pydantic_config__ = STRICT
+
     fet: dict[str, float] = field(default_factory=dict)
     seconds: dict[str, float] = field(default_factory=dict)
     rolled_back: int = 0
     """Sleeps that the guard did not keep at this level."""
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        return cls(fet=dict(values["fet"]), seconds=dict(values["seconds"]), rolled_back=int(values["rolled_back"]))
 
 
 @dataclass(frozen=True, kw_only=True)

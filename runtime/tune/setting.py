@@ -4,6 +4,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from nrem.consolidation.prompts import OWN_WORDING
+from nrem.memory.saved.validated import STRICT
 from nrem.runtime.show.night import plural
 
 ALONE = "direct"
@@ -15,6 +16,8 @@ SAME_WITHOUT_PASSES = "read"
 @dataclass(frozen=True, kw_only=True)
 class Setting:
     """One way of answering all questions."""
+
+    __pydantic_config__ = STRICT
 
     passes: int | None
     """Passes that every chunk had; None for the document in the prompt."""

@@ -14,12 +14,14 @@ from typing import Any
 from nrem.consolidation.budget import Budget
 from nrem.consolidation.events import Listener, ignore
 from nrem.consolidation.resample import Interval, QuestionResampler
+from nrem.memory.arguments import check_kind, check_list
 from nrem.memory.errors import UsageError
 from nrem.runtime.config import Config, load_config
 from nrem.runtime.measure.questions import Question, read_questions
 from nrem.runtime.models.load import Base
+from nrem.runtime.parts import check_parts
 from nrem.runtime.readers.document import Document
-from nrem.runtime.readers.read import open_documents
+from nrem.runtime.readers.read import check_names, open_documents
 from nrem.runtime.tune.measure import Measurement, Text
 from nrem.runtime.tune.plan import PASSES, Plan
 from nrem.runtime.tune.recommend import Recommendation, Wish, recommend
@@ -116,6 +118,16 @@ def tune(
     by sequential halving. With `folder` outcomes are kept there as they are measured, and a later call with the same documents, questions,
     levels and configuration goes on where an earlier one was killed; everything else may differ.
     """
+    check_names(documents)
+    if not isinstance(questions, str | Path):
+        check_list("questions", questions, Question, "Question, or the name of a file of them")
+    check_list("passes", passes, int, "whole numbers from 0")
+    for name, texts_ in (("ways", ways), ("wordings", wordings)):
+        check_list(name, texts_, str, "texts")
+    for name, number in (("share", 1 if share is None else share), ("expected_questions", expected_questions), ("price", price)):
+        check_kind(name, number, (int, float), "a number")
+    check_kind("folder", folder or "", (str, Path), "the name of a folder")
+    check_parts(None, base, config)
     wish = Wish(expected_questions=expected_questions, price=price, budget=budget or Budget())
     resolved = config or load_config()
     asked = list(read_questions(questions)) if isinstance(questions, str | Path) else list(questions)

@@ -4,6 +4,7 @@ import os
 from dataclasses import dataclass
 
 from nrem.consolidation.prompts import OWN_WORDING, check_wording
+from nrem.memory.arguments import check_kind
 from nrem.memory.errors import UsageError
 from nrem.memory.finite import check_finite
 from nrem.runtime.wake.ways import AUTO, ROUTER, parse_way
@@ -62,11 +63,14 @@ def check_question(question: str) -> str:
 
     Raises `UsageError` for one that cannot be asked: empty, longer than `LONGEST_QUESTION`, or not text.
     """
+    check_kind("question", question, str, "a question as text")
     if any("\ud800" <= character <= "\udfff" for character in question):
         try:
             question = os.fsencode(question).decode("utf-8")
         except UnicodeError:
             raise UsageError("question: got bytes that are no UTF-8 text; ask in UTF-8, or set LC_ALL to the terminal's locale") from None
+    if "\0" in question:
+        raise UsageError("question: got a NUL character, expected text; this looks like binary input")
     if not question.strip():
         raise UsageError("question: got an empty one; ask something")
     if len(question) > LONGEST_QUESTION:

@@ -20,7 +20,7 @@ from nrem.consolidation.train.data import NOT_STATED
 from nrem.runtime.models.load import Base
 from nrem.runtime.wake.answer import Answer, Thought
 from nrem.runtime.wake.config import AnswerConfig
-from nrem.runtime.wake.generate import Generated, Generator
+from nrem.runtime.wake.generate import Generated, Generator, checked
 from nrem.runtime.wake.normal import normalise
 from nrem.runtime.wake.prompt import Prompt, fitted, prompts_of
 
@@ -67,14 +67,14 @@ class Answerer:
         prompts = prompts_of(self.protocol, [question for question, _ in pairs], self._fit_all(contexts, len(pairs)), thoughts)
         items = [Item(i, (), p.ids, self.protocol.answer_ids(a)) for i, (p, (_, a)) in enumerate(zip(prompts, pairs, strict=True))]
         if self._share_a_text(contexts, prompts):
-            return [self._nll_behind(item, prompt) for item, prompt in zip(items, prompts, strict=True)]
+            return checked([self._nll_behind(item, prompt) for item, prompt in zip(items, prompts, strict=True)])
         out, whole = [0.0] * len(pairs), SplitModel(self.base.model, 0)
         for group in pack(items, NLL_TOKENS):
             batch = collate(group, self.protocol.stop_id, self.base.model.device)
             nll = torch.nn.functional.cross_entropy(batch.logits(whole).float(), batch.targets, reduction="none")
             for row, item in enumerate(group):
                 out[item.chunk] = float(nll[batch.owner == row].mean())
-        return out
+        return checked(out)
 
     def think(self, questions: Sequence[str], contexts: Sequence[str], most: int) -> list[Thought]:
         """A thought of at most `most` tokens for every question: greedy, and told to wait where it ends before `FLOOR` of them."""

@@ -4,6 +4,7 @@ Whatever fast weights are attached at the time take part. A prefix that several 
 """
 
 import copy
+import math
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -13,6 +14,15 @@ from transformers import DynamicCache, GenerationConfig, LogitsProcessor, Logits
 
 from nrem.consolidation.read.split_model import cache_argument
 from nrem.memory.errors import SleepError
+
+NO_ANSWER = "answer: the model's figures are not finite with this adapter, so there is no answer; sleep again"
+
+
+def checked(values: list[float]) -> list[float]:
+    """The same; raises `SleepError` where one is not finite."""
+    if not all(map(math.isfinite, values)):
+        raise SleepError(NO_ANSWER)
+    return values
 
 
 class Generated(NamedTuple):
@@ -74,7 +84,12 @@ class Generator:
         cache.batch_repeat_interleave(number)
         with torch.random.fork_rng():
             torch.manual_seed(seed)
-            return self._continued(prompt, cache, number, config)
+            try:
+                return self._continued(prompt, cache, number, config)
+            except RuntimeError as error:
+                if "probability tensor" in str(error):  # what torch says of drawing from NaN
+                    raise SleepError(NO_ANSWER) from None
+                raise
 
     def cache_of(self, prefix: Sequence[int]) -> DynamicCache:
         """A cache that holds these tokens, fresh at every call; they are read once."""
@@ -109,7 +124,7 @@ class Generator:
         log_p = torch.stack([torch.log_softmax(logits.float(), -1) for logits in out.logits], 1)  # (row, step, vocabulary)
         chosen = log_p.gather(2, tokens[..., None])[..., 0]
         if torch.isnan(chosen).any():
-            raise SleepError("answer: the model's figures are not finite with this adapter, so there is no answer; sleep again")
+            raise SleepError(NO_ANSWER)
         watched = log_p[:, 0, self.watched_id].exp()
         return [self._cut(*row) for row in zip(tokens.tolist(), chosen.tolist(), watched.tolist(), strict=True)]
 

@@ -7,8 +7,6 @@ is part of every price. Fitted with L2 on standardised features, so few question
 outcomes were measured; `nrem calibrate` fits it.
 """
 
-import json
-import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -19,6 +17,7 @@ import numpy as np
 from nrem.consolidation.logistic import fit_logistic, sigmoid
 from nrem.memory.errors import MemoryFolderError, UsageError
 from nrem.memory.saved.json_text import json_text
+from nrem.memory.saved.validated import STRICT, validated
 from nrem.runtime.wake.decode import Answer
 from nrem.runtime.wake.features import FEATURES
 
@@ -52,18 +51,18 @@ class Example:
 class Head:
     """One way's logistic regression over standardised features, and what its answers cost on average."""
 
+    __pydantic_config__ = STRICT
+
     intercept: float
     weights: tuple[float, ...]
     fet: float
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        return cls(float(values["intercept"]), tuple(map(float, values["weights"])), float(values["fet"]))
 
 
 @dataclass(frozen=True, kw_only=True)
 class Router:
     """A head a way, and how features are standardised."""
+
+    __pydantic_config__ = STRICT
 
     heads: Mapping[str, Head]
     mean: tuple[float, ...]
@@ -106,24 +105,20 @@ class Router:
         return json_text(asdict(self), indent=1) + "\n"
 
     @classmethod
-    def from_json(cls, text: str, where: str) -> Self:
+    def from_json(cls, text: str | bytes, where: str) -> Self:
         """Raises `MemoryFolderError`, naming `where`, for what is not such a router, and for one with other features."""
         try:
-            values = json.loads(text)
-            heads = {str(way): Head.from_dict(head) for way, head in values["heads"].items()}
-            mean, scale = (tuple(map(float, values[name])) for name in ("mean", "scale"))
-            numbers = [*mean, *scale, *(x for h in heads.values() for x in (h.intercept, h.fet, *h.weights))]
-            if not all(map(math.isfinite, numbers)) or not all(scale):
-                raise ValueError("every number must be finite, and no scale 0")
-            if tuple(values["features"]) != FEATURES or {len(mean), len(scale), *(len(h.weights) for h in heads.values())} != {
-                len(FEATURES)
-            }:
+            found = validated(cls, text)
+            if not all(found.scale):
+                raise ValueError("no scale may be 0")
+            counts = {len(found.mean), len(found.scale), *(len(head.weights) for head in found.heads.values())}
+            if found.features != FEATURES or counts != {len(FEATURES)}:
                 raise ValueError("it was fitted to other features")
-            if FIRST not in heads:
+            if FIRST not in found.heads:
                 raise ValueError(f"it has no head for {FIRST}")
-        except (ValueError, KeyError, TypeError, AttributeError) as error:
+        except ValueError as error:
             raise MemoryFolderError(f"{where}: not a router of this nrem ({error}); make it again with nrem calibrate") from None
-        return cls(heads=heads, mean=mean, scale=scale, questions=int(values["questions"]), groups=int(values["groups"]))
+        return found
 
 
 def read_router(folder: Path) -> Router:
@@ -134,7 +129,7 @@ def read_router(folder: Path) -> Router:
             "way router: nothing was calibrated for this base model and protocol; run nrem calibrate MEMORY --questions FILE, "
             "or name another way"
         )
-    return Router.from_json(path.read_text(encoding="utf-8"), str(path))
+    return Router.from_json(path.read_bytes(), str(path))
 
 
 def routed(answers: Sequence[Answer], chosen: Sequence[str], ask: Callable[[Sequence[str], str], list[Answer]]) -> list[Answer]:

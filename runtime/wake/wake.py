@@ -12,6 +12,7 @@ from functools import cached_property
 
 from nrem.consolidation.prompts import OWN_WORDING
 from nrem.consolidation.protocol.protocol import Protocol
+from nrem.memory.arguments import check_list
 from nrem.memory.memory import EVERYTHING, Memory, Route
 from nrem.memory.stream.chunk import Chunk
 from nrem.memory.text.heading import heading_of
@@ -71,6 +72,7 @@ class Wake:
     @in_turn
     def answers(self, questions: Sequence[str], way: str = "") -> list[Answer]:
         """Answer several questions; those that have the same adapter are asked together."""
+        check_list("questions", questions, str, "questions as text")
         questions = [check_question(question) for question in questions]
         if (way or self.config.answer.way) == ROUTER:
             first = self.answers(questions, FIRST)

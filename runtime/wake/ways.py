@@ -1,5 +1,6 @@
 """The ways of answering that there are. A way is one file and one row here; settings, help texts, arms of evaluations and tests follow."""
 
+from nrem.memory.arguments import check_kind
 from nrem.memory.errors import UsageError
 from nrem.runtime.wake.again import Again
 from nrem.runtime.wake.direct import Direct
@@ -37,14 +38,15 @@ def _in_words(name: str, way: type[Way]) -> str:
 
 def parse_way(wanted: str) -> Way:
     """The way of `NAME` or `NAME:AMOUNT`; raises `UsageError` where there is no such way, or not with this amount."""
+    check_kind("way", wanted, str, f"{AUTO}, {ROUTER} or one of {', '.join(WAYS)}")
     name, colon, number = wanted.partition(":")
     if name not in WAYS:
-        raise UsageError(f"way: got {wanted!r}, expected {AUTO}, {ROUTER} or one of {', '.join(WAYS)}")
+        raise UsageError(f"way: got {wanted[:60]!r}, expected {AUTO}, {ROUTER} or one of {', '.join(WAYS)}")
     if not colon:
         return WAYS[name](name)
-    if not (number.isascii() and number.isdigit()):
+    if not (number.isascii() and number.isdigit() and len(number) < 10):
         counts = WAYS[name].counts
-        raise UsageError(f"way: got {wanted!r}, expected {f'a whole number as in {name}:{counts.usual}' if counts else name}")
+        raise UsageError(f"way: got {wanted[:60]!r}, expected {f'a whole number as in {name}:{counts.usual}' if counts else name}")
     return WAYS[name](name, int(number))
 
 

@@ -68,7 +68,7 @@ def test_a_run_that_was_cut_off_says_so(shell: Shell) -> None:
         (("--price", "0.5,0.5"), "--price: got '0.5,0.5', expected different numbers"),
         (("--price", "cheap"), "--price: got 'cheap', expected numbers"),
         (("--price", "nan"), "--price: got 'nan', expected different numbers"),
-        (("--minutes", "0"), "--minutes: got 0, expected more than 0"),
+        (("--minutes", "0"), "--minutes: got 0, expected a finite number, more than 0"),
         (("--set", "gruop=4"), "--set gruop=4: unknown key gruop; did you mean group?"),
         (("--set", "group=1"), "--set group=1: group: got 1, expected 2 or more"),
         (("--set", "hidden=30"), "--set hidden=30: hidden: got 30, expected a multiple of twice heads, 8"),
