@@ -10,13 +10,13 @@ ROOT = Path(__file__).parent.parent
 FOLDERS = ("memory", "consolidation", "runtime")
 ROOMS: tuple[tuple[str, ...], ...] = (
     ("memory.errors", "memory.names"),
-    ("memory.finite",),
+    ("memory.finite", "memory.arguments"),
     ("memory.stream",),
     ("memory.saved",),
     ("memory.text", "memory.weights", "memory.library"),
     ("memory.memory",),
     ("memory.rebuild",),
-    ("consolidation.text_ids", "consolidation.resample", "consolidation.budget"),
+    ("consolidation.text_ids", "consolidation.resample", "consolidation.budget", "consolidation.logistic"),
     ("consolidation.prompts",),
     ("consolidation.read", "consolidation.guard_config", "consolidation.events"),
     ("consolidation.allocate",),

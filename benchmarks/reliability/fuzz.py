@@ -21,7 +21,8 @@ from hypothesis import HealthCheck, given, seed, settings
 from rich.table import Table
 
 from benchmarks.harness import common
-from benchmarks.reliability.properties import PROPERTIES, outcome
+from benchmarks.reliability.properties import PROPERTIES
+from benchmarks.reliability.property import outcome
 from nrem.memory.errors import UsageError
 
 BATCH = 250

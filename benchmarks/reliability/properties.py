@@ -1,21 +1,19 @@
-"""Properties: what is read from outside is a good value or one sentence of nrem, never another error, never without an end.
+"""The properties of what is read from outside, a row of `PROPERTIES` each: what is drawn, and what is done with it in an empty folder.
 
-A property is a row of `PROPERTIES`: what is drawn, and what is done with it in an empty folder. Tests try each a few times, the benchmark
-`fuzz` thousands of times.
+Tests try each a few times, the benchmark `fuzz` thousands of times.
 """
 
 import gzip
 import json
-import signal
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from hypothesis import strategies as st
 
 from benchmarks.reliability import sound_values as sound
 from benchmarks.reliability.drawn import BYTES, ENCODINGS, WORDS, encoded, json_bytes, json_lines, spoilt
+from benchmarks.reliability.property import Property, check_sentence
 from nrem.consolidation.allocate.curves import CurveTable
 from nrem.consolidation.budget import parse_budget
 from nrem.consolidation.protocol.ceiling import Ceiling
@@ -40,49 +38,6 @@ from nrem.runtime.wake.config import check_question
 from nrem.runtime.wake.router import Router
 from nrem.runtime.wake.ways import parse_way
 from tests.strategies import texts
-
-SECONDS = 10.0
-"""That anything of this size may take."""
-
-
-class Property(NamedTuple):
-    """What is drawn, and what must then hold: it ends, at most by raising `NremError`."""
-
-    drawn: st.SearchStrategy[Any]
-    holds: Callable[[Path, Any], object]
-    """Given an empty folder and what was drawn; an `AssertionError` is a law that does not hold."""
-
-
-def outcome(one: Property, folder: Path, drawn: Any) -> str:
-    """good | refused; raises whatever else comes, `TimeoutError` after `SECONDS`, and `AssertionError` for a refusal of several lines."""
-    try:
-        with _at_most(SECONDS):
-            one.holds(folder, drawn)
-    except NremError as error:
-        _check_sentence(str(error))
-        return "refused"
-    return "good"
-
-
-def _check_sentence(text: str) -> None:
-    assert text.strip(), "a refusal without a word"
-    assert len(text) < 2000, f"a refusal of {len(text)} characters: {text[:200]}"
-    assert "\n" not in text, f"a refusal of several lines: {text}"
-
-
-@contextmanager
-def _at_most(seconds: float) -> Iterator[None]:
-    def late(number: int, frame: object) -> None:
-        raise TimeoutError(f"it took more than {seconds:g} s")
-
-    before = signal.signal(signal.SIGALRM, late)
-    signal.setitimer(signal.ITIMER_REAL, seconds)
-    try:
-        yield
-    finally:
-        signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
-
 
 # -- documents ----------------------------------------------------------------------------------------------------------------
 
@@ -214,7 +169,7 @@ def _any_of(*readers: Callable[[Any], object]) -> Callable[[Any], list[Any]]:
             try:
                 found.append(reader(drawn))
             except NremError as error:
-                _check_sentence(str(error))
+                check_sentence(str(error))
                 refused = error
         if refused and not found:
             raise refused

@@ -11,7 +11,8 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from benchmarks.reliability import fuzz
-from benchmarks.reliability.properties import PROPERTIES, Property, outcome
+from benchmarks.reliability.properties import PROPERTIES
+from benchmarks.reliability.property import Property, outcome
 from nrem.memory.errors import DocumentError
 
 
@@ -61,7 +62,7 @@ def test_a_refusal_is_one_sentence(words: str, tmp_path: Path) -> None:
 
 
 def test_no_end_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("benchmarks.reliability.properties.SECONDS", 0.2)
+    monkeypatch.setattr("benchmarks.reliability.property.SECONDS", 0.2)
 
     def wait(folder: Path, drawn: object) -> None:
         while True:
