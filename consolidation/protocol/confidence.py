@@ -2,7 +2,8 @@
 
     P(right) = sigmoid(intercept + slope * logit(p))
 
-Platt scaling, fitted to answers that were scored. The order of answers stays: a slope below 0 is taken for 0, since such a p says nothing.
+Platt scaling, fitted to answers that were scored, for each way of answering apart: what a probability is worth differs between them. The
+order of answers stays: a slope below 0 is taken for 0, since such a p says nothing.
 What holds for the questions that it was fitted to need not hold for easier or harder ones. Knows nothing about models.
 """
 
@@ -43,6 +44,8 @@ class Confidence:
     """The same of the fitted probability, over the answers that it was fitted to."""
     way: str = "direct"
     """How they were answered: by the adapter alone, or with the found chunk in the prompt (`search`); for others it says nothing."""
+    others: "tuple[Confidence, ...]" = ()
+    """The same for other ways."""
 
     @classmethod
     def of(
@@ -75,8 +78,15 @@ class Confidence:
         """The probability that an answer is right to which decoding gave this probability per token."""
         return float(_sigmoid(self.intercept + self.slope * _logit(np.array(probability))))
 
+    def of_way(self, way: str) -> "Confidence | None":
+        """The fit to answers of a way; None where none was fitted."""
+        return next((fit for fit in (self, *self.others) if fit.way == way), None)
+
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """`others` only where there are any."""
+        values = asdict(self)
+        others = [fit.to_dict() for fit in self.others]
+        return {key: value for key, value in values.items() if key != "others"} | ({"others": others} if others else {})
 
     def to_json(self) -> str:
         return json_text(self.to_dict())
@@ -85,8 +95,10 @@ class Confidence:
     def from_json(cls, text: str, where: str) -> Self:
         """Raises `MemoryFolderError`, naming `where`, for what is not such a fit."""
         try:
-            found = cls(**json.loads(text))
-            if not (math.isfinite(found.intercept) and math.isfinite(found.slope)):
+            values = dict(json.loads(text))
+            others = tuple(cls(**other) for other in values.pop("others", ()))
+            found = cls(**values, others=others)
+            if not all(math.isfinite(fit.intercept) and math.isfinite(fit.slope) for fit in (found, *others)):
                 raise ValueError("intercept and slope must be numbers")
         except (ValueError, TypeError) as error:
             raise MemoryFolderError(f"{where}: not a calibration of confidence ({error}); measure it again with nrem ceiling") from None
