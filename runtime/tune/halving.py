@@ -13,6 +13,7 @@ again, or paid for again. Knows nothing about models.
 
 from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import accumulate, pairwise
 from statistics import fmean
 from typing import Generic, NamedTuple, Protocol, TypeVar
@@ -72,7 +73,7 @@ def halve(
     """
     everything = [setting for family in families for setting in family]
     left = [list(everything) for _ in worths]
-    parts = budget_parts(len(everything))
+    parts, means = budget_parts(len(everything)), _Means(outcomes, order)
     finalists, spent, asked, counts = left, 0.0, 0, []
     for number, part in enumerate(parts, 1):
         alive = {setting for some in left for setting in some}
@@ -85,7 +86,7 @@ def halve(
         spent += _ask(outcomes, pulled, order[asked : asked + more])
         asked += more
         counts.append(asked)
-        ranked = [_ranked(some, outcomes, order[:asked], worth) for some, worth in zip(left, worths, strict=True)]
+        ranked = [sorted(some, key=partial(means.rank, worth, asked)) for some, worth in zip(left, worths, strict=True)]
         finalists = [some for some in ranked if len(some) <= FINALISTS] or finalists
         left = [some[: _fewer(len(some))] for some in ranked]
     last = dict.fromkeys(setting for some in (*left, *finalists) for setting in some)
@@ -139,13 +140,19 @@ def _affordable(outcomes: Outcomes[S], settings: Sequence[S], order: Sequence[in
     return len(order) - asked
 
 
-def _ranked(settings: Sequence[S], outcomes: Outcomes[S], questions: Sequence[int], worth: Worth[S]) -> list[S]:
-    """Best first; of equals the cheaper, then the one that was named first."""
+class _Means(Generic[S]):
+    """What every setting was worth so far, each question looked up once: in the order of the questions nothing that is known changes."""
 
-    def key(setting: S) -> tuple[float, float]:
-        answers = [outcomes.samples(setting, question) for question in questions]
-        score = fmean([sum(x.score for x in some) / len(some) for some in answers])
-        fet = fmean([sum(x.fet for x in some) / len(some) for some in answers])
-        return (-worth(setting, score, fet), fet)
+    def __init__(self, outcomes: Outcomes[S], order: Sequence[int]) -> None:
+        self.outcomes, self.order = outcomes, order
+        self._known: dict[S, tuple[list[float], list[float]]] = {}
 
-    return sorted(settings, key=key)
+    def rank(self, worth: Worth[S], asked: int, setting: S) -> tuple[float, float]:
+        """The lower, the better: of equals the cheaper comes first, then the one that was named first."""
+        scores, fets = self._known.setdefault(setting, ([], []))
+        for question in self.order[len(scores) : asked]:
+            some = self.outcomes.samples(setting, question)
+            scores.append(sum(x.score for x in some) / len(some))
+            fets.append(sum(x.fet for x in some) / len(some))
+        fet = fmean(fets)
+        return (-worth(setting, fmean(scores), fet), fet)
