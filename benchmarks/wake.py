@@ -121,7 +121,8 @@ def row(kind: str, arm: str, asked: AskedDocument) -> dict[str, Any]:
     marks = {mark: round(value, 4) for mark, value in asked.marks.items()}
     usual = {field.name: field.default for field in fields(Answer)}
     answer = {key: value for key, value in asdict(asked.outcome.answer).items() if value != usual[key]}
-    about = {"leans_on": [place["chunk"] for place in asked.outcome.answer.leans_on], "features": [round(x, 4) for x in asked.features]}
+    answer["seconds"] = round(asked.outcome.answer.seconds, 3)
+    about = {"leans_on": [place["chunk"] for place in asked.outcome.answer.leans_on], "features": [round(x, 3) for x in asked.features]}
     answer |= {key: value for key, value in about.items() if value}
     return {"kind": kind, "arm": arm, "document": asked.document, "accepted": list(asked.outcome.question.answers)} | marks | answer
 
@@ -172,7 +173,8 @@ def main(arguments: Sequence[str]) -> None:
     whole_entry = entry(joined(list(found.values())), sum(part["documents"] for part in parts.values()))
     if len(parts) > 1:
         common.show(table(whole_entry, f"all: {whole_entry['documents']} documents"), to_stderr=args.json)
-    settings = {"chunks": args.chunks, "protocol": make_protocol(base, config).id, "kinds": parts}
+    kinds = parts if len(parts) > 1 else {kind: {"documents": part["documents"]} for kind, part in parts.items()}  # one is the whole
+    settings = {"chunks": args.chunks, "protocol": make_protocol(base, config).id, "kinds": kinds}
     result = {"benchmark": "wake", **whole_entry, **settings, **common.environment(base)}
     rows = [row(kind, name, a) for kind, of in found.items() for name, arm in of.items() for a in arm.asked]
     common.finish("wake", result, {"config": to_dict(config), "outcomes": rows}, args.out, args.json)
