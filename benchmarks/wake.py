@@ -10,7 +10,7 @@ run that is broken off goes on where it was, one with more arms asks these only.
 import random
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from functools import partial
 from itertools import islice
 from typing import Any
@@ -20,7 +20,7 @@ from tqdm import tqdm
 from benchmarks.closed_book import with_room
 from benchmarks.harness import common
 from benchmarks.harness.answered import answered
-from benchmarks.harness.arms import Arm
+from benchmarks.harness.arms import Arm, AskedDocument
 from benchmarks.harness.report import report, table
 from nrem.consolidation.resample import Resampler, interval
 from nrem.memory.errors import UsageError
@@ -31,14 +31,17 @@ from nrem.runtime.measure.kept import kept_memory
 from nrem.runtime.measure.questions import QuestionedDocument, read_documents
 from nrem.runtime.models.load import Base
 from nrem.runtime.parts import load_base, make_protocol
+from nrem.runtime.wake.answer import Answer
+from nrem.runtime.wake.features import features_of
+from nrem.runtime.wake.router import FIRST
 from nrem.runtime.wake.wake import Wake
 from nrem.runtime.wake.ways import parse_way
 
 OWN = ("floor", "context")
 """Arms that are no ways."""
 ARMS = ("floor", "direct", "read", "search", "search:2", "think:16", "vote", "context")
-BESIDE = "search"
-"""The arm that the others are compared with, document by document."""
+BESIDE = ("search", "read")
+"""The arms that the others are compared with, document by document: adapter and text together, and the text alone."""
 ROOM = "benchmarks"
 
 
@@ -64,7 +67,9 @@ def measure(
         for arm in arms:
             tell(arm)
             ask_it = partial(outcomes, wake, document, arm)
-            found[arm].add(document, answered(ROOM, wake, arm, document.text, document.questions, ask_it))
+            told = answered(ROOM, wake, arm, document.text, document.questions, ask_it)
+            features = [features_of(o.answer, memory) for o in told] if arm == FIRST else []
+            found[arm].add(document, told, features)
             if arm not in OWN and parse_way(arm).adapter:
                 found[arm].note(memory, sum(memory.record.seconds.values()))
     return found
@@ -78,15 +83,15 @@ def outcomes(wake: Wake, document: QuestionedDocument, arm: str) -> list[Outcome
         return ask(wake.answerer, document.questions, document.text if arm == "context" else "")
 
 
-def against(arms: Mapping[str, Arm], mark: str) -> dict[str, Any]:
-    """Every arm minus `BESIDE`, on the same questions."""
-    if BESIDE not in arms:
+def against(arms: Mapping[str, Arm], beside: str, mark: str) -> dict[str, Any]:
+    """Every arm minus this one, on the same questions."""
+    if beside not in arms:
         return {}
-    groups = [a.group for a in arms[BESIDE].asked]
+    groups = [a.group for a in arms[beside].asked]
     resampler = Resampler(groups)
     out = {}
     for name, arm in arms.items():
-        gaps = [a.marks[mark] - b.marks[mark] for a, b in zip(arm.asked, arms[BESIDE].asked, strict=True)]
+        gaps = [a.marks[mark] - b.marks[mark] for a, b in zip(arm.asked, arms[beside].asked, strict=True)]
         drawn = interval(resampler.means(gaps, groups)) if len(set(groups)) > 1 else None
         out[name] = {"mean": sum(gaps) / len(gaps), "interval": drawn}
     return out
@@ -104,10 +109,22 @@ def joined(parts: Sequence[Mapping[str, Arm]]) -> dict[str, Arm]:
 
 def entry(arms: Mapping[str, Arm], documents: int) -> dict[str, Any]:
     """The figures of one file, or of all; of one document no interval can be drawn."""
-    found = report(arms) | {"documents": documents, f"minus_{BESIDE}": {mark: against(arms, mark) for mark in ("f1", "em", "nll")}}
+    minus = {f"minus_{beside}": {mark: against(arms, beside, mark) for mark in ("f1", "em", "nll")} for beside in BESIDE}
+    found = report(arms) | {"documents": documents} | minus
     if documents < 2:
         found["intervals"] = {name: dict.fromkeys(marks or ()) for name, marks in found["intervals"].items()}
     return found
+
+
+def row(kind: str, arm: str, asked: AskedDocument) -> dict[str, Any]:
+    """One answer, as the raw record has it: what is as in an answer that was found directly is left out."""
+    marks = {mark: round(value, 4) for mark, value in asked.marks.items()}
+    usual = {field.name: field.default for field in fields(Answer)}
+    answer = {key: value for key, value in asdict(asked.outcome.answer).items() if value != usual[key]}
+    answer["seconds"] = round(asked.outcome.answer.seconds, 3)
+    about = {"leans_on": [place["chunk"] for place in asked.outcome.answer.leans_on], "features": [round(x, 3) for x in asked.features]}
+    answer |= {key: value for key, value in about.items() if value}
+    return {"kind": kind, "arm": arm, "document": asked.document, "accepted": list(asked.outcome.question.answers)} | marks | answer
 
 
 def check_arms(text: str) -> list[str]:
@@ -156,16 +173,10 @@ def main(arguments: Sequence[str]) -> None:
     whole_entry = entry(joined(list(found.values())), sum(part["documents"] for part in parts.values()))
     if len(parts) > 1:
         common.show(table(whole_entry, f"all: {whole_entry['documents']} documents"), to_stderr=args.json)
-    settings = {"chunks": args.chunks, "protocol": make_protocol(base, config).id, "kinds": parts}
+    kinds = parts if len(parts) > 1 else {kind: {"documents": part["documents"]} for kind, part in parts.items()}  # one is the whole
+    settings = {"chunks": args.chunks, "protocol": make_protocol(base, config).id, "kinds": kinds}
     result = {"benchmark": "wake", **whole_entry, **settings, **common.environment(base)}
-    rows = [
-        {"kind": kind, "arm": name, "document": a.document, "accepted": list(a.outcome.question.answers)}
-        | {mark: round(value, 4) for mark, value in a.marks.items()}
-        | asdict(a.outcome.answer)
-        for kind, of in found.items()
-        for name, arm in of.items()
-        for a in arm.asked
-    ]
+    rows = [row(kind, name, a) for kind, of in found.items() for name, arm in of.items() for a in arm.asked]
     common.finish("wake", result, {"config": to_dict(config), "outcomes": rows}, args.out, args.json)
 
 

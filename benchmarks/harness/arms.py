@@ -30,6 +30,8 @@ class AskedDocument:
     document: str
     group: str
     outcome: Outcome
+    features: Sequence[float] = ()
+    """What a router is told of the question, where that was asked for."""
 
     @property
     def marks(self) -> dict[str, float]:
@@ -54,8 +56,9 @@ class Arm:
     kept: list[bool] = field(default_factory=list)
     """Whether the guard kept every sleep of the document."""
 
-    def add(self, document: QuestionedDocument, outcomes: Sequence[Outcome]) -> None:
-        self.asked += [AskedDocument(document.id, document.group, o) for o in outcomes]
+    def add(self, document: QuestionedDocument, outcomes: Sequence[Outcome], features: Sequence[Sequence[float]] = ()) -> None:
+        told = features or [()] * len(outcomes)
+        self.asked += [AskedDocument(document.id, document.group, o, f) for o, f in zip(outcomes, told, strict=True)]
 
     def note(self, memory: Memory, seconds: float) -> None:
         record = memory.record

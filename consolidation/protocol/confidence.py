@@ -2,7 +2,8 @@
 
     P(right) = sigmoid(intercept + slope * logit(p))
 
-Platt scaling, fitted to answers that were scored. The order of answers stays: a slope below 0 is taken for 0, since such a p says nothing.
+Platt scaling, fitted to answers that were scored, for each way of answering apart: what a probability is worth differs between them. The
+order of answers stays: a slope below 0 is taken for 0, since such a p says nothing.
 What holds for the questions that it was fitted to need not hold for easier or harder ones. Knows nothing about models.
 """
 
@@ -43,6 +44,8 @@ class Confidence:
     """The same of the fitted probability, over the answers that it was fitted to."""
     way: str = "direct"
     """How they were answered: by the adapter alone, or with the found chunk in the prompt (`search`); for others it says nothing."""
+    others: "tuple[Confidence, ...]" = ()
+    """The same for other ways."""
 
     @classmethod
     def of(
@@ -75,8 +78,15 @@ class Confidence:
         """The probability that an answer is right to which decoding gave this probability per token."""
         return float(sigmoid(self.intercept + self.slope * logit(np.array(probability))))
 
+    def of_way(self, way: str) -> "Confidence | None":
+        """The fit to answers of a way; None where none was fitted."""
+        return next((fit for fit in (self, *self.others) if fit.way == way), None)
+
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """`others` only where there are any."""
+        values = asdict(self)
+        others = [fit.to_dict() for fit in self.others]
+        return {key: value for key, value in values.items() if key != "others"} | ({"others": others} if others else {})
 
     def to_json(self) -> str:
         return json_text(self.to_dict())

@@ -46,8 +46,8 @@ class Protocol(Prompts):
 
     def right(self, probability: float, way: str) -> float:
         """The probability that an answer is right which decoding gave this one, where that was measured for the way; else the same."""
-        measured = self.confidence
-        return round(measured.right(probability), 4) if measured and measured.way == way else probability
+        measured = self.confidence.of_way(way) if self.confidence else None
+        return round(measured.right(probability), 4) if measured else probability
 
     @property
     def retired(self) -> bool:

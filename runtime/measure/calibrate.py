@@ -16,6 +16,10 @@ from nrem.runtime.measure.scores import score
 from nrem.runtime.models.load import Base
 from nrem.runtime.readers.document import Document
 from nrem.runtime.session.session import Session
+from nrem.runtime.wake.ways import WAYS
+
+CALIBRATED = ("direct", "read", "search")
+"""Ways that confidence is calibrated for, beside the configured one; the others ask the model more than once."""
 
 
 class Asker:
@@ -54,17 +58,24 @@ class Asker:
 def confidence_of_questions(
     base: Base, config: Config, documents: Sequence[QuestionedDocument], level: int, listener: Listener
 ) -> Confidence | None:
-    """Fitted to the answers to questions, each asked of a memory of its document as any question is."""
+    """Fitted to the answers to questions, each asked of a memory of its document as any question is; beside that, in `CALIBRATED`."""
     config = replace(config, sleep=replace(config.sleep, passes=level), answer=replace(config.answer, sleep_again=0))
-    pairs, way = [], "direct"
+    pairs: dict[str, list[tuple[float, bool]]] = {}
     for document in documents:
         session = Session(base=base, config=config, listener=listener)
         session.stream(Document.from_text(document.text, document.id, document.title))
-        way = str(session.wake.way())
-        answers = session.answers([q.question for q in document.questions])
-        scores = [score(q.question, a.answer, q.answers, q.dataset) for q, a in zip(document.questions, answers, strict=True)]
-        pairs += [(answer.token_confidence, mark.accuracy == 1) for answer, mark in zip(answers, scores, strict=True)]
-    return Confidence.of(pairs, level, "questions", way)
+        kept = session.memory.text is not None and len(session.memory.text) > 0
+        own = str(session.wake.way())
+        for way in dict.fromkeys((own, *(way for way in CALIBRATED if kept or not WAYS[way].searches))):
+            pairs.setdefault(way, []).extend(_answered(session, document, way))
+    fits = [fit for way, found in pairs.items() if (fit := Confidence.of(found, level, "questions", way)) is not None]
+    return replace(fits[0], others=tuple(fits[1:])) if fits else None
+
+
+def _answered(session: Session, document: QuestionedDocument, way: str) -> list[tuple[float, bool]]:
+    answers = session.wake.answers([q.question for q in document.questions], way)
+    scores = [score(q.question, a.answer, q.answers, q.dataset) for q, a in zip(document.questions, answers, strict=True)]
+    return [(answer.token_confidence, mark.accuracy == 1) for answer, mark in zip(answers, scores, strict=True)]
 
 
 def nearest_level(levels: Sequence[int], trained_passes: int, n_star: int | None = None) -> int:

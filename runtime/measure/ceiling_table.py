@@ -30,10 +30,15 @@ def ceiling_report(out: Console, found: Ceiling, confidence: Confidence | None, 
 
 
 def confidence_line(found: Confidence | None) -> str:
-    """How often answers were right, and what that made of the probability that decoding gives them."""
+    """How often answers were right, and what that made of the probability that decoding gives them; a line for each way."""
     if found is None:
         return "confidence: not calibrated, too few answers or all of one kind; `confidence` stays the probability that decoding gave"
+    return "\n".join(_fit_line(fit) for fit in (found, *found.others))
+
+
+def _fit_line(fit: Confidence) -> str:
+    asked, passes = plural(fit.pairs, fit.asked.removesuffix("s")), plural(fit.passes, "pass", "passes")
     return (
-        f"confidence: calibrated on {plural(found.pairs, found.asked.removesuffix('s'))} after {plural(found.passes, 'pass', 'passes')}, "
-        f"{share(found.base_rate)} answered right; Brier score {found.brier_before:.3f} before, {found.brier_after:.3f} after"
+        f"confidence of {fit.way}: calibrated on {asked} after {passes}, {share(fit.base_rate)} answered right; "
+        f"Brier score {fit.brier_before:.3f} before, {fit.brier_after:.3f} after"
     )

@@ -50,15 +50,16 @@ def held_out(examples: Sequence[Example], prices: Sequence[float] = PRICES) -> l
     return chosen
 
 
-def exchange(examples: Sequence[Example], prices: Sequence[float] = PRICES) -> list[Exchange]:
-    """A row a price."""
+def exchange(examples: Sequence[Example], prices: Sequence[float] = PRICES, router: Router | None = None) -> list[Exchange]:
+    """A row a price; of a router that was fitted to something else, where one is given."""
     groups = [e.group for e in examples]
     units = groups if len(set(groups)) > 1 else [f"{n:09d}" for n in range(len(examples))]
     resampler, ways = Resampler(units), list(examples[0].right)
     right = {way: [100 * e.right[way] for e in examples] for way in ways}
     fet = {way: [e.fet[way] for e in examples] for way in ways}
     found = []
-    for price, chosen in zip(prices, held_out(examples, prices), strict=True):
+    choices = held_out(examples, prices) if router is None else [[router.choose(e.features, price) for e in examples] for price in prices]
+    for price, chosen in zip(prices, choices, strict=True):
         points = [100 * e.right[way] for e, way in zip(examples, chosen, strict=True)]
         spent = [e.fet[FIRST] + (0.0 if way == FIRST else e.fet[way]) for e, way in zip(examples, chosen, strict=True)]
         mixed = _hull(float(np.mean(spent)), {w: (float(np.mean(fet[w])), float(np.mean(right[w]))) for w in ways})

@@ -10,6 +10,7 @@ from nrem.memory.errors import UsageError
 from nrem.runtime.measure.questions import read_documents
 from nrem.runtime.models.load import load
 from nrem.runtime.session.session import Session
+from nrem.runtime.wake.features import FEATURES
 from tests import tiny
 from tests.benches import flags, run
 
@@ -28,6 +29,7 @@ def test_every_arm_has_scores_and_prices(
     assert result["arms"]["direct"]["fet"] < result["arms"]["search"]["fet"] < result["arms"]["think:4"]["fet"]
     assert result["fet"]["search"]["document"] > 0 == result["fet"]["read"]["document"]
     assert result["minus_search"]["f1"]["search"] == {"mean": 0.0, "interval": [0.0, 0.0]}
+    assert result["minus_read"]["f1"]["search"]["mean"] == pytest.approx(-result["minus_search"]["f1"]["read"]["mean"])
     low, high = result["minus_search"]["nll"]["direct"]["interval"]
     assert low <= result["minus_search"]["nll"]["direct"]["mean"] <= high
     assert list(result["kinds"]) == ["rooms"]
@@ -35,6 +37,8 @@ def test_every_arm_has_scores_and_prices(
     assert len(rows) == 8 * 3
     assert {row["way"] for row in rows if row["arm"] == "vote:2"} == {"vote:2"}
     assert {row["votes"] for row in rows if row["arm"] == "vote:2"} == {2}
+    assert {row["arm"] for row in rows if "features" in row} == {"direct"}
+    assert {len(row["features"]) for row in rows if row["arm"] == "direct"} == {len(FEATURES)}
     monkeypatch.setattr(Session, "stream", lambda *given: pytest.fail("it was slept on before"))
     asked = run(wake, capsys, *options, "--arms", "direct,vote:1")
     assert asked["arms"]["direct"] == result["arms"]["direct"], "seconds included: it was not asked again"

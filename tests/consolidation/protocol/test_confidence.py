@@ -77,6 +77,12 @@ def test_json_brings_the_same_back_and_refuses_the_rest() -> None:
     found = Confidence.of(planted(-1.0, 1.0, count=100))
     assert found is not None
     assert Confidence.from_json(found.to_json(), "here") == found
-    for text in ("{}", "[]", "no", replace(found, slope=math.nan).to_json(), found.to_json().replace("pairs", "pears")):
+    assert "others" not in found.to_dict()  # as it was before there were any
+    both = replace(found, others=(replace(found, way="search", slope=0.5),))
+    assert Confidence.from_json(both.to_json(), "here") == both
+    assert [both.of_way(way) for way in ("direct", "search", "read")] == [both, both.others[0], None]
+    torn = both.to_json().replace('"slope": 0.5', '"slope": NaN')
+    wrong = ["{}", "[]", "no", torn, '{"others": 1}', replace(found, slope=math.nan).to_json()]
+    for text in (*wrong, found.to_json().replace("pairs", "pears")):
         with pytest.raises(MemoryFolderError, match=r"here: not a calibration of confidence .* measure it again with nrem ceiling"):
             Confidence.from_json(text, "here")

@@ -97,7 +97,14 @@ def test_questions_are_asked_as_any_question_is(llama: Base, config: Config) -> 
     assert 0 < sum(right) < len(right)
     unsure = replace(config, answer=replace(config.answer, sleep_again=1, sure=2.0))  # must not sleep on a question here
     found = confidence_of_questions(llama, unsure, [document, document], 1, lambda event: None)
-    assert found == Confidence.of([(a.token_confidence, ok) for a, ok in zip(said, right, strict=True)] * 2, 1, "questions", "search")
+    assert found is not None
+    expected = Confidence.of([(a.token_confidence, ok) for a, ok in zip(said, right, strict=True)] * 2, 1, "questions", "search")
+    assert replace(found, others=()) == expected
+    for fit in found.others:
+        answers = memory.wake.answers(words, fit.way)
+        hits = [score(q.question, a.answer, q.answers).accuracy == 1 for q, a in zip(asked, answers, strict=True)]
+        own = Confidence.of([(a.token_confidence, ok) for a, ok in zip(answers, hits, strict=True)] * 2, 1, "questions", fit.way)
+        assert fit == own == found.of_way(fit.way)
     measured = measure_ceiling(llama, config, [Document.from_text(tiny.STORY)], (0, 1), lambda event: None, [document, document])
     assert measured.confidence == found
 
@@ -137,6 +144,10 @@ def test_a_calibration_is_kept_used_closed_book_and_taken_back(llama: Base, conf
     assert answer.confidence != answer.token_confidence
     with_text = asked("search")
     assert with_text.confidence == with_text.token_confidence  # it was calibrated for another way
+    other = replace(found, intercept=found.intercept + 1, way="search")
+    replace(measured, confidence=replace(found, others=(other,))).save(folder)
+    assert asked("direct").confidence == answer.confidence
+    assert asked("search").confidence == pytest.approx(other.right(with_text.token_confidence), abs=1e-4)
     measured.save(folder)
     assert not (folder / CONFIDENCE).exists()
 
@@ -144,5 +155,9 @@ def test_a_calibration_is_kept_used_closed_book_and_taken_back(llama: Base, conf
 def test_the_report_says_it_in_one_line() -> None:
     found = Confidence.of(PLANTED, 2)
     assert found is not None
-    assert confidence_line(found).startswith("confidence: calibrated on 100 probes after 2 passes, 36 % answered right; Brier score 0.")
+    assert confidence_line(found).startswith(
+        "confidence of direct: calibrated on 100 probes after 2 passes, 36 % answered right; Brier score 0."
+    )
     assert "not calibrated" in confidence_line(None)
+    both = confidence_line(replace(found, others=(replace(found, way="search"),))).splitlines()
+    assert [line.split(":")[0] for line in both] == ["confidence of direct", "confidence of search"]

@@ -60,6 +60,24 @@ def test_a_single_setting_needs_no_question() -> None:
     assert table.asked == []
 
 
+def test_what_a_round_judges_by_is_in_inverse_proportion_to_what_it_judges() -> None:
+    table = Table({f"{n:02d}": n / 18 for n in range(18)})
+    found = halve([[s] for s in table.scores], table, range(1000), 18 * 100, [score])
+    judged = [18, 12, 8, 6, 4, 3, 2]
+    assert found.best == ("17",)
+    assert [asked * left / (18 * found.questions[0]) for asked, left in zip(found.questions, judged, strict=True)] == pytest.approx(
+        [1] * 7, rel=0.05
+    )
+    assert 0.99 * 1800 < found.fet <= 1800
+    assert found.questions[0] > 1.5 * 100 / 5  # equal parts over five halvings gave the first round this
+
+
+def test_four_questions_are_asked_of_everything_whatever_the_budget_is() -> None:
+    table = Table({"a": 0.2, "b": 0.9, "c": 0.8})
+    found = halve([[s] for s in table.scores], table, range(12), 1, [score])
+    assert (found.best, found.fet, found.questions) == (("b",), 12, (4, 4))
+
+
 def test_draws_of_many_votes_serve_those_of_few() -> None:
     bank = PlantedBank(0)
     nine, three, one = (Planted(1, 2, n) for n in (9, 3, 1))
