@@ -74,7 +74,10 @@ def mflop_of(config: RouterConfig, num_prices: int) -> tuple[tuple[float, float]
 
 
 def train(folder: Path, config: RouterConfig, price: float, seeds: int) -> Size:
-    """A model for each seed; their questions are pooled."""
+    """A model for each seed; their questions are pooled. Step sizes fall with the width (arXiv 2203.03466): at the same one the larger
+    model learns less than the smaller."""
+    narrower = RouterConfig.hidden / config.hidden
+    config = replace(config, warm_up_step_size=narrower * config.warm_up_step_size, step_size=narrower * config.step_size)
     seeded = [replace(config, seed=config.seed + n) for n in range(seeds)]
     runs = [train_seed(folder / f"seed-{c.seed}", c, (price,), 1e6, print_progress)["outcomes"][0] for c in seeded]
     mflop, weights = mflop_of(config, 1)

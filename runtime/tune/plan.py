@@ -12,6 +12,8 @@ from nrem.runtime.wake.ways import resolve_way
 PASSES = (0, 1, 2, 4, 8)
 FEW = 24
 """Settings up to which all are measured on every question, where nothing else is said."""
+SEVERAL = 2
+"""Chunks that a text is taken to have, before a model has cut it: `auto` stands for the way of long texts."""
 SHARE = 0.25
 """Of the price of all, above that: enough to find a planted best setting in nearly every run (`benchmarks/tuning.py`)."""
 
@@ -44,7 +46,7 @@ class Plan:
         if share is not None and not 0 < share <= 1:
             raise UsageError(f"--share: got {share:g}, expected a number above 0 and at most 1, the part of the price of all to spend")
         again = config.answer.sleep_again > 0
-        tried = (str(resolve_way(way, kept=True, again=again, memory="the text")) for way in (config.answer.way, ALONE, *ways))
+        tried = (str(resolve_way(way, kept=SEVERAL, again=again, memory="the text")) for way in (config.answer.way, ALONE, *ways))
         worded = [check_wording(wording, "--prompts") for wording in (config.answer.wording, *wordings)]
         plan = cls(
             levels=tuple(check_levels(passes)),

@@ -16,4 +16,5 @@ def check_ready(folder: Path, settings: Sequence[str] = (), flags: Flags | None 
     record = read_checked_record(folder)
     config = opened_config(record, str(folder), settings, flags)
     find_source(config.model.name, config.model.load_in, config.model.dtype)
-    resolve_way(config.answer.way, kept=keeps_text(record), again=config.answer.sleep_again, memory=str(folder))
+    kept = len(record.chunks) if keeps_text(record) else 0
+    resolve_way(config.answer.way, kept=kept, again=config.answer.sleep_again, memory=str(folder))

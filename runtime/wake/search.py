@@ -26,6 +26,8 @@ class Search(Way):
 
     def chunks(self, text: EvictedText | None, question: str) -> list[Chunk]:
         assert text is not None, "the way was resolved"
+        if len(text) == 1:  # there is nothing to search for
+            return [text.get(0)]
         found: list[Chunk] = []
         query = question
         for _ in range(self.amount):

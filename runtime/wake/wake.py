@@ -108,7 +108,7 @@ class Wake:
     def way(self, wanted: str = "") -> Way:
         """The way that is gone; raises `UsageError` where there is no such way, or no text to search."""
         c, text = self.config.answer, self.memory.text
-        return resolve_way(wanted or c.way, kept=text is not None and len(text) > 0, again=c.sleep_again, memory=self.memory.name)
+        return resolve_way(wanted or c.way, kept=len(text) if text is not None else 0, again=c.sleep_again, memory=self.memory.name)
 
     def passages(self, answer: Answer) -> list[Chunk]:
         """What an answer leans on, with its text: for each of `leans_on` the part of it that has most to do with question and answer."""

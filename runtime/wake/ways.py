@@ -22,12 +22,14 @@ ROUTER = "router"
 """Whichever of them gains most for a question, by what `nrem calibrate` has measured."""
 ROUTED = f"{ROUTER}: what gains most for the question, after nrem calibrate"
 AUTO = "auto"
-"""`search` where the text was kept, else `direct`; `again` where the earlier setting `answer.sleep_again` wants it."""
+"""`search` where the text was kept, but `read` where it is one chunk: there search cannot miss, and the adapter only stands in the chunk's
+way (docs/results.md). `direct` where it was forgotten; `again` where the earlier setting `answer.sleep_again` wants it."""
+AUTO_IN_WORDS = f"{AUTO}: search where the text was kept, read where it is one chunk"
 
 
 def ways_in_words() -> str:
     """What each way does and what its amount is, for help texts."""
-    return "; ".join([*(_in_words(name, way) for name, way in WAYS.items()), f"{AUTO}: search where the text was kept", ROUTED])
+    return "; ".join([*(_in_words(name, way) for name, way in WAYS.items()), AUTO_IN_WORDS, ROUTED])
 
 
 def _in_words(name: str, way: type[Way]) -> str:
@@ -50,13 +52,13 @@ def parse_way(wanted: str) -> Way:
     return WAYS[name](name, int(number))
 
 
-def resolve_way(wanted: str, *, kept: bool, again: int, memory: str) -> Way:
-    """The way that is gone: `kept` is whether the memory has its text, `again` the passes of `answer.sleep_again`, `memory` how it is
-    called. Raises `UsageError` where there is no such way, or nothing to search."""
+def resolve_way(wanted: str, *, kept: int, again: int, memory: str) -> Way:
+    """The way that is gone: `kept` is how many chunks of its text the memory has, `again` the passes of `answer.sleep_again`, `memory` how
+    it is called. Raises `UsageError` where there is no such way, or nothing to search."""
     if wanted == ROUTER:  # it begins with the direct answer, and can do without the text
         wanted = "direct"
     if wanted == AUTO:
-        wanted = "direct" if not kept else f"again:{again}" if again else "search"
+        wanted = "direct" if not kept else f"again:{again}" if again else "read" if kept == 1 else "search"
     way = parse_way(wanted)
     if way.searches and not kept:
         raise UsageError(f"way {wanted}: {memory} has forgotten its text, and there is nothing to search; answer with direct")

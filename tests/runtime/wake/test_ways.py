@@ -21,7 +21,7 @@ from nrem.runtime.wake.search import SNIPPET_TOKENS
 from nrem.runtime.wake.snippet import snippet
 from nrem.runtime.wake.vote import FEWEST, SURE, ahead, elect
 from nrem.runtime.wake.wake import SHOWN_TOKENS, Wake
-from nrem.runtime.wake.ways import AUTO, WAYS, parse_way, ways_in_words
+from nrem.runtime.wake.ways import AUTO, WAYS, parse_way, resolve_way, ways_in_words
 from tests import tiny
 
 QUESTION = "Who kept the lighthouse?"
@@ -66,6 +66,20 @@ def test_a_way_is_called_as_it_is_asked_for() -> None:
             assert str(parse_way(f"{name}:{row.counts.most}")) == f"{name}:{row.counts.most}"
             assert f"{name}[:N]: " in ways_in_words()
     assert f"{AUTO}: " in ways_in_words()
+
+
+@pytest.mark.parametrize(
+    ("chunks", "again", "way"), [(0, 2, "direct"), (1, 0, "read"), (2, 0, "search"), (1, 2, "again"), (9, 3, "again:3")]
+)
+def test_what_is_gone_by_itself_depends_on_how_much_text_there_is(chunks: int, again: int, way: str) -> None:
+    assert str(resolve_way(AUTO, kept=chunks, again=again, memory="m")) == way
+
+
+def test_a_text_of_one_chunk_is_not_searched(tmp_path: Path) -> None:
+    text = EvictedText(tmp_path)
+    text.append(Chunk(document="d", title="", index=0, start=0, end=26, text="Wexley paid for the lamp. ", num_tokens=6))
+    for way in ("search", "read", "search:3"):
+        assert parse_way(way).chunks(text, "xyzzy") == [text.get(0)]
 
 
 def test_one_round_is_what_the_index_finds_first_and_more_rounds_add(memory: Memory) -> None:
