@@ -1,14 +1,13 @@
 """JSON lines that a person gives, packed or not: one object a line. Knows nothing about what the objects mean."""
 
 import gzip
-import json
 import zlib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from nrem.memory.errors import DocumentError, MissingFileError
-from nrem.memory.saved.json_text import parse_json
+from nrem.memory.saved.json_text import json_text, parse_json
 
 
 def read_json_lines(path: Path, what: str) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -27,7 +26,7 @@ def read_json_lines(path: Path, what: str) -> Iterator[tuple[str, dict[str, Any]
         where = f"{path} line {number}"
         try:
             row = parse_json(line)
-            json.dumps(row, ensure_ascii=False).encode()
+            json_text(row, ensure_ascii=False).encode()
         except UnicodeEncodeError:
             raise DocumentError(f"{where}: holds half of a surrogate pair, expected text; write the line anew") from None
         except ValueError as error:

@@ -75,10 +75,10 @@ class TrainReport:
 
 def train_protocol(base: Base, job: TrainJob, config: TrainConfig, *, resume: bool, tell: Callable[[dict[str, Any]], None]) -> TrainReport:
     """Train, evaluate, save. With `resume` an earlier run of the same folder goes on. Raises what the data's readers raise."""
-    check_protocol_target(job.out, replace=resume)
     workshop = job.out.with_name(job.out.name + ".training")
     if workshop.exists() and not resume:
         raise UsageError(f"--out {job.out}: {workshop} holds an earlier training; go on with --resume, or name another folder")
+    check_protocol_target(job.out, replace=resume)
     sources = [read_source(path, base.count_tokens, config.max_chunk_tokens) for path in job.data]
     sources, held_out = _hold_out(sources, base, job, config)
     bench, fresh = make_bench(base, config, job)

@@ -75,7 +75,7 @@ def test_a_bad_line_is_named(tmp_path: Path, line: str, message: str) -> None:
 def test_missing_and_empty_files_are_refused(tmp_path: Path) -> None:
     with pytest.raises(MissingFileError, match="no such file"):
         read_questions(tmp_path / "none.jsonl")
-    with pytest.raises(DocumentError, match="no questions in it"):
+    with pytest.raises(DocumentError, match="no questions with answers in it"):
         read_questions(write(tmp_path / "empty.jsonl", ""))
     with pytest.raises(DocumentError, match="line 1: no text under document"):
         read_documents(write(tmp_path / "d.jsonl", {"question": "Who?", "answers": ["a"]}))
