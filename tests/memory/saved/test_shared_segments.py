@@ -186,6 +186,5 @@ def test_round_trip_whatever_is_shared(tmp_path: Path, ranks: tuple[int, int]) -
 
 def test_the_record_lists_what_is_there(two: Memory, tmp_path: Path) -> None:
     folder = two.save(tmp_path / "two")
-    assert sorted(name for name in json.loads((folder / MEMORY).read_text(encoding="utf-8"))["files"] if name.startswith("segment")) == [
-        SECOND
-    ]
+    files = json.loads((folder / MEMORY).read_text(encoding="utf-8"))["files"]
+    assert sorted(name for name in files if name.startswith("segment")) == [SECOND]
