@@ -1,11 +1,19 @@
 """The errors of nrem: one root, each child also the builtin that a caller expects.
 
-A message says what, where, got, expected, and what to do.
+A message says what, where, got, expected, and what to do, in one line: what it quotes may come from a stranger's file.
 """
+
+import unicodedata
+
+NOT_SHOWN = {"Cc", "Zl", "Zp"}
+"""Categories of characters that would break a line, or command the terminal."""
 
 
 class NremError(Exception):
     """Root of everything that nrem raises on purpose."""
+
+    def __init__(self, *args: object) -> None:
+        super().__init__(*(one_line(arg) if isinstance(arg, str) else arg for arg in args))
 
 
 class UsageError(NremError, ValueError):
@@ -49,3 +57,12 @@ class BaseMismatchError(MemoryFolderError):
 
 class SleepError(NremError, RuntimeError):
     """A sleep cannot go on."""
+
+
+def one_line(text: str) -> str:
+    r"""A text with line breaks and other control characters as Python would write them.
+
+    >>> one_line("got a\nb")
+    'got a\\nb'
+    """
+    return "".join(repr(c)[1:-1] if unicodedata.category(c) in NOT_SHOWN else c for c in text)
