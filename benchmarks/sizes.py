@@ -24,15 +24,16 @@ from nrem.memory.errors import UsageError
 from nrem.runtime.config import resolve, setting_layers
 from nrem.runtime.route.config import RouterConfig, check_prices
 from nrem.runtime.route.job import train_seed
-from nrem.runtime.route.measure import Outcomes, mean_at, mixed, report
+from nrem.runtime.route.measure import Outcomes, mean_at, mixed
 from nrem.runtime.route.network import make_model
 from nrem.runtime.route.table import print_progress
 from nrem.runtime.route.world import World
 
 SIZES = {"small": (48, 2), "large": (96, 4)}
 """Width and depth."""
-TRADED, WORSE = 0.05, 0.01
-"""Bar: where the larger one is more than so much better at once, the smaller one's thinking is no more than so much worse than that."""
+LEARNABLE, TRADED, WORSE = (0.2, 0.8), 0.05, 0.01
+"""Bar: where the smaller one at once is right for so many, and the larger one for more than so many more, its thinking is no more than so
+much worse than that."""
 
 
 @dataclass(frozen=True)
@@ -47,17 +48,17 @@ class Size:
     def arm(self, name: str) -> tuple[list[float], float]:
         """Right or not, question by question, and the mean MFLOP of an answer."""
         o = self.outcomes
-        best = {row["hops"]: float(row["think_right"] > row["short_right"]) for row in report(o)["by_hops"]}
+        best = {n: float(mean_at(o.think_right, o.hops, n) > mean_at(o.short_right, o.hops, n)) for n in set(o.hops)}
         chosen = {
             "at once": [0.0] * len(o.hops),
             "thinks": [1.0] * len(o.hops),
             "decides": [float(p > 0.5) for p in o.think_prob],
-            "told the hops": [best[n] for n in o.hops],
+            "best by hops": [best[n] for n in o.hops],
         }[name]
         return mixed(chosen, o.think_right, o.short_right), self.mflop[0] + fmean(chosen) * (self.mflop[1] - self.mflop[0])
 
 
-ARMS = ("at once", "thinks", "decides", "told the hops")
+ARMS = ("at once", "thinks", "decides", "best by hops")
 
 
 def mflop_of(config: RouterConfig, num_prices: int) -> tuple[tuple[float, float], int]:
@@ -88,6 +89,7 @@ def train(folder: Path, config: RouterConfig, price: float, seeds: int) -> Size:
 def by_hops(small: Size, large: Size) -> list[dict[str, Any]]:
     """Each number of hops: all four answers, and whether thinking of the small one stood in for the size of the large one."""
     s, other = small.outcomes, large.outcomes
+    assert s.hops == other.hops, "both were asked the same"
     rows = []
     for n in sorted(set(s.hops)):
         here = [i for i, hops in enumerate(s.hops) if hops == n]
@@ -98,7 +100,7 @@ def by_hops(small: Size, large: Size) -> list[dict[str, Any]]:
             "large at once": mean_at(other.short_right, s.hops, n),
             "large thinks": mean_at(other.think_right, s.hops, n),
         }
-        to_trade = 0.2 <= right["small at once"] <= 0.8 and right["large at once"] - right["small at once"] > TRADED
+        to_trade = LEARNABLE[0] <= right["small at once"] <= LEARNABLE[1] and right["large at once"] - right["small at once"] > TRADED
         rows.append({"hops": n, **right, "gain": gain.to_dict(), "to_trade": to_trade, "stands_in": to_trade and gain.low > -WORSE})
     return rows
 
@@ -139,6 +141,8 @@ def main(arguments: Sequence[str]) -> None:
     if args.seeds < 1:
         raise UsageError(f"--seeds: got {args.seeds}, expected 1 or more")
     config = resolve(RouterConfig, setting_layers(args.set))
+    if (config.hidden, config.layers) != (RouterConfig.hidden, RouterConfig.layers):
+        raise UsageError(f"--set: got hidden or layers, which the sizes are, {SIZES}; set others")
     if not args.skip_tests:
         common.require_green("tests/runtime/route")
     with tempfile.TemporaryDirectory(prefix="nrem-sizes-") as scratch:

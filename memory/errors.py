@@ -5,8 +5,10 @@ A message says what, where, got, expected, and what to do, in one line: what it 
 
 import unicodedata
 
-NOT_SHOWN = {"Cc", "Zl", "Zp"}
-"""Categories of characters that would break a line, or command the terminal."""
+CONTROL = frozenset(("Cc", "Cs", "Zl", "Zp"))
+"""Categories of characters that would break a line, command the terminal, or are no text."""
+HIDING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
+"""Characters that turn the direction of what follows."""
 
 
 class NremError(Exception):
@@ -60,9 +62,9 @@ class SleepError(NremError, RuntimeError):
 
 
 def one_line(text: str) -> str:
-    r"""A text with line breaks and other control characters as Python would write them.
+    r"""A text with line breaks, control characters and those that hide text as Python would write them.
 
     >>> one_line("got a\nb")
     'got a\\nb'
     """
-    return "".join(repr(c)[1:-1] if unicodedata.category(c) in NOT_SHOWN else c for c in text)
+    return "".join(ascii(c)[1:-1] if unicodedata.category(c) in CONTROL or c in HIDING else c for c in text)

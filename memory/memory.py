@@ -112,8 +112,8 @@ class Memory:
             except BaseException:
                 tidy(target)
                 raise
-        self.folder = target
-        self._note_origin(target)
+            self.folder = target
+            self._note_origin(target)  # under the lock: what another writes next is not ours
         return target
 
     def changed(self, folder: Path | None = None) -> bool:

@@ -51,10 +51,11 @@ class CurveTable:
     curves: tuple[Curve, ...]
 
     def __post_init__(self) -> None:
-        assert self.levels[:1] == (0,), "the first level is nothing written"
-        assert list(self.levels) == sorted(set(self.levels)), "levels rise"
-        assert all(len(c.nll) == len(c.recall) == len(self.levels) for c in self.curves), "every curve has a value for every level"
-        assert all(len(c.control) in (0, len(self.levels)) for c in self.curves), "every control has a value for every level"
+        count = len(self.levels)
+        if self.levels[:1] != (0,) or list(self.levels) != sorted(set(self.levels)):
+            raise ValueError("levels must rise from 0, nothing written")
+        if not all(len(c.nll) == len(c.recall) == count and len(c.control) in (0, count) for c in self.curves):
+            raise ValueError("a curve must have a value for every level")
 
     def to_json(self) -> str:
         return json_text(asdict(self))

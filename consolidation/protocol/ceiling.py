@@ -56,10 +56,10 @@ class Ceiling:
 
     def __post_init__(self) -> None:
         count = len(self.levels)
-        assert count == len(self.nll) == len(self.recall) == len(self.gains) + 1, "a value for every level"
-        assert len(self.control) in (0, count), "a control for every level, or none"
-        assert self.n_star in self.levels, "n_star is one of the levels"
-        assert min(self.levels) >= 0, "levels are numbers of passes"
+        if not count == len(self.nll) == len(self.recall) == len(self.gains) + 1 or len(self.control) not in (0, count):
+            raise ValueError("there must be a value for every level")
+        if self.n_star not in self.levels or min(self.levels) < 0:
+            raise ValueError("n_star must be one of the levels, which are numbers of passes")
 
     @classmethod
     def of(cls, table: CurveTable, seed: int = 0) -> Self:

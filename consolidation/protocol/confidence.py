@@ -43,9 +43,9 @@ class Confidence:
     brier_after: float
     """The same of the fitted probability, over the answers that it was fitted to."""
     way: str = "direct"
-    """How they were answered: by the adapter alone, or with the found chunk in the prompt (`search`); for others it says nothing."""
+    """How they were answered; of another way this fit says nothing."""
     others: "tuple[Confidence, ...]" = ()
-    """The same for other ways."""
+    """The fits of other ways."""
 
     @classmethod
     def of(

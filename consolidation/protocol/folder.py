@@ -155,7 +155,7 @@ def check_protocol_target(folder: Path, *, replace: bool) -> None:
     if not (folder / PROTOCOL).is_file():
         raise UsageError(f"{folder}: exists and is not a protocol; choose another name, nrem does not overwrite it")
     if not replace:
-        raise UsageError(f"{folder}: a protocol is already there; go on with --resume, or choose another name")
+        raise UsageError(f"{folder}: a protocol is already there, and no training of it to go on with; choose another name")
     check_keepable(folder, of_protocol)
 
 

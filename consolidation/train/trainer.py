@@ -98,6 +98,8 @@ class TrainConfig:
             raise UsageError(f"rule: got {self.rule!r}, expected {', '.join(trainable())}")
         if self.order not in (1, 2):
             raise UsageError(f"order: got {self.order}, expected 1 or 2")
+        if self.reader_pace < 0:
+            raise UsageError(f"reader_pace: got {self.reader_pace:g}, expected 0, which holds the reader, or more")
         if not self.reader_pace and self.write_every != 1:
             raise UsageError(f"write_every: got {self.write_every}, expected 1: with reader_pace 0 the steps between would learn nothing")
         if wrong := [n for n in self.chunks_together if n < 1 or (n < self.chunks_per_step and self.chunks_per_step % n)]:
@@ -137,8 +139,9 @@ class ProtocolTrainer:
         bench.parameters.take_units({name: units[name] for name in fresh})
         if not config.reader_pace:
             bench.parameters.hold_reader()
-        self._named = {name: p for name, p in bench.parameters.named_parameters() if p.requires_grad}
-        self.optimisers = Optimisers(self._named, config.step_size, config.values_decay, config.reader_pace)
+        self._named, self._fresh = dict(bench.parameters.named_parameters()), sorted(fresh)
+        learning = {name: p for name, p in self._named.items() if p.requires_grad}
+        self.optimisers = Optimisers(learning, config.step_size, config.values_decay, config.reader_pace)
         self.done = Trained()
         self._take_up()
 
@@ -256,7 +259,7 @@ class ProtocolTrainer:
     def checkpoint(self) -> None:
         """Parameters, the optimisers' moments and where the run stands, in one file."""
         tensors = {f"parameter/{name}": p.detach() for name, p in self._named.items()} | self.optimisers.tensors()
-        self.journal.checkpoint({"config": asdict(self.config), "done": asdict(self.done)}, tensors)
+        self.journal.checkpoint({"config": asdict(self.config), "done": asdict(self.done), "fresh": self._fresh}, tensors)
 
     def _take_up(self) -> None:
         if (latest := self.journal.latest()) is None:
@@ -271,6 +274,8 @@ class ProtocolTrainer:
                 f"{self.journal.folder}: this training began with {changed[0]} {theirs[changed[0]]}, got {mine[changed[0]]}; "
                 "give the same, or another --out"
             )
+        if state.get("fresh", self._fresh) != self._fresh:
+            raise SleepError(f"{self.journal.folder}: this training began from another protocol; give the same --from, or another --out")
         self.done = Trained(**state["done"])
         with torch.no_grad():
             for name, p in self._named.items():

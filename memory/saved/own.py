@@ -37,6 +37,7 @@ COPIED = ".tmpcopied"
 """What a copy of somebody else's file is called until it is whole."""
 _TORN = r"\.tmp\w{6}"
 """What safetensors writes into before it gives a file its name."""
+_TEMPORARY = re.compile(rf"\..+\.tmp|{_TORN}|\..+\.nrem-lock")
 _TEXT = rf"{TEXT}/(chunks\.jsonl|\.?index\.safetensors(\.tmp)?|(index|\.index\.tmp)/([\w-]+/)?[\w.-]+\.(npy|json|jsonl|sha256|safetensors))"
 _MEMORY = re.compile(rf"{re.escape(MEMORY)}|{re.escape(CARD)}|({SEGMENT}\d+/)?({_ADAPTER})|{SEGMENT}\d+/{re.escape(WRITTEN)}|{_TEXT}")
 _JOURNAL = re.compile(rf"{re.escape(EVENTS)}|\.?{re.escape(RESUME)}(\.tmp)?|{SEALED}/\.?\d+(\.tmp)?/({_ADAPTER}|{_TORN})|{_TORN}|{_TEXT}")
@@ -52,6 +53,11 @@ def of_memory(name: str) -> bool:
 def of_journal(name: str) -> bool:
     """Names of the files of an unfinished run."""
     return _JOURNAL.fullmatch(name) is not None
+
+
+def is_temporary(name: str) -> bool:
+    """Names of files that nrem makes and takes away again, half-written ones and locks; a kill may leave one."""
+    return _TEMPORARY.fullmatch(name) is not None
 
 
 def of_any(name: str) -> bool:

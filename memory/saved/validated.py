@@ -1,6 +1,8 @@
 """A value of a known kind out of JSON that may be damaged or somebody else's: types, finite numbers, no key too many. Knows no kinds."""
 
-from typing import Any, TypeVar
+from collections.abc import Hashable
+from functools import cache
+from typing import Any, TypeVar, cast
 
 from pydantic import ConfigDict, TypeAdapter, ValidationError
 
@@ -14,7 +16,7 @@ SHOWN = 60
 def validated(kind: type[T], text: str | bytes) -> T:
     """The value; raises `ValueError`, which says in a few words of one line where what is wrong."""
     try:
-        found: T = _adapter(kind).validate_json(text)
+        found: T = _adapter(cast(Hashable, kind)).validate_json(text)
     except ValidationError as error:
         raise ValueError(first_problem(error)) from None
     return found
@@ -36,11 +38,7 @@ def first_problem(error: ValidationError) -> str:
     return f"{path} is {str(first['input'])[:SHOWN]!r}, expected {said[:1].lower() + said[1:]}"
 
 
-_ADAPTERS: dict[Any, TypeAdapter[Any]] = {}
-"""Building one takes longer than reading a value."""
-
-
-def _adapter(kind: Any) -> TypeAdapter[Any]:
-    if kind not in _ADAPTERS:
-        _ADAPTERS[kind] = TypeAdapter(kind)
-    return _ADAPTERS[kind]
+@cache
+def _adapter(kind: Hashable) -> TypeAdapter[Any]:
+    """Building one takes longer than reading a value."""
+    return TypeAdapter(cast(Any, kind))

@@ -4,7 +4,6 @@ The first segment is whole, a plain LoRA that PEFT opens. Of a later one only th
 one file; with the first at hand it is whole again, bit for bit. Knows nothing about protocols: equal is what is equal.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -15,7 +14,7 @@ from torch import Tensor
 
 from nrem.memory.errors import MemoryFolderError
 from nrem.memory.saved.files import WRITTEN
-from nrem.memory.saved.json_text import json_text
+from nrem.memory.saved.json_text import json_text, parse_json
 from nrem.memory.weights.fast_weights import Factors, FastWeights
 
 SHARED = "shared"
@@ -50,7 +49,7 @@ def load_own(folder: Path, first: FastWeights) -> FastWeights:
     """What `save_own` wrote, whole again, in tensors of its own. Raises `MemoryFolderError` for what does not fit `first`; whatever else a
     damaged file makes of it is the caller's to tell."""
     with safe_open(folder / WRITTEN, framework="pt") as file:
-        listed = json.loads(file.metadata()[SHARED])
+        listed = parse_json(file.metadata()[SHARED])
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
     problem = MemoryFolderError(f"{folder}: {WRITTEN} does not fit the first adapter of its memory; restore it or sleep again")
     if not isinstance(listed, dict):

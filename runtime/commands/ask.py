@@ -52,7 +52,8 @@ def ask(
 
 def _each_question(questions: Sequence[str]) -> Iterator[str]:
     """Those given, which are looked at now, and those on standard input as they come."""
+    from nrem.runtime.readers.source import typed
     from nrem.runtime.wake.config import check_question
 
     given = [question if question == "-" else check_question(question) for question in questions]
-    return (line for question in given for line in (sys.stdin if question == "-" else [question]) if line.strip())
+    return (line for question in given for line in (typed() if question == "-" else [question]) if line.strip())

@@ -48,7 +48,7 @@ def was_interrupted(error: BaseException) -> bool:
     """
     found: BaseException | None = error
     while found is not None:
-        if isinstance(found, KeyboardInterrupt) or "KeyboardInterrupt" in str(found):
+        if isinstance(found, KeyboardInterrupt) or re.search(r"KeyboardInterrupt:?\s*$", str(found)):
             return True
-        found = found.__cause__ or found.__context__
+        found = found.__cause__ or (None if found.__suppress_context__ else found.__context__)
     return False

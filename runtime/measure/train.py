@@ -74,11 +74,12 @@ class TrainReport:
 
 
 def train_protocol(base: Base, job: TrainJob, config: TrainConfig, *, resume: bool, tell: Callable[[dict[str, Any]], None]) -> TrainReport:
-    """Train, evaluate, save. With `resume` an earlier run of the same folder goes on. Raises what the data's readers raise."""
+    """Train, evaluate, save. With `resume` an earlier run of the same folder goes on; a finished protocol whose training is gone is not
+    replaced. Raises what the data's readers raise."""
     workshop = job.out.with_name(job.out.name + ".training")
     if workshop.exists() and not resume:
         raise UsageError(f"--out {job.out}: {workshop} holds an earlier training; go on with --resume, or name another folder")
-    check_protocol_target(job.out, replace=resume)
+    check_protocol_target(job.out, replace=workshop.exists())
     sources = [read_source(path, base.count_tokens, config.max_chunk_tokens) for path in job.data]
     sources, held_out = _hold_out(sources, base, job, config)
     bench, fresh = make_bench(base, config, job)

@@ -14,9 +14,9 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
-from typing import BinaryIO, final
+from typing import BinaryIO, TextIO, final
 
-from nrem.memory.errors import DocumentError
+from nrem.memory.errors import DocumentError, UsageError
 from nrem.memory.names import printable
 
 BLOCK_BYTES = 65536
@@ -140,6 +140,13 @@ def _standard() -> object:
     except (OSError, ValueError, AttributeError):  # closed, or none of the system's
         return STDIN
     return (status.st_dev, status.st_ino)
+
+
+def typed() -> TextIO:
+    """Standard input as text, for questions; raises `UsageError` where it is closed."""
+    if sys.stdin is None:
+        raise UsageError("-: standard input is closed; pipe questions into it, one a line, or give them as arguments")
+    return sys.stdin
 
 
 def _stdin() -> AbstractContextManager[BinaryIO]:

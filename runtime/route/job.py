@@ -11,10 +11,14 @@ from typing import Any
 
 from nrem.memory.errors import UsageError
 from nrem.memory.saved.atomic import write_text
+from nrem.memory.saved.files import RESUME
 from nrem.memory.saved.json_text import json_text
+from nrem.memory.saved.own import is_temporary
 from nrem.runtime.route.config import PRICES, RouterConfig, check_prices
 
 RUN, RESULT, SEED = "run.json", "result.json", "seed-"
+MODEL_FILES = ("config.json", "model.safetensors", RESUME)
+"""Of a model, as transformers saves it, and of its training."""
 WARM_UP_SHARE = 0.6
 """The share of the minutes that the warm-up may take."""
 Note = Callable[[int, str, int, int, dict[str, float]], None]
@@ -142,8 +146,8 @@ def _take_folder(job: RouterJob, config: RouterConfig) -> None:
 
 
 def _is_own(path: Path, out: Path) -> bool:
-    """At any depth: the folder of a seed holds models only."""
+    """At any depth: the folder of a seed holds models and their checkpoints only."""
     top, *inside = path.relative_to(out).parts
     if not inside:
-        return top in (RUN, RESULT) or top.startswith((SEED, f".{RUN}.", f".{RESULT}."))
-    return top.startswith(SEED) and (path.is_dir() or path.name.startswith(".") or path.suffix in (".safetensors", ".json"))
+        return top in (RUN, RESULT) or top.startswith((f".{RUN}.", f".{RESULT}.")) or (top.startswith(SEED) and path.is_dir())
+    return top.startswith(SEED) and (path.is_dir() or is_temporary(path.name) or path.name in MODEL_FILES)

@@ -8,14 +8,14 @@ import unicodedata
 
 from rich.text import Text
 
+from nrem.memory.errors import CONTROL, HIDING
+
 SEQUENCE = re.compile(
     r"(?:\x1b\[|\x9b)[0-?]*[ -/]*[@-~]"  # colours, cursor
     r"|(?:\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])[^\x07\x1b\x9c]*(?:\x07|\x1b\\|\x9c)"  # window titles, links, up to their end
     r"|\x1b[ -/]*[0-~]"
 )
 SPACE = re.compile("[\t\n\r\v\f\x1c-\x1f\x85\u2028\u2029]+")
-HIDING = frozenset("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069")
-"""Characters that turn the direction of what follows."""
 
 
 def plain(text: str) -> str:
@@ -24,7 +24,7 @@ def plain(text: str) -> str:
     >>> plain("a\\tb\\x1b[31m red\\x1b[0m \\x07bell\\x9b2J")
     'a b red bell'
     """
-    return "".join(c for c in SPACE.sub(" ", SEQUENCE.sub("", text)) if unicodedata.category(c) not in ("Cc", "Cs") and c not in HIDING)
+    return "".join(c for c in SPACE.sub(" ", SEQUENCE.sub("", text)) if unicodedata.category(c) not in CONTROL and c not in HIDING)
 
 
 def cell(text: str, style: str = "") -> Text:

@@ -10,7 +10,7 @@ from nrem.memory.errors import UsageError
 from nrem.memory.saved.atomic import write_text
 from nrem.memory.saved.files import TEXT
 from nrem.memory.saved.json_text import json_text
-from nrem.memory.saved.own import of_any
+from nrem.memory.saved.own import is_temporary, of_any
 from nrem.runtime.config import Config, to_toml
 from nrem.runtime.models.load import Base
 from nrem.runtime.tune.measure import BANK, LEVELS, UNFINISHED
@@ -114,4 +114,4 @@ def _is_own(path: Path, out: Path) -> bool:
     if not inside:
         return top in OWN or (path.suffix == ".tmp" and top.startswith(tuple(f".{name}." for name in OWN)))
     name = inside[-1]
-    return top in (LEVELS, UNFINISHED) and (path.is_dir() or name.startswith(".") or of_any(name) or of_any(f"{TEXT}/{name}"))
+    return top in (LEVELS, UNFINISHED) and (path.is_dir() or is_temporary(name) or of_any(name) or of_any(f"{TEXT}/{name}"))

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from nrem.consolidation.prompts import OWN_WORDING, check_wording
 from nrem.memory.errors import UsageError
@@ -45,8 +46,8 @@ class Plan:
         """Raises `UsageError` for what cannot be tried: levels, ways, wordings, a share."""
         if share is not None and not 0 < share <= 1:
             raise UsageError(f"--share: got {share:g}, expected a number above 0 and at most 1, the part of the price of all to spend")
-        again = config.answer.sleep_again > 0
-        tried = (str(resolve_way(way, kept=SEVERAL, again=again, memory="the text")) for way in (config.answer.way, ALONE, *ways))
+        known: dict[str, Any] = {"kept": SEVERAL, "again": config.answer.sleep_again, "memory": "the text"}
+        tried = (str(resolve_way(way, **known)) for way in (config.answer.way, ALONE, *ways))
         worded = [check_wording(wording, "--prompts") for wording in (config.answer.wording, *wordings)]
         plan = cls(
             levels=tuple(check_levels(passes)),

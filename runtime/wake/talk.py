@@ -11,6 +11,7 @@ from nrem.memory.memory import Memory
 from nrem.memory.saved.stamp import stamp_of
 from nrem.runtime.config import Flags
 from nrem.runtime.models.load import Base
+from nrem.runtime.readers.source import typed
 from nrem.runtime.show.answer import answer_line
 from nrem.runtime.wake.answer import Answer
 from nrem.runtime.wake.wake import Wake
@@ -65,8 +66,8 @@ def chat(wake: Wake, reopen: Callable[[Base], Wake] | None = None) -> None:
 
 def _lines() -> Iterator[str]:
     """Lines of standard input; a person gets a prompt and a line editor."""
-    if not sys.stdin.isatty():
-        yield from sys.stdin
+    if not (lines := typed()).isatty():
+        yield from lines
         return
     with suppress(ImportError):
         import readline  # noqa: F401 - editing and history for input()

@@ -24,7 +24,7 @@ ROUTED = f"{ROUTER}: what gains most for the question, after nrem calibrate"
 AUTO = "auto"
 """`search` where the text was kept, but `read` where it is one chunk: there search cannot miss, and the adapter only stands in the chunk's
 way (docs/results.md). `direct` where it was forgotten; `again` where the earlier setting `answer.sleep_again` wants it."""
-AUTO_IN_WORDS = f"{AUTO}: search where the text was kept, read where it is one chunk"
+AUTO_IN_WORDS = f"{AUTO}: search where the text was kept, read where it is one chunk, direct where it was forgotten"
 
 
 def ways_in_words() -> str:

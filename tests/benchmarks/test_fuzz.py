@@ -52,7 +52,7 @@ def test_what_is_wrong_is_counted_and_shrunk(tmp_path: Path, monkeypatch: pytest
     assert "drawn=21" in fault
 
 
-@pytest.mark.parametrize("words", ["", "several\nlines", "x" * 3000])
+@pytest.mark.parametrize("words", ["", "x" * 3000])
 def test_a_refusal_is_one_sentence(words: str, tmp_path: Path) -> None:
     def refuse(folder: Path, drawn: object) -> None:
         raise DocumentError(words)

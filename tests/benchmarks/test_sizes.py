@@ -44,4 +44,4 @@ def test_a_bin_counts_where_the_larger_one_was_better_and_thinking_makes_up_for_
     assert (second["to_trade"], second["stands_in"]) == (True, False)
     right, mflop = small.arm("decides")
     assert (sum(right), mflop) == (60, 2.0)
-    assert sum(small.arm("told the hops")[0]) == 60
+    assert sum(small.arm("best by hops")[0]) == 60

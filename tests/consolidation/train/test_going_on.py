@@ -10,7 +10,7 @@ from nrem.consolidation.protocol.folder import save_protocol
 from nrem.consolidation.train.data import Sampler, read_source
 from nrem.consolidation.train.trainer import ProtocolTrainer, TrainConfig
 from nrem.consolidation.write.ridge_site import RidgeSite
-from nrem.memory.errors import UsageError
+from nrem.memory.errors import SleepError, UsageError
 from nrem.memory.saved.journal import Journal
 from nrem.runtime.measure.train import TrainJob, make_bench
 from nrem.runtime.measure.train_job import GO_ON_STEP_SIZE, TrainFlags, training_config
@@ -51,6 +51,14 @@ def test_a_reader_that_is_held_stays_while_the_write_learns(llama: Base, tmp_pat
     moved = {name for name, p in trainer.bench.parameters.named_parameters() if not torch.equal(p, before[name])}
     assert moved
     assert not any("reader" in name for name in moved)
+    trainer.checkpoint()
+    again = make_trainer(llama, tmp_path, CONFIG)  # the reader is let go where it was
+    assert all(torch.equal(p, q) for p, q in zip(*(t.bench.parameters.parameters() for t in (again, trainer)), strict=True))
+    trained = save_protocol(tmp_path / "trained", tiny.make_ridge_protocol(llama), llama.identity, {})
+    with pytest.raises(SleepError, match="this training began from another protocol; give the same --from, or another --out"):
+        make_trainer(llama, tmp_path, CONFIG, trained)
+    with pytest.raises(UsageError, match="reader_pace: got -1, expected 0, which holds the reader, or more"):
+        replace(CONFIG, reader_pace=-1.0)
     with pytest.raises(UsageError, match="write_every: got 2, expected 1: with reader_pace 0 the steps between would learn nothing"):
         replace(CONFIG, reader_pace=0.0, write_every=2)
 
