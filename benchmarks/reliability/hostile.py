@@ -1,10 +1,11 @@
-"""Hostile: what do `nrem ls`, `show`, `ask` and `verify` do with memories that somebody made to do harm?
+"""Hostile: what do the commands that open a memory do with memories that somebody made to do harm?
 
     python -m benchmarks.reliability.hostile [--limit N] [--json]
 
 One spoilt thing a case (`hostile_cases`), every hash right, on a tiny random model, each command in this process. An outcome is: refused in
 one sentence, or the same output as of the sound memory, or silent (it says something else), or a traceback, or slow (more than
-`--seconds`), or that planted code ran. The last four are to be 0. `ls` and `show` read the record only, and may list what others refuse.
+`--seconds`), or that planted code ran. The last four are to be 0. `ls`, `show` and `rm` read the record only, and may list, or delete, what
+others refuse. Of a command that makes a memory, what the new one answers is compared.
 """
 
 import contextlib
@@ -26,8 +27,20 @@ from benchmarks.reliability.sound import QUESTIONS, environment, make_sound
 from nrem.runtime.commands.main import main as nrem
 
 TESTS = ("tests/memory/saved/test_foreign_folder.py", "tests/runtime/test_opened.py")
-COMMANDS = {"ls": ("--json",), "show": ("--json",), "ask": (QUESTIONS[0],), "verify": ("--json",)}
-RECORD_ONLY = ("ls", "show")
+MADE, MORE = "made", "more.txt"
+"""What a command makes of the memory, and what it reads into it, beside the memory's folder."""
+COMMANDS = {
+    "ls": ("--json",),
+    "show": ("--json",),
+    "ask": (QUESTIONS[0],),
+    "verify": ("--json",),
+    "extend": (MORE, "-o", MADE, "-q"),
+    "forget": ("--chunk", "0", "-o", MADE),
+    "merge": ("sound", "-o", MADE),
+    "rm": ("--yes",),
+}
+MAKING = ("extend", "forget", "merge")
+RECORD_ONLY = ("ls", "show", "rm")
 OUTCOMES = ("refused", "same", "listed", "silent", "traceback", "slow", "code ran")
 
 
@@ -43,10 +56,14 @@ def main(argv: Sequence[str]) -> None:
         os.environ["NREM_CACHE"] = f"{name}/cache"
         with common.stage("a sound memory"):
             sound = make_sound(Path(name))
-            here = Path(name) / "case"
+            here = Path(name) / "cases" / "case"
+            here.parent.mkdir()
+            shutil.copytree(sound.memory, here.parent / "sound")
+            (here.parent / MORE).write_text("Aldo Finch mended the boat in Wexley in 1851.\n", encoding="utf-8")
             first = _run("ask", _fresh(sound.memory, here), ("--model", str(sound.model)))  # the user names the base once
             expected = {command: _run(command, _fresh(sound.memory, here)) for command in COMMANDS}
-        assert first[0] == expected["ask"][0] == 0, first
+        assert first[0] == 0, first
+        assert not any(done[0] for done in expected.values()), expected
         rows, bad = {command: Counter[str]() for command in COMMANDS}, []
         with common.stage(f"{len(chosen)} cases x {len(COMMANDS)} commands"):
             for label, case in chosen:
@@ -93,11 +110,20 @@ def _outcome(command: str, done: Done, expected: Done) -> str:
 
 
 def _run(command: str, folder: Path, more: Sequence[str] = ()) -> Done:
-    """One command, in this process."""
+    """One command, in this process and beside the memory; of one that makes a memory, what that answers."""
+    with contextlib.chdir(folder.parent):
+        shutil.rmtree(MADE, ignore_errors=True)
+        done = _said([command, str(folder), *COMMANDS[command], *more])
+        if command in MAKING and done[0] == 0 and not done[3]:
+            return _said(["ask", MADE, *COMMANDS["ask"]])
+    return done
+
+
+def _said(argv: Sequence[str]) -> Done:
     out, err, code, escaped = io.StringIO(), io.StringIO(), 0, ""
     with contextlib.redirect_stdout(out), contextlib.redirect_stderr(err):
         try:
-            nrem([command, str(folder), *COMMANDS[command], *more])
+            nrem(list(argv))
         except SystemExit as end:
             code = int(end.code or 0)
         except BaseException as error:

@@ -52,7 +52,7 @@ class Journal:
     def events(self) -> list[dict[str, Any]]:
         """All whole lines; a torn last one is left out. Raises `MemoryFolderError`, naming the line, for one that is damaged."""
         path = self.folder / EVENTS
-        lines = path.read_bytes().split(b"\n")[:-1] if path.exists() else []
+        lines = path.read_bytes().split(b"\n")[:-1] if path.is_file() else []
         found = []
         for number, line in enumerate(lines, 1):
             digest, _, text = line.decode("utf-8", "replace").partition(" ")

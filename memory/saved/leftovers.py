@@ -14,6 +14,7 @@ from nrem.memory.saved.atomic import sync_folder
 from nrem.memory.saved.files import MEMORY, RESUME, UNFINISHED
 from nrem.memory.saved.json_text import parse_json
 from nrem.memory.saved.own import clear, foreign, holds_own, of_any, of_journal, stands_in
+from nrem.memory.saved.regular import open_regular, read_regular
 from nrem.memory.saved.replace import DELETED, NEW, OLD, delete_folder
 
 LOCK = "nrem-lock"
@@ -61,7 +62,7 @@ def tidy(target: Path) -> None:
 
 def checkpoint_state(path: Path) -> dict[str, Any] | None:
     """The plain values of a checkpoint, read without a tensor; None where it cannot be read."""
-    with suppress(OSError, ValueError, KeyError, TypeError), path.open("rb") as file:
+    with suppress(OSError, ValueError, KeyError, TypeError), open_regular(path.parent, path.name) as file:
         length = int.from_bytes(file.read(8), "little")
         if 0 < length <= path.stat().st_size:
             state = parse_json(parse_json(file.read(length))["__metadata__"]["state"])
@@ -74,7 +75,7 @@ def _ended(target: Path, unfinished: Path) -> bool:
     if not (target / MEMORY).is_file() or unfinished.is_symlink() or (state := checkpoint_state(unfinished / RESUME)) is None:
         return False
     with suppress(OSError, ValueError, KeyError, TypeError):
-        saved = parse_json((target / MEMORY).read_text(encoding="utf-8"))
+        saved = parse_json(read_regular(target, MEMORY))
         return bool(_which(saved) == _which(state["record"]) and _first_chunks(state["record"], saved))
     return False
 

@@ -28,6 +28,7 @@ from nrem.memory.saved.files import (
     WRITTEN,
 )
 from nrem.memory.saved.json_text import parse_json
+from nrem.memory.saved.regular import read_regular
 
 Owns = Callable[[str], bool]
 """Whether nrem gives this name to a file; the path in the folder, with slashes."""
@@ -157,7 +158,7 @@ def _walk(folder: Path, owns: Owns) -> Iterator[tuple[str, "os.DirEntry[str]", b
 def _listed(folder: Path) -> dict[str, str]:
     """sha256 of the files that the folder's record lists."""
     with suppress(OSError, ValueError):
-        values = parse_json((folder / MEMORY).read_text(encoding="utf-8"))
+        values = parse_json(read_regular(folder, MEMORY))
         if isinstance(values, dict) and isinstance(values.get("files"), dict):
             return values["files"]
     return {}

@@ -93,6 +93,14 @@ def test_only_what_is_nrems_is_replaced(target: Path, system: str) -> None:
     assert [path.name for path in target.parent.iterdir()] == ["m"]
 
 
+def test_a_pipe_in_place_of_the_record_is_not_waited_for(tmp_path: Path) -> None:
+    folder = tmp_path / "m"
+    folder.mkdir()
+    os.mkfifo(folder / MEMORY)
+    (folder / CARD).write_text("ours", encoding="utf-8")
+    assert [Path(path).name for path in foreign(folder, of_memory)] == [MEMORY]
+
+
 @pytest.mark.usefixtures("system")
 def test_only_what_is_nrems_is_deleted(target: Path) -> None:
     before = theirs(target)
