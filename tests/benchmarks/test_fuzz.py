@@ -10,10 +10,10 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from benchmarks.reliability import fuzz
+from benchmarks.reliability import fuzz, guided
 from benchmarks.reliability.properties import PROPERTIES
 from benchmarks.reliability.property import Property, outcome
-from nrem.memory.errors import DocumentError
+from nrem.memory.errors import DocumentError, NremError
 
 
 @pytest.mark.filterwarnings("ignore::hypothesis.errors.HypothesisWarning")
@@ -70,3 +70,17 @@ def test_no_end_is_a_fault(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
     with pytest.raises(TimeoutError, match="it took more than"):
         outcome(Property(st.none(), wait), tmp_path, None)
+
+
+def test_without_atheris_guided_says_what_to_do(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("importlib.util.find_spec", lambda name: None)
+    with pytest.raises(NremError, match="atheris is not installed: pip install atheris, or draw by chance"):
+        guided.main(["--skip-tests"])
+
+
+def test_guided_inputs_reach_code_and_end(tmp_path: Path) -> None:
+    pytest.importorskip("atheris", reason="pip install atheris")
+    row, fault = guided.in_a_process("ceiling.json", 1)
+    assert (row["faults"], fault) == (0, "")
+    assert row["inputs"] > 10
+    assert row["reached"] > 10
