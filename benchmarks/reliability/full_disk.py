@@ -11,17 +11,15 @@ neither. wordy: another exit code, or not one sentence. stuck: it does not end w
 changed. left: something private is left behind the next command.
 """
 
-import json
 import random
 import shutil
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from rich.table import Table
-
 from benchmarks.harness import common
 from benchmarks.reliability.ground import STORY, Ground, Said, command, ground
+from benchmarks.reliability.rows import count_by, counts_table, keep_row, read_rows
 from benchmarks.reliability.small_disk import SmallDisk, can_mount, limited
 
 COUNTS = ("well", "told", "lost", "wordy", "tracebacks", "stuck", "foreign", "left")
@@ -129,7 +127,7 @@ class Trials:
 
 def rows(sizes: int, seed: int, file: Path | None, *, mount: bool = True) -> Iterator[dict[str, Any]]:
     """A row for each operation and size; those that the file has are taken from there."""
-    known = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file and file.exists() else []
+    known = read_rows(file)
     yield from known
     with ground() as on:
         disk = SmallDisk(on.here) if mount and can_mount(on.folder) else None
@@ -141,9 +139,7 @@ def rows(sizes: int, seed: int, file: Path | None, *, mount: bool = True) -> Ite
                 for number in range(done, sizes):
                     share = (number + random.Random(f"{seed} {name} {number}").random()) / sizes
                     row = {"disk": "tmpfs" if disk else "file size limit"} | trials.trial(share**2)  # most happens where there is little
-                    if file:
-                        with file.open("a", encoding="utf-8") as out:
-                            out.write(json.dumps(row) + "\n")
+                    keep_row(file, row)
                     yield row
 
 
@@ -157,16 +153,9 @@ def main(argv: Sequence[str]) -> None:
     if not args.skip_tests:
         common.require_green("tests/memory/saved/test_replace.py")
     found = list(rows(args.sizes, args.seed, args.rows, mount=not args.file_limit))
-    counts = {
-        name: {"trials": len(mine), **{key: sum(bool(row[key]) for row in mine) for key in COUNTS}}
-        for name in (*dict.fromkeys(row["operation"] for row in found), "all")
-        if (mine := [row for row in found if name in (row["operation"], "all")])
-    }
+    counts = count_by(found, "operation", "trials", COUNTS)
     disks = sorted({row["disk"] for row in found})
-    table = Table("command", *counts["all"], title=f"full disk ({', '.join(disks)})", title_justify="left")
-    for name, values in counts.items():
-        table.add_row(name, *map(str, values.values()))
-    common.show(table, to_stderr=args.json)
+    common.show(counts_table(counts, "command", f"full disk ({', '.join(disks)})"), to_stderr=args.json)
     result = {"benchmark": "full_disk", "seed": args.seed, "disk": disks, "counts": counts, "environment": common.environment()}
     common.finish("full_disk", result, {"rows": found}, args.out, args.json)
 

@@ -10,7 +10,6 @@ old, new: what lies there when looked at. lost: neither. gone: for a moment ther
 well with something else. foreign: files of a person that were changed. left: private left-overs behind the next command that writes.
 """
 
-import json
 import random
 import shutil
 from collections.abc import Callable, Iterator, Sequence
@@ -18,11 +17,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
-
 from benchmarks.harness import common
 from benchmarks.reliability.ground import SECRET, Ground, Said, ground
 from benchmarks.reliability.killed import Ended
+from benchmarks.reliability.rows import count_by, counts_table, keep_row, read_rows
 from nrem.memory.memory import Memory
 
 COUNTS = ("old", "new", "lost", "gone", "silent", "tracebacks", "foreign", "left")
@@ -136,7 +134,7 @@ def _look() -> None:
 
 def rows(trials: int, seed: int, file: Path | None) -> Iterator[dict[str, Any]]:
     """A row for each kill; those that the file has are taken from there."""
-    known = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file and file.exists() else []
+    known = read_rows(file)
     yield from known
     with ground() as on:
         all_ = operations(on)
@@ -149,29 +147,13 @@ def rows(trials: int, seed: int, file: Path | None) -> Iterator[dict[str, Any]]:
                 killing = Trials(on, name, operation)
                 for number in range(done, count):
                     row = killing.trial(random.Random(f"{seed} {name} {number}"))
-                    if file:
-                        with file.open("a", encoding="utf-8") as out:
-                            out.write(json.dumps(row) + "\n")
+                    keep_row(file, row)
                     yield row
 
 
 def counted(found: Sequence[dict[str, Any]]) -> dict[str, dict[str, int]]:
     """Counts by operation, and of all."""
-    names = dict.fromkeys(row["operation"] for row in found)
-    counts = {}
-    for name in (*names, "all"):
-        mine = [row for row in found if name in (row["operation"], "all")]
-        counts[name] = {"kills": len(mine), "died": sum(row["killed"] for row in mine)}
-        counts[name] |= {key: sum(bool(row[key]) for row in mine) for key in (*COUNTS, "stuck")}
-    return counts
-
-
-def table(counts: dict[str, dict[str, int]]) -> Table:
-    columns = list(counts["all"])
-    out = Table("killed", *columns, title="kills", title_justify="left")
-    for name, values in counts.items():
-        out.add_row(name, *(str(values[column]) for column in columns))
-    return out
+    return count_by([row | {"died": row["killed"]} for row in found], "operation", "kills", ("died", *COUNTS, "stuck"))
 
 
 def main(argv: Sequence[str]) -> None:
@@ -184,7 +166,7 @@ def main(argv: Sequence[str]) -> None:
         common.require_green("tests/memory/saved/test_replace.py", "tests/memory/saved/test_lock.py")
     found = list(rows(args.trials, args.seed, args.rows))
     counts = counted(found)
-    common.show(table(counts), to_stderr=args.json)
+    common.show(counts_table(counts, "killed", "kills"), to_stderr=args.json)
     common.finish("kills", {"benchmark": "kills", "seed": args.seed, "counts": counts}, {"rows": found}, args.out, args.json)
 
 

@@ -19,10 +19,9 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from rich.table import Table
-
 from benchmarks.harness import common
 from benchmarks.reliability.ground import STORY, Ground, ground
+from benchmarks.reliability.rows import count_by, counts_table, keep_row, read_rows
 from nrem.memory.saved.files import MEMORY
 
 COUNTS = ("both", "told", "died", "lost", "tracebacks", "foreign", "left")
@@ -111,7 +110,7 @@ def _lost(on: Ground, well: Sequence[tuple[str, int]]) -> str:
 
 def rows(pairs: int, seed: int, file: Path | None) -> Iterator[dict[str, Any]]:
     """A row for each pair; those that the file has are taken from there."""
-    known = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file and file.exists() else []
+    known = read_rows(file)
     yield from known
     with ground() as on:
         for number in range(2):
@@ -131,9 +130,7 @@ def rows(pairs: int, seed: int, file: Path | None) -> Iterator[dict[str, Any]]:
             kinds = PAIRS[number % len(PAIRS)]
             with common.stage(f"{number + 1} of {pairs}: {' and '.join(kinds)}"):
                 row = pair(on, kinds, whole, random.Random(f"{seed} {number}"), made)
-            if file:
-                with file.open("a", encoding="utf-8") as out:
-                    out.write(json.dumps(row) + "\n")
+            keep_row(file, row)
             yield row
 
 
@@ -146,15 +143,8 @@ def main(argv: Sequence[str]) -> None:
     if not args.skip_tests:
         common.require_green("tests/memory/saved/test_lock.py")
     found = list(rows(args.pairs, args.seed, args.rows))
-    counts = {
-        name: {"pairs": len(mine), **{key: sum(bool(row[key]) for row in mine) for key in COUNTS}}
-        for name in (*dict.fromkeys(row["pair"] for row in found), "all")
-        if (mine := [row for row in found if name in (row["pair"], "all")])
-    }
-    out = Table("pair", *counts["all"], title="two writers", title_justify="left")
-    for name, values in counts.items():
-        out.add_row(name, *map(str, values.values()))
-    common.show(out, to_stderr=args.json)
+    counts = count_by(found, "pair", "pairs", COUNTS)
+    common.show(counts_table(counts, "pair", "two writers"), to_stderr=args.json)
     common.finish("writers", {"benchmark": "writers", "seed": args.seed, "counts": counts}, {"rows": found}, args.out, args.json)
 
 
