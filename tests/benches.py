@@ -6,7 +6,8 @@ from typing import Any
 
 import pytest
 
-from nrem.consolidation.train.data import Passage, QuestionAnswer
+from nrem.consolidation.train.data import Passage
+from nrem.memory.stream.chunk import QuestionAnswer
 
 ROOMS = ("hallway", "garden", "kitchen", "office")
 PLACES = ("Wexley", "Hallow", "Orrin", "Tarn", "Ilmen", "Sedge", "Marrow", "Quill")

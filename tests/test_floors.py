@@ -22,6 +22,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
     ("consolidation.allocate",),
     ("consolidation.probe", "consolidation.guard"),
     ("consolidation.write",),
+    ("consolidation.dream",),
     ("consolidation.protocol", "consolidation.sleep"),
     ("consolidation.train",),
     ("runtime.readers", "runtime.checks.check"),

@@ -12,8 +12,7 @@ from pathlib import Path
 from benchmarks.harness.common import ROOT
 from nrem.consolidation.probe.facts import find_facts
 from nrem.consolidation.probe.probes import ProbeConfig, study_items, thin
-from nrem.consolidation.train.data import QuestionAnswer
-from nrem.memory.stream.chunk import Chunk, cut_chunks
+from nrem.memory.stream.chunk import Chunk, QuestionAnswer, cut_chunks
 from nrem.runtime.measure.questions import Question, QuestionedDocument, read_documents, read_questions
 
 CountTokens = Callable[[str], int]

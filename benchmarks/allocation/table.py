@@ -24,9 +24,9 @@ from nrem.consolidation.probe.recall import RecallMeter
 from nrem.consolidation.protocol.protocol import Protocol
 from nrem.consolidation.sleep import Sleeper
 from nrem.consolidation.train.bench import Bench
-from nrem.consolidation.train.data import Passage, QuestionAnswer
+from nrem.consolidation.train.data import Passage
 from nrem.memory.errors import MemoryFolderError
-from nrem.memory.stream.chunk import Chunk
+from nrem.memory.stream.chunk import Chunk, QuestionAnswer
 from nrem.runtime.config import Config
 from nrem.runtime.models.load import Base
 from nrem.runtime.parts import make_fast_weights, make_sleeper

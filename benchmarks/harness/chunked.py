@@ -16,10 +16,10 @@ from transformers import GenerationConfig
 from nrem.consolidation.protocol.protocol import Protocol
 from nrem.consolidation.read.split_model import SplitModel
 from nrem.consolidation.train.bench import Bench
-from nrem.consolidation.train.data import Passage, QuestionAnswer
+from nrem.consolidation.train.data import Passage
 from nrem.consolidation.write.lend import lent
 from nrem.memory.errors import UsageError
-from nrem.memory.stream.chunk import cut_chunks
+from nrem.memory.stream.chunk import QuestionAnswer, cut_chunks
 from nrem.memory.weights.layers import lowest_layer
 from nrem.runtime.measure.questions import QuestionedDocument
 from nrem.runtime.measure.scores import score

@@ -18,6 +18,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from nrem.consolidation.allocate.curves import CurveTable
+from nrem.consolidation.protocol.asker_file import ASKER, load_asker
 from nrem.consolidation.protocol.card import protocol_card
 from nrem.consolidation.protocol.ceiling import Ceiling
 from nrem.consolidation.protocol.confidence import Confidence
@@ -46,7 +47,7 @@ BY_RULE = ("log_mu",)
 OLD_NAMES = {"ridge": "keyed"}
 """What rules were called in schema 1."""
 FILE_BYTES = 15_000_000
-_MEASURED = "|".join(map(re.escape, (CEILING, CURVES, CONFIDENCE)))
+_MEASURED = "|".join(map(re.escape, (CEILING, CURVES, CONFIDENCE, ASKER)))
 _OWN = re.compile(rf"{re.escape(PROTOCOL)}|README\.md|protocol-\d+-of-\d+\.safetensors|{_MEASURED}")
 
 
@@ -191,6 +192,7 @@ def load_protocol(folder: Path, tokenizer: Any, base: BaseIdentity, device: torc
         question_chunks=values.get("question_chunks", 0),
         kept_energy=values.get("kept_energy", 1.0),
         learned=learned.to(device).requires_grad_(False),
+        asker=load_asker(folder, base, device),
         weights_sha256="".join(values["files"].values()),
     )
     return with_calibration(protocol, folder)

@@ -8,6 +8,7 @@ from functools import cached_property
 from typing import Any
 
 from nrem.consolidation.allocate.curves import CurveTable
+from nrem.consolidation.dream.asker import Asker
 from nrem.consolidation.prompts import Prompts
 from nrem.consolidation.protocol.ceiling import Ceiling
 from nrem.consolidation.protocol.confidence import Confidence
@@ -41,6 +42,9 @@ class Protocol(Prompts):
     """What an answer's probability was measured to be worth; None where nobody measured."""
     learned: LearnedWrite[Any] | None = None
     """What the rule has learned; None for an untrained protocol."""
+    asker: Asker | None = None
+    """What asks about chunks before they are slept on; None where no asker was trained. It shapes no prompt and no write, so it is no
+    part of the protocol's hash."""
     weights_sha256: str = ""
     """Hash of the learned parameters' files."""
 

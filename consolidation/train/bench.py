@@ -18,10 +18,11 @@ from nrem.consolidation.probe.items import Item, collate
 from nrem.consolidation.protocol.protocol import Protocol
 from nrem.consolidation.read.observe import Texts
 from nrem.consolidation.read.split_model import SplitModel
-from nrem.consolidation.train.data import Passage, QuestionAnswer
+from nrem.consolidation.train.data import Passage
 from nrem.consolidation.write.learned import LearnedWrite
 from nrem.consolidation.write.lend import lent
 from nrem.consolidation.write.reading import Reading
+from nrem.memory.stream.chunk import QuestionAnswer
 
 
 @dataclass

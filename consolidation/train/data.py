@@ -10,13 +10,13 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 from nrem.consolidation.probe.facts import find_facts
 from nrem.consolidation.probe.probes import ProbeConfig, study_items
 from nrem.memory.errors import DocumentError, MissingFileError
 from nrem.memory.saved.json_lines import read_json_lines
-from nrem.memory.stream.chunk import Chunk, cut_chunks
+from nrem.memory.stream.chunk import Chunk, QuestionAnswer, cut_chunks
 
 NOT_STATED = "not stated"
 LONGEST_QUESTION = 140
@@ -24,11 +24,6 @@ LONGEST_QUESTION = 140
 CLOZE_WORDS = 2
 """The phrasing that is never too long."""
 PHRASINGS = ProbeConfig().num_phrasings
-
-
-class QuestionAnswer(NamedTuple):
-    question: str
-    answer: str
 
 
 @dataclass(frozen=True)

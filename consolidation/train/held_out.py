@@ -6,7 +6,8 @@ from typing import Any
 import torch
 
 from nrem.consolidation.train.bench import Bench
-from nrem.consolidation.train.data import Passage, QuestionAnswer
+from nrem.consolidation.train.data import Passage
+from nrem.memory.stream.chunk import QuestionAnswer
 
 
 @torch.no_grad()

@@ -18,9 +18,10 @@ from torch import Tensor
 
 from nrem.consolidation.protocol.protocol import Protocol
 from nrem.consolidation.read.split_model import SplitModel
-from nrem.consolidation.train.data import NOT_STATED, Passage, QuestionAnswer
+from nrem.consolidation.train.data import NOT_STATED, Passage
 from nrem.consolidation.write.lend import lent
 from nrem.consolidation.write.site import Sites
+from nrem.memory.stream.chunk import QuestionAnswer
 
 PASSAGE, PADDING = 0, -1
 """Blocks of a row; questions are 1, 2, ..."""

@@ -14,9 +14,9 @@ from nrem.memory.errors import MemoryFolderError
 from nrem.memory.saved.identity import BaseIdentity
 from nrem.memory.saved.values import KNOWN_KEYS_ONLY, Amount, Count, Exit, Flag, Hash, Measured, Place, Text, Whole
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 """2: an adapter may follow from its texts alone, with no statistics beside it. 3: the record holds its own hash, and says whether the text
-was forgotten. 4: a later segment keeps only what it does not share with the first."""
+was forgotten. 4: a later segment keeps only what it does not share with the first. 5: chunks may hold what was dreamt about them."""
 LATER = {"cache_token_bytes": 2, "forgot_text": 3}
 """Keys that schemas before this one do not have."""
 

@@ -18,6 +18,11 @@ LONGEST_TOKEN = 16
 """Characters per token, on average, that no sentence exceeds: a longer run of text is cut without looking for its end."""
 
 
+class QuestionAnswer(NamedTuple):
+    question: str
+    answer: str
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Chunk:
     """A span of a document."""
@@ -33,6 +38,8 @@ class Chunk:
     """Offset behind the last character."""
     text: str
     num_tokens: int
+    dreamt: tuple[QuestionAnswer, ...] = ()
+    """What the model asked itself about it, and answered, before it was slept on."""
 
     @property
     def says_nothing(self) -> bool:
@@ -40,21 +47,34 @@ class Chunk:
         return says_nothing(self.text)
 
     def to_dict(self) -> dict[str, Any]:
-        return asdict(self)
+        """Plain values; without dreams a chunk is what it was before there were any."""
+        values = asdict(self) | {DREAMT: [list(asked) for asked in self.dreamt]}
+        return values if self.dreamt else {name: value for name, value in values.items() if name != DREAMT}
 
     @classmethod
     def from_dict(cls, values: dict[str, Any]) -> Self:
         """Raises `MemoryFolderError`, naming the field, when the values are not those of a chunk."""
-        types = get_type_hints(cls)
-        if not isinstance(values, dict) or values.keys() != types.keys():
+        types = {name: kind for name, kind in get_type_hints(cls).items() if name != DREAMT}
+        if not isinstance(values, dict) or values.keys() - {DREAMT} != types.keys():
             got = ", ".join(values) if isinstance(values, dict) else type(values).__name__
             raise MemoryFolderError(f"a chunk has the fields {', '.join(types)}, got {got or 'none'}")
-        for name, value in values.items():
-            if type(value) is not types[name]:
-                raise MemoryFolderError(f"the field {name} of a chunk is {types[name].__name__}, got {type(value).__name__}")
+        for name, kind in types.items():
+            if type(values[name]) is not kind:
+                raise MemoryFolderError(f"the field {name} of a chunk is {kind.__name__}, got {type(values[name]).__name__}")
         if values["end"] - values["start"] != len(values["text"]):
             raise MemoryFolderError(f"a chunk from {values['start']} to {values['end']} cannot have {len(values['text'])} characters")
-        return cls(**values)
+        return cls(**{name: values[name] for name in types}, dreamt=_dreamt(values.get(DREAMT, [])))
+
+
+DREAMT = "dreamt"
+
+
+def _dreamt(values: Any) -> tuple[QuestionAnswer, ...]:
+    if not isinstance(values, list) or any(
+        not isinstance(pair, list) or [type(said) for said in pair] != [str, str] or not all(map(str.strip, pair)) for pair in values
+    ):
+        raise MemoryFolderError(f"the field {DREAMT} of a chunk is a list of questions with their answers, got {values!r:.60}")
+    return tuple(QuestionAnswer(*pair) for pair in values)
 
 
 class _Sized(NamedTuple):

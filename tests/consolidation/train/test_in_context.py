@@ -5,8 +5,9 @@ import random
 import pytest
 import torch
 
-from nrem.consolidation.train.data import NOT_STATED, QuestionAnswer
+from nrem.consolidation.train.data import NOT_STATED
 from nrem.consolidation.train.in_context import PackedQuestions, contrast
+from nrem.memory.stream.chunk import QuestionAnswer
 from nrem.runtime.models.load import Base
 from tests.benches import PASSAGES
 from tests.consolidation.train.test_trainer import random_bench

@@ -8,9 +8,10 @@ from torch import Tensor
 from nrem.consolidation.read.observe import Texts, next_token_loss
 from nrem.consolidation.read.split_model import SplitModel
 from nrem.consolidation.train.bench import Bench
-from nrem.consolidation.train.data import Passage, QuestionAnswer
+from nrem.consolidation.train.data import Passage
 from nrem.consolidation.write.descent import DescentParameters
 from nrem.consolidation.write.lend import lent
+from nrem.memory.stream.chunk import QuestionAnswer
 from nrem.runtime.models.load import Base
 from tests import tiny
 

@@ -1,0 +1,77 @@
+"""Cues: what a model is shown to ask a question about one sentence of a text, and how its question and answer are read back.
+
+    <start> TEXT  ⏎⏎ About: SENTENCE ⏎ Question:   ->   QUESTION ⏎ Answer: ANSWER <stop>
+
+The same text stands in front of all of its cues. Knows nothing about models.
+"""
+
+import re
+from collections.abc import Sequence
+
+from nrem.consolidation.prompts import ANSWER, Prompts
+from nrem.memory.stream.chunk import QuestionAnswer
+from nrem.memory.stream.sentences import sentences
+
+LONGEST_SENTENCE = 400
+"""Characters of a sentence that is asked about; the rest of a longer one is left out."""
+LONGEST_QUESTION, LONGEST_ANSWER = 160, 120
+"""Characters; what is longer is no question that somebody would ask, or no short answer."""
+FEWEST_WORDS = 3
+_WORD = re.compile(r"\w+")
+
+
+def sentences_to_ask(text: str) -> list[str]:
+    """The sentences of a text that say enough to be asked about, in reading order, white space made one. Lines without a full stop, such as
+    those of a table or a list, count as sentences of their own."""
+    found = [" ".join(line.split()) for start, end in sentences(text) for line in _lines(text[start:end])]
+    return list(dict.fromkeys(s[:LONGEST_SENTENCE] for s in found if len(_WORD.findall(s)) >= FEWEST_WORDS))
+
+
+def sentence_of(text: str, asked: QuestionAnswer) -> str | None:
+    """The sentence that holds the answer, of several the one that shares most words with the question; None where none does."""
+    words = set(_WORD.findall(asked.question.lower()))
+    holding = [s for s in sentences_to_ask(text) if asked.answer.lower() in s.lower()]
+    return max(holding, key=lambda s: len(words.intersection(_WORD.findall(s.lower()))), default=None)
+
+
+def text_ids(prompts: Prompts, text: str) -> list[int]:
+    """The text that stands in front of its cues."""
+    return prompts.plain_ids(text.strip() + "\n\n", start=True)
+
+
+def cue_ids(prompts: Prompts, sentence: str) -> list[int]:
+    """What asks for a question about a sentence."""
+    return prompts.plain_ids(f"About: {sentence}\nQuestion:")
+
+
+def goal_ids(prompts: Prompts, asked: QuestionAnswer) -> list[int]:
+    """What is to be said to a cue."""
+    return [*prompts.plain_ids(f" {asked.question.strip()}\n{ANSWER}"), *prompts.answer_ids(asked.answer)]
+
+
+def read_back(prompts: Prompts, ids: Sequence[int], text: str) -> QuestionAnswer | None:
+    """The question and the answer in what was said to a cue; None where it did not come to an end, is not of this form, or has an answer
+    that is not in the text."""
+    if prompts.stop_id not in ids:
+        return None
+    said = prompts.tokenizer.decode(list(ids[: list(ids).index(prompts.stop_id)]), skip_special_tokens=True)
+    question, mark, answer = (part.strip() for part in said.partition(f"\n{ANSWER}"))
+    fits = mark and question and answer and "\n" not in question + answer
+    if not fits or len(question) > LONGEST_QUESTION or len(answer) > LONGEST_ANSWER or not _holds(text, answer):
+        return None
+    return QuestionAnswer(question, answer)
+
+
+def _holds(text: str, answer: str) -> bool:
+    return " ".join(answer.lower().split()) in " ".join(text.lower().split())
+
+
+def _lines(sentence: str) -> list[str]:
+    """A sentence that goes on over lines is one; but what has no full stop at all is taken line by line."""
+    lines = [line for line in sentence.splitlines() if line.strip()]
+    return lines if len(lines) > 1 and all(len(line) < LONGEST_SENTENCE // 2 for line in lines) and _is_list(lines) else [sentence]
+
+
+def _is_list(lines: Sequence[str]) -> bool:
+    """Whether lines are items, rows or headings: most of them begin with no small letter."""
+    return sum(not line.lstrip()[0].islower() for line in lines) > len(lines) / 2 and not any(line.rstrip().endswith(",") for line in lines)
