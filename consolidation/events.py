@@ -26,6 +26,13 @@ class ChunkRead:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ChunkDreamt:
+    """The model has asked itself about a chunk that leaves the window, and answered."""
+
+    chunk: Chunk
+
+
+@dataclass(frozen=True, kw_only=True)
 class ChunksEvicted:
     """Chunks left the window for the buffer."""
 
@@ -77,7 +84,7 @@ class NightEnded:
     record: MemoryRecord
 
 
-Event = NightStarted | ChunkRead | ChunksEvicted | SleepStarted | PassDone | SleepEnded | NightEnded
+Event = NightStarted | ChunkRead | ChunkDreamt | ChunksEvicted | SleepStarted | PassDone | SleepEnded | NightEnded
 Listener = Callable[[Event], None]
 
 

@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeVar
 from pydantic import TypeAdapter, ValidationError
 
 from nrem.consolidation.allocate.config import SleepConfig
+from nrem.consolidation.dream.config import DreamConfig
 from nrem.consolidation.guard_config import GuardConfig
 from nrem.consolidation.probe.probes import ProbeConfig
 from nrem.consolidation.write.config import StudyConfig
@@ -59,6 +60,7 @@ class Config:
     protocol: ProtocolConfig = field(default_factory=ProtocolConfig)
     stream: StreamConfig = field(default_factory=StreamConfig)
     fast_weights: FastWeightsConfig = field(default_factory=FastWeightsConfig)
+    dreams: DreamConfig = field(default_factory=DreamConfig)
     probes: ProbeConfig = field(default_factory=ProbeConfig)
     study: StudyConfig = field(default_factory=StudyConfig)
     sleep: SleepConfig = field(default_factory=SleepConfig)

@@ -11,6 +11,7 @@ import torch
 from nrem.consolidation.allocate.config import ResolvedSleep
 from nrem.consolidation.allocate.curves import CurveTable
 from nrem.consolidation.budget import CostModel, Ledger
+from nrem.consolidation.dream.dreamer import Dreamer
 from nrem.consolidation.events import Listener
 from nrem.consolidation.guard import Guard
 from nrem.consolidation.probe.material import StudyMaterial
@@ -22,7 +23,7 @@ from nrem.consolidation.protocol.unlearned import ID as UNLEARNED
 from nrem.consolidation.protocol.unlearned import unlearned_protocol
 from nrem.consolidation.read.split_model import SplitModel
 from nrem.consolidation.sleep import Sleeper
-from nrem.consolidation.write.rule import RuleParts, WriteRule
+from nrem.consolidation.write.rule import DREAMS, RuleParts, WriteRule
 from nrem.consolidation.write.rules import RULES
 from nrem.memory.arguments import check_kind
 from nrem.memory.errors import BaseMismatchError
@@ -152,6 +153,15 @@ def make_sleeper(
         listener=listener,
         share=share,
     )
+
+
+def make_dreamer(base: Base, config: Config, protocol: Protocol, ledger: Ledger) -> Dreamer | None:
+    """What asks about chunks before they are slept on; None where nobody learned to, where passes do not read it, and under a budget, which
+    buys passes first."""
+    asker, wanted = protocol.asker, config.dreams.per_sentence and resolved_sleep(config, protocol).passes
+    if asker is None or not wanted or ledger.limited or not RULES[protocol.rule].uses >= DREAMS:
+        return None
+    return Dreamer(base.model, asker, protocol, config.dreams, ledger, CostModel.of(base.model), config.seed)
 
 
 def resolved_sleep(config: Config, protocol: Protocol) -> ResolvedSleep:

@@ -9,6 +9,7 @@ from typing import NamedTuple
 
 from nrem.consolidation.allocate.allocator import CHOSEN_BY
 from nrem.consolidation.protocol.protocol import Protocol
+from nrem.consolidation.write.rule import DREAMS
 from nrem.consolidation.write.rules import RULES
 from nrem.runtime.config import Config
 from nrem.runtime.parts import measured_curves, resolved_sleep
@@ -32,6 +33,11 @@ def _sleeps_again(config: Config) -> bool:
 
 
 SWITCHES = (
+    Switch(
+        frozenset({"dreams.temperature"}),
+        lambda c: c.dreams.per_sentence <= 1,
+        "dreams.per_sentence is 1 or 0, and the first question about a sentence is the likeliest",
+    ),
     Switch(
         frozenset({"answer.again_chunks"}),
         lambda c: not _sleeps_again(c),
@@ -78,8 +84,9 @@ def without_effect_on_answers(config: Config, protocol: Protocol) -> list[str]:
     again = RULES[protocol.rule].uses if _sleeps_again(config) else frozenset[str]()
     made = [key for key in config.given if not key.startswith(ANSWERING) and key not in again]
     reason = "a memory that is only asked keeps what it was made with; sleep again to change it"
-    off = [key for key in config.given if key in SWITCHES[0].keys and SWITCHES[0].off(config)]
-    return [_sentence(config, found, why) for found, why in ((made, reason), (off, SWITCHES[0].reason)) if found]
+    again_off = next(switch for switch in SWITCHES if "answer.again_chunks" in switch.keys)
+    off = [key for key in config.given if key in again_off.keys and again_off.off(config)]
+    return [_sentence(config, found, why) for found, why in ((made, reason), (off, again_off.reason)) if found]
 
 
 def _reasons(config: Config, protocol: Protocol) -> Iterator[tuple[frozenset[str], str]]:
@@ -89,6 +96,10 @@ def _reasons(config: Config, protocol: Protocol) -> Iterator[tuple[frozenset[str
         by_rules.setdefault(tuple(name for name, row in RULES.items() if key in row.uses), set()).add(key)
     for names, keys in by_rules.items():
         yield frozenset(keys), _reason_of_rule(names, protocol)
+    if protocol.asker is None and RULES[protocol.rule].uses >= DREAMS:
+        yield DREAMS, f"the protocol {protocol.id} has no asker (nrem train-asker trains one), so that nothing is dreamt"
+    elif config.sleep.budget_fet or config.sleep.budget_seconds:
+        yield DREAMS, "under a budget nothing is dreamt"
     sleep, curves = resolved_sleep(config, protocol), measured_curves(config, protocol)
     idle = CHOSEN_BY - sleep.chosen_by(curves)
     decides = f"sleep.allocator is {sleep.allocator}{_where(config, 'sleep.allocator')}"

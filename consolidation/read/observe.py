@@ -27,6 +27,8 @@ class Texts(NamedTuple):
 
     ids: Int[Tensor, "batch token"]
     mask: Int[Tensor, "batch token"]
+    written: Float[Tensor, "batch token"] | None = None
+    """How strongly each token is written, at most, and 0 where errors need not be taken; None: 1 wherever a token follows."""
 
     @classmethod
     def pad(cls, rows: Sequence[Sequence[int]], pad_id: int, device: torch.device) -> "Texts":
@@ -40,10 +42,16 @@ class Texts(NamedTuple):
         """Where a token follows that can be predicted."""
         return torch.cat([self.mask[:, 1:], torch.zeros_like(self.mask[:, :1])], 1).bool()
 
+    @property
+    def strength(self) -> Float[Tensor, "batch token"]:
+        """How strongly each token is written, at most; 0 at padding and where no token follows."""
+        return self.has_next.float() if self.written is None else self.written
+
 
 @dataclass(frozen=True)
 class Seen:
-    """What reading left at every token, both at unit scale; `valid` is 0 at padding and at the last token."""
+    """What reading left at every token, both at unit scale; `valid` is 1, or how strongly a token is written at most, and 0 at padding and
+    at the last token."""
 
     hidden: Float[Tensor, "batch token d"]
     error: Float[Tensor, "batch token d"]
@@ -70,10 +78,11 @@ def observe(split: SplitModel, texts: Texts, lower: Tensor | None, names: Sequen
     """Read the texts once, from their activations below the cut; `vocabulary` as in `prediction_error`."""
     with _inputs_of(split.model, names) as inputs:
         hidden = split.hidden(texts.ids, texts.mask, lower)
-    valid = texts.has_next.float()
+    valid = texts.strength
     error, loss = prediction_error(split.model.get_output_embeddings(), hidden, texts.ids.roll(-1, 1), valid.bool(), vocabulary)
     unit = F.rms_norm(hidden.float(), hidden.shape[-1:])
-    mean_loss = (loss * valid).sum(1) / valid.sum(1).clamp_min(1)
+    counts = valid.bool().float()
+    mean_loss = (loss * counts).sum(1) / counts.sum(1).clamp_min(1)
     return Observation(inputs, Seen(unit, error, valid), mean_loss)
 
 

@@ -16,6 +16,7 @@ from torch import Tensor
 
 from nrem.consolidation.probe.items import Item, collate
 from nrem.consolidation.protocol.protocol import Protocol
+from nrem.consolidation.read.batches import with_answers_written
 from nrem.consolidation.read.observe import Texts
 from nrem.consolidation.read.split_model import SplitModel
 from nrem.consolidation.train.data import Passage
@@ -55,7 +56,26 @@ class Bench:
         texts = Texts.pad(rows, self.protocol.stop_id, self.device)
         with lent(self.split.model, self.parameters, None):  # a reader may sit below the cut
             lower = self.split.lower(texts.ids, texts.mask)
-        return Reading(self.split, self.parameters, texts, lower, memories, self.parameters.error_vocabulary, self.order)
+            dreams = self._dreams(passages, memories)
+            below = self.split.lower(dreams.ids, dreams.mask) if dreams else None
+        vocabulary = self.parameters.error_vocabulary
+        beside = (dreams, below) if dreams else None
+        return Reading(self.split, self.parameters, texts, lower, memories, vocabulary, self.order, beside)
+
+    def _dreams(self, passages: Sequence[Passage], memories: int) -> Texts | None:
+        """What was dreamt about the passages, as many rows for each memory: empty ones stand in where there is less; None for nothing."""
+        p, size = self.protocol, len(passages) // memories
+        about = [[asked for passage in passages[i : i + size] for asked in passage.dreamt] for i in range(0, len(passages), size)]
+        if not (most := max(map(len, about))):
+            return None
+        rows: list[list[int]] = []
+        answers: list[int] = []
+        for mine in about:
+            goals = [p.answer_ids(answer) for _, answer in mine]
+            rows += [p.question_ids(question) + goal for (question, _), goal in zip(mine, goals, strict=True)]
+            rows += [[p.stop_id]] * (most - len(mine))
+            answers += [*map(len, goals), *[0] * (most - len(mine))]
+        return with_answers_written(Texts.pad(rows, p.stop_id, self.device), answers)
 
     def answer_nll(
         self,

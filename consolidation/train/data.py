@@ -33,6 +33,8 @@ class Passage:
     title: str
     text: str
     given: tuple[QuestionAnswer, ...]
+    dreamt: tuple[QuestionAnswer, ...] = ()
+    """What passes read beside it."""
 
 
 @dataclass(frozen=True)

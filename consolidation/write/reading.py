@@ -33,6 +33,14 @@ class Reading:
     """Tokens over which expectations run; 0 for all."""
     order: int = 1
     """1: what a pass reads is taken as given; 2: gradients run through all passes."""
+    dreams: tuple[Texts, Tensor | None] | None = None
+    """What was dreamt about the texts, memory-major as well, with its activations below the cut; for rules that read it."""
+
+    def observe_all(self, fast: Mapping[str, Any] | None) -> list[Observation]:
+        """Read the texts, and what was dreamt about them."""
+        with lent(self.split.model, self.sites, fast):
+            parts = [(self.texts, self.lower), *([self.dreams] if self.dreams else [])]
+            return [observe(self.split, texts, lower, self.sites.names, self.vocabulary) for texts, lower in parts]
 
     def observe(self, fast: Mapping[str, Any] | None) -> Observation:
         """Read once; `fast` is what every memory or every text has written, by module, or None where nothing was written yet."""

@@ -10,11 +10,12 @@ from collections.abc import Mapping, Sequence
 import torch
 from torch import Tensor
 
+from nrem.consolidation.read.batches import K, SleepRows
 from nrem.consolidation.read.observe import observe
 from nrem.consolidation.write.lend import lent
 from nrem.consolidation.write.ridge_site import Ridge
 from nrem.consolidation.write.ridge_sums import Gathered, pass_flops
-from nrem.consolidation.write.rule import PassReport, RuleParts, WriteRule
+from nrem.consolidation.write.rule import DREAMS, PassReport, RuleParts, WriteRule
 from nrem.memory.stream.chunk import Chunk
 from nrem.memory.weights.fast_weights import Factors
 from nrem.memory.weights.layers import cache_bytes
@@ -35,12 +36,13 @@ class RidgeRule(WriteRule):
     """Holds the uncut change of every module during a sleep; see the module's text."""
 
     rereads = True
+    uses = DREAMS
 
     def __init__(self, parts: RuleParts) -> None:
         assert isinstance(parts.learned, Ridge), "a row of RULES goes with what it learns"
         self.split, self.fast, self.parameters, self.ledger, self.cost = parts.split, parts.fast, parts.learned, parts.ledger, parts.cost
         self.kept_energy = parts.kept_energy
-        self._material = parts.texts()
+        self._material, self._dreams = parts.texts(), parts.dreams()
         self._passes: dict[int, int] = {}
         """How many passes each chunk of the adapter has had."""
         self._done = 0
@@ -53,17 +55,20 @@ class RidgeRule(WriteRule):
 
     def begin(self, chunks: Sequence[Chunk], replay: Sequence[Chunk]) -> None:
         self._material.begin([*replay, *chunks])
+        self._dreams.begin([*replay, *chunks])
         self._start_over()
 
     def end(self) -> None:
         self._material.end()
+        self._dreams.end()
         self._start_over()
 
     def next_pass_fet(self, active: Sequence[int]) -> float:
         number = self._number(active)
         todo = self._read_in(number, active)
         later = sum(self._fet(n, self._read_in(n, ())) for n in range(number + 1, self._deepest))
-        return self._fet(number, todo) + self._material.unread_fet(todo) + later + self._cutting_fet
+        unread = self._material.unread_fet(todo) + self._dreams.unread_fet(self._dreams.about(todo))
+        return self._fet(number, todo) + unread + later + self._cutting_fet
 
     @torch.no_grad()
     def write(self, active: Sequence[int]) -> PassReport:
@@ -72,7 +77,8 @@ class RidgeRule(WriteRule):
         todo = self._read_in(number, active)
         loss = self._pass(number, todo, charged=True)
         self._passes |= dict.fromkeys(active, number + 1)
-        return PassReport(loss={index: loss[index] for index in active}, tokens=self._material.tokens(todo))
+        tokens = self._material.tokens(todo) + self._dreams.tokens(self._dreams.about(todo))
+        return PassReport(loss={index: loss[index] for index in active}, tokens=tokens)
 
     @torch.no_grad()
     def complete(self) -> None:
@@ -150,14 +156,10 @@ class RidgeRule(WriteRule):
         gathered = {name: Gathered(site) for name, site in self.parameters.items()}
         loss: dict[int, float] = {}
         for group in self._material.groups(todo):
-            texts, lower = self._material.texts(group), self._material.lower(group)
-            with self.ledger.debit("passes", self._reading_fet(number, group) if charged else 0.0), self.fast.silenced():
-                with lent(self.split.model, self.parameters, {n: c[None] for n, c in self._changes.items()} or None):
-                    seen = observe(self.split, texts, lower, self.parameters.names, self.parameters.error_vocabulary)
-                rows = seen.seen.valid.bool()
-                for name, site in self.parameters.items():
-                    gathered[name].add(seen.inputs[name][rows], site.values(seen.seen)[rows], site.strength(seen.seen)[rows])
-                loss.update(zip(group, seen.loss.tolist(), strict=True))
+            seen = self._read(self._material, group, number, gathered, charged=charged)
+            loss.update(zip(group, seen.tolist(), strict=True))
+        for dreamt in self._dreams.groups(self._dreams.about(todo)):
+            self._read(self._dreams, dreamt, number, gathered, charged=charged)
         with self.ledger.debit("passes", self._solving_fet(todo) if charged else 0.0):
             for name, site in self.parameters.items():
                 change, where = gathered[name].solved()
@@ -167,20 +169,33 @@ class RidgeRule(WriteRule):
         self._done = number + 1
         return loss
 
-    def _fet(self, number: int, todo: Sequence[int]) -> float:
-        return sum(self._reading_fet(number, group) for group in self._material.groups(todo)) + self._solving_fet(todo)
+    def _read(self, rows: SleepRows[K], group: Sequence[K], number: int, gathered: Mapping[str, Gathered], *, charged: bool) -> Tensor:
+        """Read a batch with what is written so far, and gather what a pass solves for; gives the mean loss of each text."""
+        texts, lower = rows.texts(group), rows.lower(group)
+        with self.ledger.debit("passes", self._reading_fet(number, rows, group) if charged else 0.0), self.fast.silenced():
+            with lent(self.split.model, self.parameters, {n: c[None] for n, c in self._changes.items()} or None):
+                seen = observe(self.split, texts, lower, self.parameters.names, self.parameters.error_vocabulary)
+            written = seen.seen.valid.bool()
+            for name, site in self.parameters.items():
+                gathered[name].add(seen.inputs[name][written], site.values(seen.seen)[written], site.strength(seen.seen)[written])
+        return seen.loss
 
-    def _reading_fet(self, number: int, group: Sequence[int]) -> float:
+    def _fet(self, number: int, todo: Sequence[int]) -> float:
+        texts = sum(self._reading_fet(number, self._material, group) for group in self._material.groups(todo))
+        dreams = sum(self._reading_fet(number, self._dreams, group) for group in self._dreams.groups(self._dreams.about(todo)))
+        return texts + dreams + self._solving_fet(todo)
+
+    def _reading_fet(self, number: int, rows: SleepRows[K], group: Sequence[K]) -> float:
         """The upper layers, the head forward and once more for the expected embedding, what is attached, uncut, and the errors' spread."""
-        tokens = self._material.width(group) * len(group)
+        tokens = rows.width(group) * len(group)
         attached = self.parameters.reader_weights
         attached += sum(site.d_in * site.d_out for _, site in self.parameters.items()) if number else 0
-        bands = sum(2 * self._material.width(group) * tokens * site.W2.shape[1] for _, site in self.parameters.items())
-        return self._material.upper_fet(group, heads=2) + self.cost.adapter(tokens, attached) + bands / self.cost.flops_per_fet
+        bands = sum(2 * rows.width(group) * tokens * site.W2.shape[1] for _, site in self.parameters.items())
+        return rows.upper_fet(group, heads=2) + self.cost.adapter(tokens, attached) + bands / self.cost.flops_per_fet
 
     def _solving_fet(self, todo: Sequence[int]) -> float:
         """Values, sums and the solution."""
-        tokens = self._material.tokens(todo)
+        tokens = self._material.tokens(todo) + self._dreams.written(self._dreams.about(todo))
         return sum(pass_flops(site, tokens) for _, site in self.parameters.items()) / self.cost.flops_per_fet
 
     @property

@@ -17,7 +17,7 @@ share of the same solution for what is still wrong: it mends what texts do to on
 Knows nothing about chunks, files or training.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Self
 
@@ -105,11 +105,11 @@ class RidgeSite(ValuedSite):
         """The solution from the sums, S = C + mu C_0."""
         return self.gain * self.unit * solve_spd(S, M.mT).mT
 
-    def write(self, x: Float[Tensor, "row token i"], seen: Seen, memories: int) -> Change:
-        """The solution for texts that are dealt out to so many memories."""
-        strength = self.strength(seen)
-        X, V = by_group(x, memories), by_group(self.values(seen), memories)
-        beta = by_group(strength[..., None], memories)[..., 0]
+    def write(self, read: Sequence[tuple[Float[Tensor, "row token i"], Seen]], memories: int) -> Change:
+        """The solution for texts that are dealt out to so many memories; what was read in several batches is solved for at once."""
+        X = torch.cat([by_group(x, memories) for x, _ in read], 1)
+        V = torch.cat([by_group(self.values(seen), memories) for _, seen in read], 1)
+        beta = torch.cat([by_group(self.strength(seen)[..., None], memories)[..., 0] for _, seen in read], 1)
         if self.by_tokens(X.shape[1]):
             return self.solve_dual(X, V, beta)
         C, M = self.sums(X, V, beta)
@@ -155,9 +155,10 @@ class Ridge(LearnedWrite[RidgeSite]):
         written: dict[str, Change] = {}
         for number in range(passes):
             with reading.reads(number):
-                seen = reading.observe(written if number else None)
+                read = reading.observe_all(written if number else None)
             for name, site in self.items():
-                written[name] = site.added(written.get(name), site.write(seen.inputs[name], seen.seen, reading.memories))
+                solved = site.write([(seen.inputs[name], seen.seen) for seen in read], reading.memories)
+                written[name] = site.added(written.get(name), solved)
         return written
 
     def settle(self, inputs: Mapping[str, Tensor]) -> None:

@@ -14,13 +14,16 @@ from torch import Tensor
 
 from nrem.consolidation.budget import CostModel, Ledger
 from nrem.consolidation.probe.material import StudyMaterial
-from nrem.consolidation.read.batches import SleepTexts
+from nrem.consolidation.read.batches import SleepDreams, SleepTexts
 from nrem.consolidation.read.split_model import SplitModel
 from nrem.consolidation.write.config import StudyConfig
 from nrem.consolidation.write.learned import LearnedWrite
 from nrem.memory.stream.chunk import Chunk
 from nrem.memory.weights.fast_weights import FastWeights
 from nrem.memory.weights.statistics import WrittenStatistics
+
+DREAMS = frozenset({"dreams.per_sentence", "dreams.temperature"})
+"""Settings that rules go by whose passes read what was dreamt."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -52,7 +55,15 @@ class RuleParts:
 
     def texts(self) -> SleepTexts:
         """The chunks of a sleep as passes read them."""
-        return SleepTexts(self.split, self.material.prompts, self.ledger, self.cost, self.learned.error_vocabulary if self.learned else 0)
+        return SleepTexts(self.split, self.material.prompts, self.ledger, self.cost, self._vocabulary)
+
+    def dreams(self) -> SleepDreams:
+        """What was dreamt about them, as passes read it."""
+        return SleepDreams(self.split, self.material.prompts, self.ledger, self.cost, self._vocabulary)
+
+    @property
+    def _vocabulary(self) -> int:
+        return self.learned.error_vocabulary if self.learned else 0
 
 
 class WriteRule(ABC):

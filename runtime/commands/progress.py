@@ -7,7 +7,17 @@ from typing import Any
 
 from tqdm import tqdm
 
-from nrem.consolidation.events import ChunkRead, ChunksEvicted, Event, NightEnded, NightStarted, PassDone, SleepEnded, SleepStarted
+from nrem.consolidation.events import (
+    ChunkDreamt,
+    ChunkRead,
+    ChunksEvicted,
+    Event,
+    NightEnded,
+    NightStarted,
+    PassDone,
+    SleepEnded,
+    SleepStarted,
+)
 from nrem.memory.stream.chunk import Chunk
 from nrem.runtime.show.night import night, over_budget, rolled_back
 from nrem.runtime.show.plain import plain
@@ -41,6 +51,8 @@ class ProgressBar:
         elif isinstance(event, ChunkRead):
             self._read[event.chunk.index] = _bytes(event.chunk)
             self._show("reading")
+        elif isinstance(event, ChunkDreamt):
+            self._show(f"dreaming, {len(event.chunk.dreamt)} questions about chunk {event.chunk.index}")
         elif isinstance(event, ChunksEvicted):
             for chunk in event.chunks:
                 if chunk.index not in self._read:  # an earlier run has read it, and slept on it unless it comes again

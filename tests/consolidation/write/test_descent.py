@@ -95,7 +95,7 @@ def test_the_loss_is_over_the_likely_tokens_and_the_one_that_came(base: Base, vo
     split, rows = SplitModel(base.model, 2), [list(tiny.STORY[:40].encode()), list(tiny.STORY[40:60].encode())]
     texts = Texts.pad(rows, 257, base.model.device)
     with torch.no_grad():
-        loss, valid = next_token_loss(split, texts, split.lower(*texts), vocabulary)
+        loss, valid = next_token_loss(split, texts, split.lower(texts.ids, texts.mask), vocabulary)
         for row, ids in enumerate(rows):
             logits, goal = base.model(input_ids=torch.tensor([ids])).logits[0, :-1], torch.tensor(ids[1:])
             unlikely = (torch.arange(logits.shape[-1]) >= (vocabulary or logits.shape[-1])) & (

@@ -198,7 +198,7 @@ def test_reading_gives_the_models_own_loss_and_inputs(base: Base) -> None:
     texts = Texts.pad(rows, 257, base.model.device)
     names = list(tiny.make_fast_weights(base).factors)
     with torch.no_grad():
-        seen = observe(split, texts, split.lower(*texts), names)
+        seen = observe(split, texts, split.lower(texts.ids, texts.mask), names)
         for row, ids in enumerate(rows):
             logits = base.model(input_ids=torch.tensor([ids])).logits[0, :-1]
             own = F.cross_entropy(logits, torch.tensor(ids[1:])) if len(ids) > 1 else torch.tensor(0.0)

@@ -96,10 +96,10 @@ def test_the_solution_is_the_least_squares_one() -> None:
 
 def test_memories_of_a_batch_do_not_touch_one_another() -> None:
     site, (x, seen) = make_site(), make_seen((5, 4, 5, 3))
-    together = dense(site.write(x, seen, 2))
+    together = dense(site.write([(x, seen)], 2))
     for number in range(2):
         rows = slice(2 * number, 2 * number + 2)
-        alone = dense(site.write(x[rows], Seen(seen.hidden[rows], seen.error[rows], seen.valid[rows]), 1))
+        alone = dense(site.write([(x[rows], Seen(seen.hidden[rows], seen.error[rows], seen.valid[rows]))], 1))
         torch.testing.assert_close(together[number], alone[0], atol=1e-5, rtol=1e-4)
 
 
@@ -120,7 +120,7 @@ def test_what_is_gathered_piece_by_piece_is_solved_as_a_whole(pieces: tuple[int,
 
 def test_a_later_pass_adds_its_share_whatever_the_form() -> None:
     site, (x, seen) = make_site(), make_seen((2,))
-    first, second = site.write(x, seen, 1), site.write(2 * x, seen, 1)
+    first, second = site.write([(x, seen)], 1), site.write([(2 * x, seen)], 1)
     assert isinstance(first, LowRank)
     expected = dense(first) + site.correction * dense(second)
     torch.testing.assert_close(dense(site.added(first, second)), expected)

@@ -1,0 +1,128 @@
+"""The dreamer: reads a chunk, asks about each of its sentences, and answers from what it has read.
+
+    chunk -> the text, once -> cues of all sentences in one batch -> questions and answers, token by token -> those that are in the text
+
+What is learned from a text depends on the questions under which it is read (arXiv 2506.06266 trains on a model's own questions about a
+corpus); here they cost no gradient: passes write their answers where a later question will look for them. Knows nothing about passes.
+"""
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import torch
+from jaxtyping import Float, Int
+from torch import Tensor
+from transformers import DynamicCache
+
+from nrem.consolidation.budget import CostModel, Ledger
+from nrem.consolidation.dream.asker import Asker
+from nrem.consolidation.dream.config import DreamConfig
+from nrem.consolidation.dream.cue import cue_ids, read_back, sentences_to_ask, text_ids
+from nrem.consolidation.prompts import Prompts
+from nrem.consolidation.read.split_model import cache_argument
+from nrem.consolidation.write.lend import lent
+from nrem.memory.stream.chunk import Chunk, QuestionAnswer
+
+LONGEST_SAID = 48
+"""Tokens of a question and its answer; what has not come to an end by then is left out."""
+ROWS = 64
+"""Cues that are answered at once."""
+
+
+class Dreamer:
+    """Asks and answers; nothing that a memory has written is attached."""
+
+    def __init__(self, model: Any, asker: Asker, prompts: Prompts, config: DreamConfig, ledger: Ledger, cost: CostModel, seed: int) -> None:
+        self.model, self.asker, self.prompts, self.config, self.ledger, self.cost = model, asker, prompts, config, ledger, cost
+        self.seed = seed
+        self._cache_name = cache_argument(model)
+
+    @torch.no_grad()
+    def dream(self, chunk: Chunk) -> Chunk:
+        """The chunk with what was dreamt about it. The same chunk and seed give the same dreams, whatever was dreamt before."""
+        cues = [cue_ids(self.prompts, s) for s in sentences_to_ask(chunk.text) for _ in range(self.config.per_sentence)]
+        if not cues:
+            return chunk
+        text = text_ids(self.prompts, chunk.text)
+        generator = torch.Generator(self.model.device).manual_seed(self.seed)
+        said: list[QuestionAnswer] = []
+        with lent(self.model, self.asker, None):
+            cache = self._read(text)
+            for start in range(0, len(cues), ROWS):
+                rows = self._say(text, cache, cues[start : start + ROWS], start, generator)
+                said += [asked for row in rows if (asked := read_back(self.prompts, row, chunk.text)) is not None]
+        return replace(chunk, dreamt=_apart(said))
+
+    def _read(self, text: Sequence[int]) -> DynamicCache:
+        cache = DynamicCache(config=self.model.config)
+        with self.ledger.debit("dreams", self._fet(len(text), len(text) / 2, head_tokens=1)):
+            self.model(
+                input_ids=torch.tensor([text], device=self.model.device), use_cache=True, logits_to_keep=1, **{self._cache_name: cache}
+            )
+        return cache
+
+    def _say(
+        self, text: Sequence[int], known: DynamicCache, cues: Sequence[Sequence[int]], first: int, generator: torch.Generator
+    ) -> list[list[int]]:
+        """What is said to each cue, up to the stop token or `LONGEST_SAID` tokens; `first` is the number of the first among a chunk's cues.
+        Rows that have come to an end are left out from then on."""
+        device, width, stop = self.model.device, max(map(len, cues)), self.prompts.stop_id
+        ids = torch.tensor([[stop] * (width - len(cue)) + list(cue) for cue in cues], device=device)
+        mask = torch.tensor([[1] * len(text) + [0] * (width - len(cue)) + [1] * len(cue) for cue in cues], device=device)
+        sampled = (torch.arange(first, first + len(cues), device=device) % self.config.per_sentence).bool()
+        cache, said, row = _repeated(known, len(cues), self.model.config), [list[int]() for _ in cues], list(range(len(cues)))
+        for _ in range(LONGEST_SAID):
+            positions = (mask.cumsum(1) - 1).clamp_min(0)[:, -ids.shape[1] :]
+            with self.ledger.debit("dreams", self._fet(ids.numel(), mask.shape[1], head_tokens=len(ids))):
+                out = self.model(
+                    input_ids=ids,
+                    attention_mask=mask,
+                    position_ids=positions,
+                    use_cache=True,
+                    logits_to_keep=1,
+                    **{self._cache_name: cache},
+                )
+            ids = self._next(out.logits[:, -1].float(), sampled, generator)
+            for number, token in zip(row, ids[:, 0].tolist(), strict=True):
+                said[number].append(token)
+            going = ids[:, 0] != stop
+            if not going.any():
+                break
+            if not going.all():
+                keep = going.nonzero()[:, 0]
+                cache.batch_select_indices(keep)
+                ids, mask, sampled, row = ids[keep], mask[keep], sampled[keep], [row[i] for i in keep.tolist()]
+            mask = torch.cat([mask, mask.new_ones(len(ids), 1)], 1)
+        return said
+
+    def _next(self, logits: Float[Tensor, "cue vocab"], sampled: Tensor, generator: torch.Generator) -> Int[Tensor, "cue 1"]:
+        likeliest = logits.argmax(-1, keepdim=True)
+        if not sampled.any():
+            return likeliest
+        drawn = torch.multinomial((logits / self.config.temperature).softmax(-1), 1, generator=generator)
+        return torch.where(sampled[:, None], drawn, likeliest)
+
+    def most_fet(self, chunk: Chunk) -> float:
+        """An upper bound of what `dream` debits."""
+        cues = [cue_ids(self.prompts, s) for s in sentences_to_ask(chunk.text) for _ in range(self.config.per_sentence)]
+        text, widest = len(text_ids(self.prompts, chunk.text)), max(map(len, cues), default=0)
+        tokens = len(cues) * (widest + LONGEST_SAID)
+        said = self._fet(tokens, text + widest + LONGEST_SAID, head_tokens=len(cues) * (LONGEST_SAID + 1))
+        return self._fet(text, text / 2, head_tokens=1) + said if cues else 0.0
+
+    def _fet(self, tokens: float, context: float, *, head_tokens: float) -> float:
+        return self.cost.forward(tokens, context, head_tokens=head_tokens) + self.cost.adapter(tokens, self.asker.num_weights)
+
+
+def _repeated(cache: DynamicCache, rows: int, config: Any) -> DynamicCache:
+    """A cache of as many rows that hold the same, of its own."""
+    out = DynamicCache(config=config)
+    for number, layer in enumerate(cache.layers):
+        out.update(layer.keys.repeat_interleave(rows, 0), layer.values.repeat_interleave(rows, 0), number)
+    return out
+
+
+def _apart(said: Sequence[QuestionAnswer]) -> tuple[QuestionAnswer, ...]:
+    """Each question once, with its first answer."""
+    return tuple({asked.question.lower(): asked for asked in reversed(said)}.values())[::-1]
