@@ -19,6 +19,7 @@ from typing import Any
 
 import typer
 
+from nrem.consolidation.train.asker_trainer import AskerConfig
 from nrem.consolidation.train.trainer import TrainConfig
 from nrem.memory.errors import NremError
 from nrem.runtime.commands.main import COMMANDS, make_app
@@ -79,7 +80,7 @@ def command_problem(words: list[str], *, whole: bool) -> str:
 
 
 def _settings_problem(name: str, arguments: list[str]) -> str:
-    kind = TrainConfig if name == "train-protocol" else Config
+    kind: type = {"train-protocol": TrainConfig, "train-asker": AskerConfig}.get(name, Config)
     for flag, value in pairwise(arguments):
         try:
             if flag == "--set" and "..." not in value and not value.isupper():

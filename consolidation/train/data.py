@@ -138,3 +138,9 @@ class Sampler:
         """One question about a passage, of any kind that it has."""
         made = clozes(passage.text, passage.title, rng.randrange(PHRASINGS)) if not passage.given or rng.random() < self.cloze_share else ()
         return rng.choice(made or passage.given or clozes(passage.text, passage.title, CLOZE_WORDS))
+
+
+def alike(rng: random.Random, passages: Sequence[Passage], count: int) -> list[Passage]:
+    """So many of the passages, of about equal length: padding is read like text."""
+    start = rng.randrange(len(passages) - count + 1)
+    return sorted(passages, key=lambda p: len(p.text))[start : start + count]

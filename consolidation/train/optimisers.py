@@ -24,7 +24,7 @@ MOMENTS: dict[type[Optimizer], tuple[str, ...]] = {Muon: ("momentum_buffer",), A
 
 
 class Optimisers:
-    """Every parameter belongs to one of two optimisers, in a group with a pace of its own."""
+    """Every parameter belongs to one of two optimisers, in a group with a pace of its own; one that has none is left out."""
 
     def __init__(self, named: Mapping[str, nn.Parameter], step_size: float, values_decay: float = 0.0, reader_pace: float = 1.0) -> None:
         paces = {READER: reader_pace} | PACES
@@ -32,22 +32,27 @@ class Optimisers:
         others = {name: p for name, p in named.items() if name not in matrices}
         self._parameters = list(named.values())
         self._step_size = step_size
-        muon = Muon(_groups(matrices, WEIGHT_DECAY, paces), lr=step_size, weight_decay=WEIGHT_DECAY, adjust_lr_fn="match_rms_adamw")
-        adamw = AdamW(_groups(others, 0.0, paces), lr=step_size, weight_decay=0.0)
-        self._of: dict[str, tuple[nn.Parameter, Optimizer]] = {name: (p, muon if name in matrices else adamw) for name, p in named.items()}
-        self._both: tuple[Optimizer, ...] = (muon, adamw)
+        self._of: dict[str, tuple[nn.Parameter, Optimizer]] = {}
+        if matrices:
+            groups = _groups(matrices, WEIGHT_DECAY, paces)
+            muon = Muon(groups, lr=step_size, weight_decay=WEIGHT_DECAY, adjust_lr_fn="match_rms_adamw")
+            self._of |= {name: (p, muon) for name, p in matrices.items()}
+        if others:
+            adamw = AdamW(_groups(others, 0.0, paces), lr=step_size, weight_decay=0.0)
+            self._of |= {name: (p, adamw) for name, p in others.items()}
+        self._all = list(dict.fromkeys(optimiser for _, optimiser in self._of.values()))
         self._values_decay = values_decay
         self._anchored = [p for name, p in matrices.items() if name.endswith(".W2")] if values_decay else []
 
     def descend(self, loss: torch.Tensor, share: float) -> None:
         """One step, at this share of the step size."""
-        for optimiser in self._both:
+        for optimiser in self._all:
             for group in optimiser.param_groups:
                 group["lr"] = group["pace"] * self._step_size * share
             optimiser.zero_grad()  # to none: what a step does not reach stays, and Muon's next step has full size all the same
         loss.backward()
         nn.utils.clip_grad_norm_(self._parameters, 1.0)
-        for optimiser in self._both:
+        for optimiser in self._all:
             optimiser.step()
         with torch.no_grad():  # Muon's steps have full size however small the gradient: what is not learned would walk away at random
             for p in (p for p in self._anchored if p.grad is not None):

@@ -7,8 +7,7 @@ the same steps.
 """
 
 import random
-import time
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -16,9 +15,10 @@ import torch
 
 from nrem.consolidation.read.observe import Texts, module_traffic
 from nrem.consolidation.train.bench import Bench
-from nrem.consolidation.train.data import Passage, Sampler
+from nrem.consolidation.train.data import Passage, Sampler, alike
 from nrem.consolidation.train.in_context import PackedQuestions, contrast
 from nrem.consolidation.train.optimisers import Optimisers
+from nrem.consolidation.train.training import Training, changed
 from nrem.consolidation.write.rules import trainable
 from nrem.memory.errors import SleepError, UsageError
 from nrem.memory.saved.journal import Journal
@@ -106,32 +106,21 @@ class TrainConfig:
             raise UsageError(f"chunks_together: {wrong[0]} does not divide chunks_per_step {self.chunks_per_step}")
 
 
-@dataclass
-class Trained:
-    """Where a training run stands."""
-
-    steps: int = 0
-    seconds: float = 0.0
-    passages: int = 0
-
-
-CHECKPOINT_SECONDS = 120.0
 ROW_TOKENS = 64
 """Length of the pieces of ordinary text."""
 LOCALITY_ROWS = 8
 LOCALITY_STRIDE = 4
 """Tokens from one at which the divergence is taken to the next: more rows say more than more tokens of a row."""
-Log = Callable[[dict[str, Any]], None]
 
 
-class ProtocolTrainer:
-    """Trains the parameters of a bench; `run` may be called again to go on."""
+class ProtocolTrainer(Training):
+    """Trains the parameters of a bench."""
 
     def __init__(
         self, bench: Bench, sampler: Sampler, ordinary_text: Sequence[int], config: TrainConfig, journal: Journal, *, fresh: Collection[str]
     ) -> None:
         """`fresh`: modules that began, here or before this run was cut off, with nothing learned; they write in units of their outputs."""
-        self.bench, self.sampler, self.ordinary_text, self.config, self.journal = bench, sampler, list(ordinary_text), config, journal
+        self.bench, self.sampler, self.ordinary_text, self.config = bench, sampler, list(ordinary_text), config
         bench.order = config.order
         rows = self._ordinary_rows(random.Random(config.seed), -(-config.ordinary_tokens // ROW_TOKENS))
         texts = Texts.pad(rows, bench.protocol.stop_id, bench.device)
@@ -139,57 +128,12 @@ class ProtocolTrainer:
         bench.parameters.take_units({name: units[name] for name in fresh})
         if not config.reader_pace:
             bench.parameters.hold_reader()
-        self._named, self._fresh = dict(bench.parameters.named_parameters()), sorted(fresh)
-        learning = {name: p for name, p in self._named.items() if p.requires_grad}
-        self.optimisers = Optimisers(learning, config.step_size, config.values_decay, config.reader_pace)
-        self.done = Trained()
-        self._take_up()
-
-    def run(
-        self,
-        minutes: float,
-        evaluate: Callable[[], dict[str, Any]],
-        every_minutes: float,
-        log: Log,
-        keep: Callable[[Trained, dict[str, Any]], None],
-        clock: Callable[[], float] = time.monotonic,
-    ) -> Trained:
-        """Train until so many minutes of `clock` are spent, earlier runs included; now and then it checkpoints, evaluates and calls `keep`.
-
-        At the end it checkpoints only: the caller evaluates what it became.
-        """
-        recent: list[torch.Tensor] = []
-        mark, due, save_at = clock(), self.done.seconds + 60 * every_minutes, self.done.seconds + CHECKPOINT_SECONDS
-        while self.done.seconds < 60 * minutes:
-            figures = self.step(self.done.seconds / (60 * minutes))
-            now = clock()
-            self.done.seconds, mark = self.done.seconds + now - mark, now
-            recent += [figures["loss"]] if "loss" in figures else []
-            if self.done.steps % 50 == 0:
-                log(
-                    {
-                        "step": self.done.steps,
-                        "minutes": self.done.seconds / 60,
-                        **{key: float(value) for key, value in figures.items()},
-                        **({"loss": float(torch.stack(recent).mean())} if recent else {}),
-                        "kind": "train",
-                    }
-                )
-                recent = []
-            over = self.done.seconds >= 60 * minutes
-            if self.done.seconds >= save_at or over:
-                self.checkpoint()
-                save_at = self.done.seconds + CHECKPOINT_SECONDS
-            if self.done.seconds >= due and not over:
-                self.checkpoint()
-                held_out = evaluate()
-                log({"step": self.done.steps, "minutes": self.done.seconds / 60, **held_out, "kind": "evaluation"})
-                keep(self.done, held_out)
-                mark, due, save_at = clock(), self.done.seconds + 60 * every_minutes, self.done.seconds + CHECKPOINT_SECONDS
-        return self.done
+        named = dict(bench.parameters.named_parameters())
+        learning = {name: p for name, p in named.items() if p.requires_grad}
+        optimisers = Optimisers(learning, config.step_size, config.values_decay, config.reader_pace)
+        super().__init__(named, optimisers, journal, {"config": asdict(config), "fresh": sorted(fresh)})
 
     def step(self, fraction: float) -> dict[str, Any]:
-        """One step; `fraction` of the run is over. Losses are left on the device: reading them would make a GPU wait."""
         c, number = self.config, self.done.steps
         rng = random.Random(f"{c.seed} {number}")
         figures: dict[str, Any] = {}
@@ -235,7 +179,7 @@ class ProtocolTrainer:
         c = self.config
         size = rng.choice(c.passages_in_prompt)
         if fast is None:
-            groups = [_alike(rng, [_joined(self.sampler.group(rng, size)) for _ in range(3 * c.read_in_context)], c.read_in_context)]
+            groups = [alike(rng, [_joined(self.sampler.group(rng, size)) for _ in range(3 * c.read_in_context)], c.read_in_context)]
         elif len(groups[0]) >= size:
             groups = [[_joined(group[i : i + size]) for i in range(0, len(group) - size + 1, size)] for group in groups]
         chosen = [rng.sample(list(group), min(len(group), -(-c.read_in_context // len(groups)))) for group in groups]
@@ -254,42 +198,16 @@ class ProtocolTrainer:
         decay = min(1.0, max(0.05, (1 - fraction) / c.decay_share)) if c.decay_share else 1.0
         self.optimisers.descend(loss, min(1.0, (self.done.steps + 1) / max(1, c.warm_up)) * decay)
 
-    # -- checkpoint -----------------------------------------------------------------------------------------------------------
-
-    def checkpoint(self) -> None:
-        """Parameters, the optimisers' moments and where the run stands, in one file."""
-        tensors = {f"parameter/{name}": p.detach() for name, p in self._named.items()} | self.optimisers.tensors()
-        self.journal.checkpoint({"config": asdict(self.config), "done": asdict(self.done), "fresh": self._fresh}, tensors)
-
-    def _take_up(self) -> None:
-        if (latest := self.journal.latest()) is None:
-            return
-        state, tensors = latest
-        mine = asdict(self.config)
-        theirs = state["config"]
+    def check(self, state: Mapping[str, Any]) -> None:
         fixed = ["rule", "rank", "reader_rank", "error_vocabulary", "target", "layers", "reader_target", "reader_layers"]
         fixed += ["max_passes"] if self.bench.parameters.steps_by_pass else []
-        if changed := [key for key in fixed if theirs[key] != mine[key]]:
-            raise SleepError(
-                f"{self.journal.folder}: this training began with {changed[0]} {theirs[changed[0]]}, got {mine[changed[0]]}; "
-                "give the same, or another --out"
-            )
-        if state.get("fresh", self._fresh) != self._fresh:
+        if other := changed(state["config"], self.began["config"], fixed):
+            raise SleepError(f"{self.journal.folder}: this training began with {other}; give the same, or another --out")
+        if state.get("fresh", self.began["fresh"]) != self.began["fresh"]:
             raise SleepError(f"{self.journal.folder}: this training began from another protocol; give the same --from, or another --out")
-        self.done = Trained(**state["done"])
-        with torch.no_grad():
-            for name, p in self._named.items():
-                p.copy_(tensors[f"parameter/{name}"])
-        self.optimisers.take_up(tensors)
 
 
 def _joined(passages: Sequence[Passage]) -> Passage:
     """Passages behind one another, as one that can be asked all of their questions."""
     given = tuple(question for passage in passages for question in passage.given)
     return Passage(passages[0].title, "\n\n".join(p.text.strip() for p in passages), given)
-
-
-def _alike(rng: random.Random, passages: Sequence[Passage], count: int) -> list[Passage]:
-    """So many of the passages, of about equal length: padding is read like text."""
-    start = rng.randrange(len(passages) - count + 1)
-    return sorted(passages, key=lambda p: len(p.text))[start : start + count]

@@ -29,6 +29,7 @@ from nrem.runtime.commands import (
     show,
     sleep,
     train,
+    train_asker,
     train_router,
     tune,
     verify,
@@ -56,6 +57,7 @@ COMMANDS: dict[str, Callable[..., None]] = {
     "calibrate": calibrate.calibrate,
     "ceiling": ceiling.ceiling,
     "train-protocol": train.train,
+    "train-asker": train_asker.train_asker,
     "train-router": train_router.train_router,
     "doctor": doctor.doctor,
 }

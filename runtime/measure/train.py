@@ -19,9 +19,10 @@ from nrem.consolidation.protocol.folder import adopt_parameters, check_protocol_
 from nrem.consolidation.protocol.protocol import Protocol
 from nrem.consolidation.read.split_model import SplitModel
 from nrem.consolidation.train.bench import Bench
-from nrem.consolidation.train.data import Passage, PassageFile, Sampler, read_source
+from nrem.consolidation.train.data import PassageFile, Sampler, read_source
 from nrem.consolidation.train.held_out import evaluate_protocol
-from nrem.consolidation.train.trainer import ROW_TOKENS, ProtocolTrainer, TrainConfig, Trained
+from nrem.consolidation.train.trainer import ROW_TOKENS, ProtocolTrainer, TrainConfig
+from nrem.consolidation.train.training import Trained
 from nrem.consolidation.write.learned import Sizes
 from nrem.consolidation.write.rules import trainable
 from nrem.memory.errors import UsageError
@@ -29,13 +30,12 @@ from nrem.memory.saved.journal import Journal
 from nrem.memory.saved.json_text import json_text
 from nrem.memory.weights.fast_weights import first_layer
 from nrem.memory.weights.layers import find_targets, lowest_layer
+from nrem.runtime.measure.train_data import hold_out, source_weights
 from nrem.runtime.models.load import Base
 
 LOG = "log.jsonl"
 CURVE = "curve.png"
 ORDINARY_CHARACTERS = 400_000
-GIVEN_WEIGHT, PLAIN_WEIGHT = 0.9, 0.1
-"""How often a step draws from files with questions, and from plain text."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,11 +81,11 @@ def train_protocol(base: Base, job: TrainJob, config: TrainConfig, *, resume: bo
         raise UsageError(f"--out {job.out}: {workshop} holds an earlier training; go on with --resume, or name another folder")
     check_protocol_target(job.out, replace=workshop.exists())
     sources = [read_source(path, base.count_tokens, config.max_chunk_tokens) for path in job.data]
-    sources, held_out = _hold_out(sources, base, job, config)
+    sources, held_out = hold_out(sources, job.held_out, job.held_out_passages, base.count_tokens, config.max_chunk_tokens)
     bench, fresh = make_bench(base, config, job)
     journal = Journal.open(workshop)
     apart, ordinary = _ordinary_text(sources, bench.protocol)
-    sampler = Sampler(sources, _weights(sources), config.cloze_share)
+    sampler = Sampler(sources, source_weights(sources), config.cloze_share)
     trainer = ProtocolTrainer(bench, sampler, ordinary, config, journal, fresh=fresh)
 
     def log(figures: dict[str, Any]) -> None:
@@ -164,33 +164,6 @@ def _ordinary_text(sources: Sequence[PassageFile], protocol: Protocol) -> tuple[
     each = ORDINARY_CHARACTERS // max(1, len(given))  # of every kind alike: what is ordinary must not be the first file's manner
     parts = ["\n\n".join(d[0].text for d in s.documents[: 1 + each // 100])[:each] for s in given]
     return rows[:4], protocol.plain_ids("\n\n".join([plain, *parts]))
-
-
-def _hold_out(sources: Sequence[PassageFile], base: Base, job: TrainJob, config: TrainConfig) -> tuple[list[PassageFile], list[Passage]]:
-    """Sources to train on, and passages of documents that they do not hold."""
-    if job.held_out:
-        apart = read_source(job.held_out, base.count_tokens, config.max_chunk_tokens)
-        passages = [p for d in apart.documents for p in d if p.given]
-        return list(sources), passages[: job.held_out_passages]
-    first = sources[0]
-    kept, out = list(first.documents), list[Passage]()
-    while len(out) < job.held_out_passages and len(kept) > 1:
-        out += [p for p in kept.pop() if p.given]
-    if not out:
-        raise UsageError(f"{first.name}: not enough documents to hold some out; give more, or a file of their own with --held-out")
-    return [replace(first, documents=tuple(kept)), *sources[1:]], out[: job.held_out_passages]
-
-
-def _weights(sources: Sequence[PassageFile]) -> list[float]:
-    """Files with questions share most of the draws in proportion to the root of their size, so that small kinds are not drowned; plain text
-    shares the rest."""
-    plain = [s for s in sources if s.plain]
-    out = []
-    for s in sources:
-        group = plain if s.plain else [t for t in sources if not t.plain]
-        share = 1.0 if len(group) == len(sources) else PLAIN_WEIGHT if s.plain else GIVEN_WEIGHT
-        out.append(share * s.num_passages**0.5 / sum(t.num_passages**0.5 for t in group))
-    return out
 
 
 def plot_curve(log: Path, picture: Path) -> None:

@@ -1,4 +1,4 @@
-"""What `nrem train-protocol` shows: a line for every stretch of training, and a table of the finished protocol."""
+"""What trainings show: a line for every stretch of one, and a table of a finished protocol."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -21,6 +21,12 @@ def log_line(figures: Mapping[str, Any]) -> str:
     for kind in ("right", "wrong"):
         parts += [f"{kind} memory after {plural(level, 'pass', 'passes')} {value:.3f}" for level, value in figures[kind].items()]
     return start + "held out: " + ", ".join(parts)
+
+
+def asker_line(figures: Mapping[str, Any]) -> str:
+    """One entry of the log of an asker's training in a line."""
+    said = f"loss {figures['loss']:.3f}" if figures["kind"] == "train" else f"held out: {figures['held_out']:.3f}"
+    return f"step {figures['step']}, {figures['minutes']:.1f} min: {said}"
 
 
 def held_out_table(figures: Mapping[str, Any]) -> Table:
