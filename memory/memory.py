@@ -63,10 +63,11 @@ class Memory:
 
     def with_scratch_text(self, chunks: Iterable[Chunk] = ()) -> Self:
         """Keep these chunks as the evicted text, in a folder that lives as long as the memory."""
-        self.scratch = Scratch()
-        self.text = EvictedText(self.scratch.folder)
-        for chunk in chunks:
-            self.text.append(chunk)
+        scratch = Scratch()
+        text = EvictedText(scratch.folder)
+        for chunk in chunks:  # these may lie in the folder that goes now
+            text.append(chunk)
+        self.scratch, self.text = scratch, text
         return self
 
     @property
@@ -140,6 +141,8 @@ class Memory:
         folders = [segment_folder(made, index) for index in range(len(segments))]
         texts = (made / TEXT / TEXT_CHUNKS, made / TEXT / TEXT_INDEX)
         kept = [path for path in (*(f / name for f in folders for name in FILES), *texts) if path.exists()]
+        for chunk, read in zip(self.record.chunks, self.text or (), strict=False):  # what is in the window only has no text yet
+            chunk.dreamt = len(read.dreamt)
         self.record.files = {path.relative_to(made).as_posix(): sha256_file(path) for path in kept}
         self.record.forgot_text = forget_text or self.text is None
         write_record(made, self.record)

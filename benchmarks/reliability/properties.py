@@ -12,7 +12,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from benchmarks.reliability import sound_values as sound
-from benchmarks.reliability.drawn import BYTES, ENCODINGS, WORDS, encoded, json_bytes, json_lines, spoilt
+from benchmarks.reliability.drawn import BYTES, ENCODINGS, JSON, PLAIN, WORDS, encoded, json_bytes, json_lines, spoilt
 from benchmarks.reliability.property import Property, check_sentence
 from nrem.consolidation.allocate.curves import CurveTable
 from nrem.consolidation.budget import parse_budget
@@ -23,7 +23,8 @@ from nrem.memory.errors import NremError
 from nrem.memory.saved.files import ADAPTER_CONFIG, EVENTS, MEMORY, TEXT_CHUNKS
 from nrem.memory.saved.journal import Journal
 from nrem.memory.saved.record_file import OWN_HASH, own_hash, read_checked_record, read_record
-from nrem.memory.stream.chunk import cut_chunks
+from nrem.memory.stream.chunk import Chunk, cut_chunks
+from nrem.memory.stream.dreams import DREAMT
 from nrem.memory.text.evicted import EvictedText
 from nrem.memory.weights.adapter_config import read_adapter_config
 from nrem.runtime.commands.options import numbers
@@ -37,7 +38,7 @@ from nrem.runtime.tune.wordings import read_wordings
 from nrem.runtime.wake.config import check_question
 from nrem.runtime.wake.router import Router
 from nrem.runtime.wake.ways import parse_way
-from tests.strategies import texts
+from tests.strategies import chunks, texts
 
 # -- documents ----------------------------------------------------------------------------------------------------------------
 
@@ -244,9 +245,24 @@ def _journal(path: Path) -> None:
 
 def _evicted(path: Path) -> None:
     text = EvictedText(path.parent)
-    assert len(list(text)) == len(text)
+    read = list(text)
+    assert len(read) == len(text)
+    kept = EvictedText(path.parent / "kept")
+    for chunk in read:
+        kept.append(chunk)
+    assert list(EvictedText(kept.folder)) == read, "what was read can be kept and read again"
     text.search("Who kept the lamp?")
 
+
+def _dreamt(folder: Path, drawn: tuple[Chunk, Any]) -> None:
+    """A chunk comes back as it was; whatever else stands where its dreams do is dreams or refused."""
+    chunk, other = drawn
+    assert Chunk.from_dict(chunk.to_dict()) == chunk
+    taken = Chunk.from_dict(chunk.to_dict() | {DREAMT: other})
+    assert [list(asked) for asked in taken.dreamt] == other
+
+
+_DREAMS = st.lists(st.lists(st.one_of(WORDS, PLAIN), min_size=2, max_size=2), max_size=3)
 
 PROPERTIES: dict[str, Property] = {
     "documents": Property(_DOCUMENTS, _read),
@@ -262,7 +278,8 @@ PROPERTIES: dict[str, Property] = {
     ),
     "wordings": Property(st.one_of(BYTES, encoded()), _file("words.txt", read_wordings)),
     "memory.json": Property(json_bytes(sound.RECORD), _record),
-    "chunks.jsonl": Property(json_lines([sound.CHUNK, sound.CHUNK]), _file(TEXT_CHUNKS, _evicted)),
+    "chunks.jsonl": Property(json_lines([sound.CHUNK, sound.DREAMING, sound.CHUNK]), _file(TEXT_CHUNKS, _evicted)),
+    "dreams": Property(st.tuples(chunks, st.one_of(_DREAMS, JSON)), _dreamt),
     "adapter_config.json": Property(json_bytes(sound.ADAPTER), _file(ADAPTER_CONFIG, lambda path: read_adapter_config(path.parent))),
     "journal.jsonl": Property(st.one_of(BYTES, spoilt(sound.JOURNAL)), _file(EVENTS, _journal)),
     "ceiling.json": Property(json_bytes(sound.CEILING), _text(Ceiling.from_json)),

@@ -21,6 +21,7 @@ QUESTION = {"id": "1", "question": "Who kept the lamp?", "answers": ["Maren Tull
 DOCUMENT = {"doc_id": "d", "dataset": "own", "title": "Orrin", "document": "Maren Tull kept the lamp.", "questions": [QUESTION]}
 PASSAGE = {"title": "Orrin", "context": "Maren Tull kept the lamp.", "questions": [["Who kept the lamp?", "Maren Tull"]]}
 CHUNK = {"document": "d", "title": "t", "index": 0, "start": 0, "end": 5, "text": "Lamp.", "num_tokens": 2}
+DREAMING = CHUNK | {"dreamt": [["Who kept the lamp?", "Maren Tull"], ["When did he leave?", "1871"]]}
 ADAPTER = PLAIN_LORA | {
     "r": 4,
     "lora_alpha": 4,

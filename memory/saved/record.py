@@ -54,6 +54,8 @@ class ChunkRecord:
     segment: Count = 0
     """Which of the memory's adapters holds it; of a chunk that had no pass, the one that was written last before it."""
     passes: Count = 0
+    dreamt: Count = 0
+    """Questions that the model asked itself about it; they are kept with the text, and this number without it, too."""
     pass_fet: Amount = 0.0
     """What a pass over it alone costs."""
     exit: Exit = ""

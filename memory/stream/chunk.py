@@ -9,6 +9,7 @@ from itertools import pairwise
 from typing import Any, NamedTuple, Self, get_type_hints
 
 from nrem.memory.errors import MemoryFolderError, UsageError
+from nrem.memory.stream.dreams import DREAMT, check_dreams
 from nrem.memory.stream.nothing import says_nothing
 from nrem.memory.stream.sentences import SPACE, End, Unit, units
 
@@ -41,6 +42,9 @@ class Chunk:
     dreamt: tuple[QuestionAnswer, ...] = ()
     """What the model asked itself about it, and answered, before it was slept on."""
 
+    def __post_init__(self) -> None:
+        check_dreams(self.dreamt)  # so that whatever is kept can be read again
+
     @property
     def says_nothing(self) -> bool:
         """Whether it is only blank lines, rules, dot leaders or one repeated character: kept as text, and not slept on."""
@@ -57,24 +61,14 @@ class Chunk:
         types = {name: kind for name, kind in get_type_hints(cls).items() if name != DREAMT}
         if not isinstance(values, dict) or values.keys() - {DREAMT} != types.keys():
             got = ", ".join(values) if isinstance(values, dict) else type(values).__name__
-            raise MemoryFolderError(f"a chunk has the fields {', '.join(types)}, got {got or 'none'}")
+            raise MemoryFolderError(f"a chunk has the fields {', '.join(types)}, got {got[:200] or 'none'}")
         for name, kind in types.items():
             if type(values[name]) is not kind:
                 raise MemoryFolderError(f"the field {name} of a chunk is {kind.__name__}, got {type(values[name]).__name__}")
         if values["end"] - values["start"] != len(values["text"]):
             raise MemoryFolderError(f"a chunk from {values['start']} to {values['end']} cannot have {len(values['text'])} characters")
-        return cls(**{name: values[name] for name in types}, dreamt=_dreamt(values.get(DREAMT, [])))
-
-
-DREAMT = "dreamt"
-
-
-def _dreamt(values: Any) -> tuple[QuestionAnswer, ...]:
-    if not isinstance(values, list) or any(
-        not isinstance(pair, list) or [type(said) for said in pair] != [str, str] or not all(map(str.strip, pair)) for pair in values
-    ):
-        raise MemoryFolderError(f"the field {DREAMT} of a chunk is a list of questions with their answers, got {values!r:.60}")
-    return tuple(QuestionAnswer(*pair) for pair in values)
+        check_dreams(dreamt := values.get(DREAMT, []))
+        return cls(**{name: values[name] for name in types}, dreamt=tuple(QuestionAnswer(*pair) for pair in dreamt))
 
 
 class _Sized(NamedTuple):

@@ -14,6 +14,7 @@ from nrem.memory.library.folder import UNFINISHED_ENTRY, Entry
 from nrem.memory.saved.files import TEXT
 from nrem.memory.saved.record import ChunkRecord, MemoryRecord, SleepRecord
 from nrem.runtime.checks.check import Check
+from nrem.runtime.show.dreams import told
 from nrem.runtime.show.hypnogram_text import hypnogram_text
 from nrem.runtime.show.night import FET, counts, ends, gain, over_budget, plural, recalled, rolled_back, share, times
 from nrem.runtime.show.plain import cell, plain
@@ -38,6 +39,7 @@ def summary(record: MemoryRecord, folder: Path | None) -> dict[str, Any]:
         "probe_nll_after": _mean([c.nll_after for c in asked]),
         "exits": dict(sorted(Counter(c.exit or "waiting" for c in record.chunks).items())),
         "rolled_back": [s.index for s in record.sleeps if not s.kept],
+        "dreamt": sum(c.dreamt for c in record.chunks),
         **counts(record),
         **sizes(record, folder),
     }
@@ -75,7 +77,7 @@ def memory_report(record: MemoryRecord, folder: Path) -> None:
         out.print(cell(text))
 
     tell(f"{folder}: made {record.created} on {record.base.short()}, protocol {record.protocol['id']}, seed {record.seed}")
-    for line in (gain(s), recalled(s, text_kept=kept), rolled_back(record), over_budget(record)):
+    for line in (gain(s), recalled(s, text_kept=kept), rolled_back(record), over_budget(record), told(record)):
         if line:
             tell(line)
     tell(f"chunks left as {ends(s['exits'])}; {'evicted text kept' if kept else 'evicted text forgotten'}")

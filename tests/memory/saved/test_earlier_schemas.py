@@ -24,7 +24,7 @@ from nrem.runtime.wake.wake import Wake
 from tests import tiny
 
 ROOT = Path(__file__).parents[2] / "schemas"
-SCHEMAS = {"keyed": 1, "ridge": 1, "texts": 2, "hashed": 3}
+SCHEMAS = {"keyed": 1, "ridge": 1, "texts": 2, "hashed": 3, "shared": 4}
 """Of the memories, by the name of their folder."""
 MEMORIES = [(then, name) for then in SCHEMAS for name in ("untrained", "learned")]
 LEARNED = [(then, "learned") for then in SCHEMAS]

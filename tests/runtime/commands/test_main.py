@@ -22,7 +22,7 @@ FLAGS = {
     "ask": "--way --why --model --set --json",
     "chat": "--way --model --set",
     "ls": "--json",
-    "show": "--plot --json",
+    "show": "--plot --dreams --json",
     "verify": "--model --json",
     "eval": "--questions --arms --wrong --model --json",
     "rm": "--yes -y",
