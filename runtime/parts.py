@@ -11,6 +11,7 @@ import torch
 from nrem.consolidation.allocate.config import ResolvedSleep
 from nrem.consolidation.allocate.curves import CurveTable
 from nrem.consolidation.budget import CostModel, Ledger
+from nrem.consolidation.dream.doubt import Doubt
 from nrem.consolidation.dream.dreamer import Dreamer
 from nrem.consolidation.events import Listener
 from nrem.consolidation.guard import Guard
@@ -161,7 +162,10 @@ def make_dreamer(base: Base, config: Config, protocol: Protocol, ledger: Ledger)
     asker, wanted = protocol.asker, config.dreams.per_sentence and resolved_sleep(config, protocol).passes
     if asker is None or not wanted or ledger.limited or not RULES[protocol.rule].uses >= DREAMS:
         return None
-    return Dreamer(base.model, asker, protocol, config.dreams, ledger, CostModel.of(base.model), config.seed)
+    assert protocol.learned is not None
+    cost = CostModel.of(base.model)
+    doubt = Doubt(base.model, protocol.learned, protocol, ledger, cost)
+    return Dreamer(base.model, asker, doubt, protocol, config.dreams, ledger, cost, config.seed)
 
 
 def resolved_sleep(config: Config, protocol: Protocol) -> ResolvedSleep:

@@ -34,6 +34,11 @@ def _sleeps_again(config: Config) -> bool:
 
 SWITCHES = (
     Switch(
+        frozenset({"dreams.most_doubt"}),
+        lambda c: c.dreams.per_sentence == 0,
+        "dreams.per_sentence is 0, so that nothing is dreamt",
+    ),
+    Switch(
         frozenset({"dreams.temperature"}),
         lambda c: c.dreams.per_sentence <= 1,
         "dreams.per_sentence is 1 or 0, and the first question about a sentence is the likeliest",

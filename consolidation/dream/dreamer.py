@@ -1,6 +1,6 @@
 """The dreamer: reads a chunk, asks about each of its sentences, and answers from what it has read.
 
-    chunk -> the text, once -> cues of all sentences in one batch -> questions and answers, token by token -> those that are in the text
+    chunk -> the text, once -> cues of all sentences in one batch -> questions and answers, token by token -> those that the reader believes
 
 What is learned from a text depends on the questions under which it is read (arXiv 2506.06266 trains on a model's own questions about a
 corpus); here they cost no gradient: passes write their answers where a later question will look for them. Knows nothing about passes.
@@ -19,6 +19,7 @@ from nrem.consolidation.budget import CostModel, Ledger
 from nrem.consolidation.dream.asker import Asker
 from nrem.consolidation.dream.config import DreamConfig
 from nrem.consolidation.dream.cue import cue_ids, read_back, sentences_to_ask, text_ids
+from nrem.consolidation.dream.doubt import Doubt
 from nrem.consolidation.prompts import Prompts
 from nrem.consolidation.read.split_model import cache_argument
 from nrem.consolidation.write.lend import lent
@@ -33,9 +34,11 @@ ROWS = 64
 class Dreamer:
     """Asks and answers; nothing that a memory has written is attached."""
 
-    def __init__(self, model: Any, asker: Asker, prompts: Prompts, config: DreamConfig, ledger: Ledger, cost: CostModel, seed: int) -> None:
-        self.model, self.asker, self.prompts, self.config, self.ledger, self.cost = model, asker, prompts, config, ledger, cost
-        self.seed = seed
+    def __init__(
+        self, model: Any, asker: Asker, doubt: Doubt, prompts: Prompts, config: DreamConfig, ledger: Ledger, cost: CostModel, seed: int
+    ) -> None:
+        self.model, self.asker, self.doubt, self.prompts, self.config = model, asker, doubt, prompts, config
+        self.ledger, self.cost, self.seed = ledger, cost, seed
         self._cache_name = cache_argument(model)
 
     @torch.no_grad()
@@ -52,7 +55,9 @@ class Dreamer:
             for start in range(0, len(cues), ROWS):
                 rows = self._say(text, cache, cues[start : start + ROWS], start, generator)
                 said += [asked for row in rows if (asked := read_back(self.prompts, row, chunk.text)) is not None]
-        return replace(chunk, dreamt=_apart(said))
+        kept = _apart(said)
+        doubts = self.doubt.of(chunk.text, kept)
+        return replace(chunk, dreamt=tuple(a for a, doubt in zip(kept, doubts, strict=True) if doubt <= self.config.most_doubt))
 
     def _read(self, text: Sequence[int]) -> DynamicCache:
         cache = DynamicCache(config=self.model.config)
@@ -103,14 +108,6 @@ class Dreamer:
         drawn = torch.multinomial((logits / self.config.temperature).softmax(-1), 1, generator=generator)
         return torch.where(sampled[:, None], drawn, likeliest)
 
-    def most_fet(self, chunk: Chunk) -> float:
-        """An upper bound of what `dream` debits."""
-        cues = [cue_ids(self.prompts, s) for s in sentences_to_ask(chunk.text) for _ in range(self.config.per_sentence)]
-        text, widest = len(text_ids(self.prompts, chunk.text)), max(map(len, cues), default=0)
-        tokens = len(cues) * (widest + LONGEST_SAID)
-        said = self._fet(tokens, text + widest + LONGEST_SAID, head_tokens=len(cues) * (LONGEST_SAID + 1))
-        return self._fet(text, text / 2, head_tokens=1) + said if cues else 0.0
-
     def _fet(self, tokens: float, context: float, *, head_tokens: float) -> float:
         return self.cost.forward(tokens, context, head_tokens=head_tokens) + self.cost.adapter(tokens, self.asker.num_weights)
 
@@ -123,6 +120,6 @@ def _repeated(cache: DynamicCache, rows: int, config: Any) -> DynamicCache:
     return out
 
 
-def _apart(said: Sequence[QuestionAnswer]) -> tuple[QuestionAnswer, ...]:
+def _apart(said: Sequence[QuestionAnswer]) -> list[QuestionAnswer]:
     """Each question once, with its first answer."""
-    return tuple({asked.question.lower(): asked for asked in reversed(said)}.values())[::-1]
+    return list({asked.question.lower(): asked for asked in reversed(said)}.values())[::-1]

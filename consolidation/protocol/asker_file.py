@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from nrem.consolidation.dream.asker import Asker
 from nrem.memory.errors import BaseMismatchError, MemoryFolderError, SleepError
 from nrem.memory.finite import check_finite_tensors
-from nrem.memory.saved.atomic import sync_file, sync_folder
+from nrem.memory.saved.atomic import new_file_mode, sync_file, sync_folder
 from nrem.memory.saved.identity import BaseIdentity
 from nrem.memory.saved.json_text import json_text
 
@@ -30,6 +30,7 @@ def save_asker(folder: Path, asker: Asker, base: BaseIdentity, about: Mapping[st
     path, made = folder / ASKER, folder / f".{ASKER}.{os.getpid()}.tmp"
     try:
         save_file(tensors, made, metadata={"format": "pt", "base": base.weights_sha256, "about": json_text(dict(about))})
+        made.chmod(new_file_mode())
         sync_file(made)
         os.replace(made, path)
     finally:

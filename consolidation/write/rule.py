@@ -22,7 +22,7 @@ from nrem.memory.stream.chunk import Chunk
 from nrem.memory.weights.fast_weights import FastWeights
 from nrem.memory.weights.statistics import WrittenStatistics
 
-DREAMS = frozenset({"dreams.per_sentence", "dreams.temperature"})
+DREAMS = frozenset({"dreams.per_sentence", "dreams.temperature", "dreams.most_doubt"})
 """Settings that rules go by whose passes read what was dreamt."""
 
 
