@@ -1,14 +1,16 @@
 """Capacity: how many chunks does one adapter hold, and what do passes mend?
 
-    python -m benchmarks.capacity --data FILE.jsonl [--chunks 16] [--sizes 1,4,16] [--passes 1,2,4,8] [--ranks 64,256] [--json]
+    python -m benchmarks.capacity --data FILE.jsonl [--chunks 16] [--sizes 1,4,16] [--passes 1,2,4,8] [--ranks 64,256] [--dreams]
 
 So many neighbouring chunks of a document are written together into one adapter, which is asked about all of them; no search takes part.
 `floor` has nothing written, `context` the chunk in the prompt. With `--documents D` the chunks are those of the first D documents, so many
 of each, each document by itself; without, texts are taken in order. `--ranks` cuts what the largest size wrote to a saved adapter's rank.
+`--dreams` writes and asks everything a second time, with what the model asks itself about each chunk beside it.
 Intervals are resampled by document.
 """
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,15 +19,18 @@ from rich.table import Table
 
 from benchmarks.harness import common
 from benchmarks.harness.chunked import AskedChunk, Marks, ask, find_chunks, make_bench
+from nrem.consolidation.budget import Ledger
+from nrem.consolidation.dream.dreamer import Dreamer
 from nrem.consolidation.resample import Resampler, interval
 from nrem.consolidation.train.bench import Bench
 from nrem.consolidation.write.ridge_site import Ridge, dense
 from nrem.memory.errors import UsageError
+from nrem.memory.stream.chunk import Chunk
 from nrem.memory.weights.low_rank import cut
 from nrem.runtime.commands.options import numbers
 from nrem.runtime.config import load_config
 from nrem.runtime.measure.questions import read_documents
-from nrem.runtime.parts import load_base, make_protocol
+from nrem.runtime.parts import load_base, make_dreamer, make_protocol
 
 
 def together(bench: Bench, worlds: Sequence[Sequence[AskedChunk]], size: int, passes: int, marks: Marks, *, decode: bool) -> None:
@@ -34,6 +39,42 @@ def together(bench: Bench, worlds: Sequence[Sequence[AskedChunk]], size: int, pa
         for start in range(0, len(world), size):
             part = world[start : start + size]
             ask(bench, [part], bench.write([[chunk.passage for chunk in part]], passes), marks, decode=decode)
+
+
+def curve_of(
+    bench: Bench,
+    worlds: Sequence[Sequence[AskedChunk]],
+    sizes: Sequence[int],
+    levels: Sequence[int],
+    floor: Marks,
+    context: Marks,
+    *,
+    decode: bool,
+    name: str = "",
+) -> dict[str, dict[str, Any]]:
+    """Figures by size and by number of passes."""
+    curve: dict[str, dict[str, Any]] = {}
+    for size in sizes:
+        for level in levels:
+            with common.stage(f"{size} together, {level} passes{name}"):
+                together(bench, worlds, size, level, marks := Marks(), decode=decode)
+            curve.setdefault(str(size), {})[str(level)] = entry(marks, floor, context)
+    return curve
+
+
+def dreamt_about(dreamer: Dreamer | None, worlds: Sequence[Sequence[AskedChunk]]) -> list[list[AskedChunk]]:
+    """The chunks with what was dreamt about them."""
+    if dreamer is None:
+        raise UsageError("--dreams: nothing is dreamt with this protocol and these settings; train an asker, or set dreams.per_sentence")
+
+    def one(chunk: AskedChunk) -> AskedChunk:
+        text = chunk.passage.text
+        dreamt = dreamer.dream(
+            Chunk(document="", title=chunk.passage.title, index=0, start=0, end=len(text), text=text, num_tokens=0)
+        ).dreamt
+        return chunk._replace(passage=replace(chunk.passage, dreamt=dreamt))
+
+    return [[one(chunk) for chunk in world] for world in worlds]
 
 
 def cut_to(bench: Bench, worlds: Sequence[Sequence[AskedChunk]], ranks: Sequence[int], passes: int) -> dict[int, Marks]:
@@ -65,6 +106,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--sizes", default="1,4,16", help="chunks written into one adapter (1,4,16)")
     parser.add_argument("--passes", default="1,2", help="numbers of passes (1,2)")
     parser.add_argument("--ranks", default="", help="ranks to cut the largest size to, after the last number of passes (none)")
+    parser.add_argument("--dreams", action="store_true", help="a second time, with what is dreamt about each chunk (settings dreams.*)")
     parser.add_argument("--picture", type=Path, help="where to draw recovery against chunks")
     parser.add_argument("--nll-only", action="store_true", help="do not decode answers: no F1 and EM")
     args = parser.parse_args(arguments)
@@ -85,19 +127,24 @@ def main(arguments: Sequence[str]) -> None:
         for world in worlds:
             ask(bench, [world], None, floor, decode=not args.nll_only)
             ask(bench, [world], None, context, context=True, decode=not args.nll_only)
-    curve: dict[str, dict[str, Any]] = {}
+    ledger = Ledger()
     with torch.no_grad():
-        for size in sizes:
-            for level in levels:
-                with common.stage(f"{size} together, {level} passes"):
-                    together(bench, worlds, size, level, marks := Marks(), decode=not args.nll_only)
-                curve.setdefault(str(size), {})[str(level)] = entry(marks, floor, context)
+        curve = curve_of(bench, worlds, sizes, levels, floor, context, decode=not args.nll_only)
+        dreamt: dict[str, Any] = {}
+        if args.dreams:
+            with common.stage("dreams"):
+                dreaming = dreamt_about(make_dreamer(base, config, protocol, ledger), worlds)
+            dreamt = {"curve": curve_of(bench, dreaming, sizes, levels, floor, context, decode=not args.nll_only, name=", dreams")}
+            dreamt |= {"questions": sum(len(c.passage.dreamt) for world in dreaming for c in world), "fet": ledger.total_fet}
         ranks = numbers(args.ranks, "--ranks") if args.ranks else ()
         by_rank = {str(r): entry(m, floor, context) for r, m in cut_to(bench, worlds, ranks, levels[-1]).items()} if ranks else {}
     table = Table("chunks", "passes", "F1 / EM", "answer NLL", "recovery", title=title(worlds, args.chunks, floor, context, protocol.id))
     for size_name, by_level in curve.items():
         for level_name, figures in by_level.items():
             table.add_row(size_name, level_name, *cells(figures))
+    for size_name, by_level in dreamt.get("curve", {}).items():
+        for level_name, figures in by_level.items():
+            table.add_row(f"{size_name}, dreams", level_name, *cells(figures))
     for rank_name, figures in by_rank.items():
         table.add_row(f"{args.chunks}, rank {rank_name}", str(levels[-1]), *cells(figures))
     common.show(table, to_stderr=args.json)
@@ -105,7 +152,7 @@ def main(arguments: Sequence[str]) -> None:
         draw(curve, args.picture)
     name = args.data.rsplit("/", 1)[-1]
     result = {"benchmark": "capacity", "data": name, "protocol": protocol.id, "floor": floor.means(), "context": context.means()}
-    result |= {"curve": curve, "by_rank": by_rank}
+    result |= {"curve": curve, "by_rank": by_rank} | ({"dreams": dreamt} if dreamt else {})
     common.finish(f"capacity-{name.split('.')[0]}", result | common.environment(base), {}, args.out, args.json)
 
 

@@ -7,12 +7,12 @@ from nrem.memory.errors import UsageError
 
 @dataclass(frozen=True, kw_only=True)
 class DreamConfig:
-    per_sentence: int = 1
+    per_sentence: int = 2
     """Questions that the model asks itself about every sentence of a chunk before it is slept on, and answers from the text; passes read
     them beside it. 0 for none. Needs a protocol with an asker; under a budget none are asked."""
     temperature: float = 0.8
     """Of the second and further questions about a sentence; the first is the likeliest."""
-    most_doubt: float = 0.4
+    most_doubt: float = 0.2
     """What is kept of them: answers that the reader, with the text in its prompt, finds no less likely than this; NLL in nats per token."""
 
     def __post_init__(self) -> None:
