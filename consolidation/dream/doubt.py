@@ -31,9 +31,9 @@ class Doubt:
     @torch.no_grad()
     def of(self, text: str, asked: Sequence[QuestionAnswer]) -> list[float]:
         """Mean NLL of each answer behind its question and the text, nats per token."""
-        split, doubts = SplitModel(self.model, 0), [0.0] * len(asked)
+        split, doubts = SplitModel(self.model, 0), [0.0] * len(asked)  # it remembers the text, for this once
         with lent(self.model, self.reader, None):
-            for group in self._groups(text, asked, split.longest_prefix):
+            for group in self._groups(text, asked):
                 with self.ledger.debit("dreams", self._fet(group)):
                     batch = collate(group, self.prompts.stop_id, self.model.device)
                     nll = F.cross_entropy(batch.logits(split).float(), batch.targets, reduction="none")
@@ -42,9 +42,9 @@ class Doubt:
                     doubts[item.chunk] = value
         return doubts
 
-    def _groups(self, text: str, asked: Sequence[QuestionAnswer], longest_prefix: int) -> list[list[Item]]:
+    def _groups(self, text: str, asked: Sequence[QuestionAnswer]) -> list[list[Item]]:
         context = self.prompts.plain_ids(text.strip() + "\n\n")
-        prefix = tuple(self.prompts.question_prefix(context)[:longest_prefix])
+        prefix = tuple(self.prompts.question_prefix(context))
         rest = [self.prompts.question_ids(question, context)[len(prefix) :] for question, _ in asked]
         goals = [self.prompts.answer_ids(answer) for _, answer in asked]
         items = [Item(number, prefix, *parts) for number, parts in enumerate(zip(rest, goals, strict=True))]

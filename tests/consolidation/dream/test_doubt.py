@@ -54,7 +54,7 @@ def test_it_is_the_loss_behind_the_whole_prompt(base: Base, text: str, monkeypat
 
 
 def test_the_reader_and_the_text_have_their_say(llama: Base) -> None:
-    doubt, protocol = make_doubt(llama)
+    doubt, _ = make_doubt(llama)
     with_text, without = doubt.of(tiny.STORY, ASKED), doubt.of("", ASKED)
     assert with_text != pytest.approx(without, abs=1e-3)
     bare, _ = make_doubt(llama)
