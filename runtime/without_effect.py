@@ -86,7 +86,7 @@ def without_effect(config: Config, protocol: Protocol) -> list[str]:
 
 def without_effect_on_answers(config: Config, protocol: Protocol) -> list[str]:
     """The same for a saved memory that is only asked: what made it does not change any more, unless it sleeps on a question again."""
-    again = RULES[protocol.rule].uses if _sleeps_again(config) else frozenset[str]()
+    again = RULES[protocol.rule].uses - DREAMS if _sleeps_again(config) else frozenset[str]()  # it reads the dreams that are kept
     made = [key for key in config.given if not key.startswith(ANSWERING) and key not in again]
     reason = "a memory that is only asked keeps what it was made with; sleep again to change it"
     again_off = next(switch for switch in SWITCHES if "answer.again_chunks" in switch.keys)
@@ -101,11 +101,13 @@ def _reasons(config: Config, protocol: Protocol) -> Iterator[tuple[frozenset[str
         by_rules.setdefault(tuple(name for name, row in RULES.items() if key in row.uses), set()).add(key)
     for names, keys in by_rules.items():
         yield frozenset(keys), _reason_of_rule(names, protocol)
+    sleep, curves = resolved_sleep(config, protocol), measured_curves(config, protocol)
     if protocol.asker is None and RULES[protocol.rule].uses >= DREAMS:
         yield DREAMS, f"the protocol {protocol.id} has no asker (nrem train-asker trains one), so that nothing is dreamt"
     elif config.sleep.budget_fet or config.sleep.budget_seconds:
         yield DREAMS, "under a budget nothing is dreamt"
-    sleep, curves = resolved_sleep(config, protocol), measured_curves(config, protocol)
+    elif not sleep.passes:
+        yield DREAMS, "sleep.passes is 0, and nothing is dreamt that no pass would read"
     idle = CHOSEN_BY - sleep.chosen_by(curves)
     decides = f"sleep.allocator is {sleep.allocator}{_where(config, 'sleep.allocator')}"
     if idle != CHOSEN_BY:

@@ -1,9 +1,16 @@
-"""Dreams put into a memory by hand, each with a word that stands nowhere else, and where such words are found on disk."""
+"""Dreams put into a memory by hand, each with a word that stands nowhere else, and where such words are found on disk; an asker that says
+something, and an ear that takes whatever it says for a question."""
 
-from collections.abc import Iterable
+import hashlib
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import torch
+
+from nrem.consolidation.dream.asker import Asker
+from nrem.consolidation.prompts import Prompts
+from nrem.consolidation.protocol.protocol import Protocol
 from nrem.memory.memory import Memory
 from nrem.memory.stream.chunk import Chunk, QuestionAnswer
 
@@ -41,3 +48,21 @@ def holding(folder: Path, words: Iterable[str] = (WORD,)) -> list[str]:
     wanted = [word.encode() for word in words]
     files = (path for path in sorted(folder.rglob("*")) if path.is_file())
     return [path.relative_to(folder).as_posix() for path in files if any(one in path.read_bytes() for one in wanted)]
+
+
+def make_asker(protocol: Protocol, rank: int = 3, scale: float = 0.1, seed: int = 1) -> Asker:
+    """An asker that has learned something, of this scale."""
+    assert protocol.learned is not None
+    asker = Asker.like(protocol.learned, rank)
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for p in asker.parameters():
+            p.add_(scale * torch.randn(p.shape, generator=generator))
+    return asker
+
+
+def understood(prompts: Prompts, ids: Sequence[int], text: str) -> QuestionAnswer:
+    """Stands for `cue.read_back` where a tiny model speaks, of whom nothing would be understood: other tokens, another question."""
+    number = hashlib.sha256(bytes(str(ids), "ascii")).hexdigest()
+    words = text.split()
+    return QuestionAnswer(f"What is {number[:6]}?", words[int(number, 16) % len(words)])

@@ -17,7 +17,9 @@ LONGEST_SENTENCE = 400
 LONGEST_QUESTION, LONGEST_ANSWER = 160, 120
 """Characters; what is longer is no question that somebody would ask, or no short answer."""
 FEWEST_WORDS = 3
-_WORD = re.compile(r"\w+")
+_UNSPACED = r"\u3040-\u30ff\u3400-\u9fff\uf900-\ufaff"
+_WORD = re.compile(rf"[{_UNSPACED}]|(?:(?![{_UNSPACED}])\w)+")
+"""A word, or a character of a script that puts no spaces between words."""
 
 
 def sentences_to_ask(text: str) -> list[str]:
@@ -30,7 +32,7 @@ def sentences_to_ask(text: str) -> list[str]:
 def sentence_of(text: str, asked: QuestionAnswer) -> str | None:
     """The sentence that holds the answer, of several the one that shares most words with the question; None where none does."""
     words = set(_WORD.findall(asked.question.lower()))
-    holding = [s for s in sentences_to_ask(text) if asked.answer.lower() in s.lower()]
+    holding = [s for s in sentences_to_ask(text) if _holds(s, asked.answer)]
     return max(holding, key=lambda s: len(words.intersection(_WORD.findall(s.lower()))), default=None)
 
 
@@ -67,11 +69,12 @@ def _holds(text: str, answer: str) -> bool:
 
 
 def _lines(sentence: str) -> list[str]:
-    """A sentence that goes on over lines is one; but what has no full stop at all is taken line by line."""
+    """A sentence that goes on over lines is one; lines that look like items, rows or headings are taken one by one."""
     lines = [line for line in sentence.splitlines() if line.strip()]
     return lines if len(lines) > 1 and all(len(line) < LONGEST_SENTENCE // 2 for line in lines) and _is_list(lines) else [sentence]
 
 
 def _is_list(lines: Sequence[str]) -> bool:
-    """Whether lines are items, rows or headings: most of them begin with no small letter."""
-    return sum(not line.lstrip()[0].islower() for line in lines) > len(lines) / 2 and not any(line.rstrip().endswith(",") for line in lines)
+    """Whether lines are items, rows or headings: behind the first, which tells nothing, most begin with no small letter."""
+    behind = [line.lstrip()[0] for line in lines[1:]]
+    return sum(not first.islower() for first in behind) > len(behind) / 2 and not any(line.rstrip().endswith(",") for line in lines)

@@ -60,7 +60,7 @@ class Dreamer:
         return replace(chunk, dreamt=tuple(a for a, doubt in zip(kept, doubts, strict=True) if doubt <= self.config.most_doubt))
 
     def _read(self, text: Sequence[int]) -> DynamicCache:
-        cache = DynamicCache(config=self.model.config)
+        cache = DynamicCache()  # of the whole text also where a layer sees a window of it: rows are moved against it
         with self.ledger.debit("dreams", self._fet(len(text), len(text) / 2, head_tokens=1)):
             self.model(
                 input_ids=torch.tensor([text], device=self.model.device), use_cache=True, logits_to_keep=1, **{self._cache_name: cache}
@@ -71,15 +71,17 @@ class Dreamer:
         self, text: Sequence[int], known: DynamicCache, cues: Sequence[Sequence[int]], first: int, generator: torch.Generator
     ) -> list[list[int]]:
         """What is said to each cue, up to the stop token or `LONGEST_SAID` tokens; `first` is the number of the first among a chunk's cues.
-        Rows that have come to an end are left out from then on."""
+        Padding stands in front of the text, where it takes nothing of a window that slides: a shorter cue is read with the end of the text
+        before it. Rows that have come to an end are left out from then on."""
         device, width, stop = self.model.device, max(map(len, cues)), self.prompts.stop_id
-        ids = torch.tensor([[stop] * (width - len(cue)) + list(cue) for cue in cues], device=device)
-        mask = torch.tensor([[1] * len(text) + [0] * (width - len(cue)) + [1] * len(cue) for cue in cues], device=device)
+        padding = [width - len(cue) for cue in cues]
+        ids = torch.tensor([[*text, *cue][-width:] for cue in cues], device=device)
+        mask = torch.tensor([[0] * places + [1] * (len(text) + width - places) for places in padding], device=device)
         sampled = (torch.arange(first, first + len(cues), device=device) % self.config.per_sentence).bool()
-        cache, said, row = _repeated(known, len(cues), self.model.config), [list[int]() for _ in cues], list(range(len(cues)))
+        cache, said, row = _behind(known, padding), [list[int]() for _ in cues], list(range(len(cues)))
         for _ in range(LONGEST_SAID):
-            positions = (mask.cumsum(1) - 1).clamp_min(0)[:, -ids.shape[1] :]
-            with self.ledger.debit("dreams", self._fet(ids.numel(), mask.shape[1], head_tokens=len(ids))):
+            positions = (mask.cumsum(1) - 1)[:, -ids.shape[1] :]
+            with self.ledger.debit("dreams", self._fet(ids.numel(), mask.shape[1] - ids.shape[1] / 2, head_tokens=len(ids))):
                 out = self.model(
                     input_ids=ids,
                     attention_mask=mask,
@@ -112,11 +114,13 @@ class Dreamer:
         return self.cost.forward(tokens, context, head_tokens=head_tokens) + self.cost.adapter(tokens, self.asker.num_weights)
 
 
-def _repeated(cache: DynamicCache, rows: int, config: Any) -> DynamicCache:
-    """A cache of as many rows that hold the same, of its own."""
-    out = DynamicCache(config=config)
+def _behind(cache: DynamicCache, padding: Sequence[int]) -> DynamicCache:
+    """A cache of several rows, in each of which what this one holds stands behind so many places of padding; what does not fit in is left
+    out at the end."""
+    out = DynamicCache()
     for number, layer in enumerate(cache.layers):
-        out.update(layer.keys.repeat_interleave(rows, 0), layer.values.repeat_interleave(rows, 0), number)
+        keys, values = (torch.cat([held.roll(places, -2) for places in padding]) for held in (layer.keys, layer.values))
+        out.update(keys, values, number)
     return out
 
 

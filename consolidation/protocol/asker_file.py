@@ -55,5 +55,5 @@ def load_asker(folder: Path, base: BaseIdentity, device: torch.device) -> Asker 
             )
         check_finite_tensors(tensors, str(path), MemoryFolderError, "restore the file, or train it again with nrem train-asker")
         return Asker.of(tensors).to(device).requires_grad_(False)
-    except (SafetensorError, KeyError, IndexError, RuntimeError, OSError) as error:
+    except (SafetensorError, KeyError, IndexError, TypeError, RuntimeError, OSError) as error:
         raise MemoryFolderError(f"{path}: damaged ({error}); restore the file, or train it again with nrem train-asker") from None

@@ -129,12 +129,12 @@ class SleepDreams(SleepRows[Dreamt]):
         asked = {(chunk.index, number): pair for chunk in chunks for number, pair in enumerate(chunk.dreamt)}
         goals = {key: self.prompts.answer_ids(answer) for key, (_, answer) in asked.items()}
         self._answer = {key: len(goal) for key, goal in goals.items()}
-        self._of = {chunk.index: [(chunk.index, number) for number in range(len(chunk.dreamt))] for chunk in chunks}
         self.take({key: self.prompts.question_ids(question) + goals[key] for key, (question, _) in asked.items()})
 
     def about(self, chunks: Sequence[int]) -> list[Dreamt]:
         """What was dreamt about these chunks."""
-        return [key for index in chunks for key in self._of[index]]
+        wanted = set(chunks)
+        return [key for key in self.ids if key[0] in wanted]
 
     def written(self, wanted: Sequence[Dreamt]) -> int:
         return sum(self._answer[key] for key in wanted)

@@ -67,7 +67,8 @@ class RidgeRule(WriteRule):
         number = self._number(active)
         todo = self._read_in(number, active)
         later = sum(self._fet(n, self._read_in(n, ())) for n in range(number + 1, self._deepest))
-        unread = self._material.unread_fet(todo) + self._dreams.unread_fet(self._dreams.about(todo))
+        read = self._read_in(min(self._done, number), active)  # also by passes that a sleep that was cut off has to make again
+        unread = self._material.unread_fet(read) + self._dreams.unread_fet(self._dreams.about(read))
         return self._fet(number, todo) + unread + later + self._cutting_fet
 
     @torch.no_grad()
@@ -120,9 +121,10 @@ class RidgeRule(WriteRule):
 
     def _affordable_rank(self) -> int:
         """The largest rank with which the adapter is the protocol's, and no more than a share of the attention cache of its texts; what was
-        written has no more directions than it has tokens."""
-        written = self._material.tokens(list(self._material.ids))
-        tokens = max(written, SHORTEST)
+        written, dreams too, has no more directions than it has tokens."""
+        chunks = list(self._material.ids)
+        own_tokens = self._material.tokens(chunks)
+        tokens, written = max(own_tokens, SHORTEST), own_tokens + self._dreams.written(self._dreams.about(chunks))
         column = sum(site.d_in + site.d_out for _, site in self.parameters.items())
         own = self.parameters.reader_rank
         allowed = int(CACHE_SHARE * tokens * cache_bytes(self.split.model) / BYTES - self.parameters.reader_weights) // column + own

@@ -9,15 +9,19 @@ import pytest
 import torch
 
 from nrem.consolidation.allocate.curves import Curve, CurveTable
+from nrem.consolidation.budget import Ledger
+from nrem.consolidation.dream import dreamer
 from nrem.consolidation.protocol.protocol import Protocol
 from nrem.consolidation.write.rules import RULES
 from nrem.runtime.config import Config, config_from_dict, load_config, presets, to_dict, to_toml
 from nrem.runtime.models.load import Base
+from nrem.runtime.parts import make_dreamer
 from nrem.runtime.readers.text import Document
 from nrem.runtime.session import session as session_file
 from nrem.runtime.session.session import Session
 from nrem.runtime.without_effect import SWITCHES, without_effect, without_effect_on_answers
 from tests import tiny
+from tests.dreaming import make_asker, understood
 
 OTHER: dict[str, str] = {
     "seed": "5",
@@ -39,18 +43,38 @@ OTHER: dict[str, str] = {
     "study.distill_top": "2",
     "study.items_per_write": "2",
     "study.batch_tokens": "512",
+    "dreams.per_sentence": "2",
+    "dreams.temperature": "3.0",
+    "dreams.most_doubt": "0.0",
 }
 """Every key that rules may go by, at another value than that of `CONFIG`."""
+NEEDED = {
+    "study.beta1": "study.normalise=elementwise",
+    "study.beta2": "study.normalise=elementwise",
+    "dreams.temperature": "dreams.per_sentence=2",
+}
+"""What some of them need another key to be."""
 ONLY_HOW = {"study.batch_tokens"}
 """What changes how a pass computes, and nothing of what it writes."""
-CONFIG = ("sleep.passes=4", "sleep.allocator=uniform", "guard.enabled=false", "study.distill_weight=0.4", "sleep.replay=1.0")
+CONFIG = (
+    "sleep.passes=4",
+    "sleep.allocator=uniform",
+    "guard.enabled=false",
+    "study.distill_weight=0.4",
+    "sleep.replay=1.0",
+    "dreams.most_doubt=1000",
+)
 KNOWN: dict[tuple[str, ...], dict[str, torch.Tensor]] = {}
 """What was measured already, by rule and settings."""
 TEXTS = (tiny.STORY[:300], tiny.STORY[300:])
 
 
 def make_protocol(base: Base, rule: str) -> Protocol:
-    return Protocol(base.tokenizer) if rule == "study" else tiny.make_protocol(base, rule, rank=34 if rule == "ridge" else 6)
+    """With an asker, whatever the rule."""
+    if rule == "study":
+        return Protocol(base.tokenizer)
+    protocol = tiny.make_protocol(base, rule, rank=34 if rule == "ridge" else 6)
+    return replace(protocol, asker=make_asker(protocol))
 
 
 def remembered(base: Base, protocol: Protocol, monkeypatch: pytest.MonkeyPatch, *settings: str) -> dict[str, torch.Tensor]:
@@ -58,6 +82,7 @@ def remembered(base: Base, protocol: Protocol, monkeypatch: pytest.MonkeyPatch, 
     if (protocol.rule, *settings) in KNOWN:
         return KNOWN[protocol.rule, *settings]
     monkeypatch.setattr(session_file, "make_protocol", lambda *_: protocol)
+    monkeypatch.setattr(dreamer, "read_back", understood)
     session = Session(base=base, config=tiny.make_config(*CONFIG, *settings))
     session.stream(Document.from_text(TEXTS[0], "d", "Orrin"), finish=False)
     session._evict(session.window.flush())
@@ -89,7 +114,7 @@ def test_what_a_rule_does_not_go_by_changes_nothing(llama: Base, rule: str, monk
 @pytest.mark.parametrize(("rule", "key"), [(r, k) for r, row in RULES.items() for k in sorted(row.uses - ONLY_HOW)])
 def test_what_a_rule_goes_by_changes_what_it_leaves(llama: Base, rule: str, key: str, monkeypatch: pytest.MonkeyPatch) -> None:
     protocol = make_protocol(llama, rule)
-    more = ("study.normalise=elementwise",) if "beta" in key else ()
+    more = (needed,) if (needed := NEEDED.get(key)) else ()
     assert not same(remembered(llama, protocol, monkeypatch, *more), remembered(llama, protocol, monkeypatch, *more, f"{key}={OTHER[key]}"))
 
 
@@ -150,11 +175,43 @@ def test_what_another_key_turns_off_is_told(llama: Base, switch: Any) -> None:
     off = ("guard.enabled=false", "study.distill_weight=0", "study.normalise=global", "study.objective=next-token")
     values = {"answer.again_chunks": "2", "guard.max_kl": "2.0", "guard.min_recall_gain": "0.1"} | OTHER
     keys = [f"{key}={values.get(key, '3')}" for key in sorted(switch.keys)]
-    untrained = Protocol(llama.tokenizer)
-    assert without_effect(load_config(None, [*on, *keys]), untrained) == []
-    (sentence,) = without_effect(load_config(None, [*off, *keys]), untrained)
+    dreams = any(key.startswith("dreams.") for key in keys)
+    on, off = (("dreams.per_sentence=2",), ("dreams.per_sentence=0",)) if dreams else (on, off)
+    protocol = make_protocol(llama, "ridge" if dreams else "study")
+    assert without_effect(load_config(None, [*on, *keys]), protocol) == []
+    (sentence,) = without_effect(load_config(None, [*off, *keys]), protocol)
     assert sentence.endswith(f"no effect: {switch.reason}")
     assert all(f"{key} (--set)" in sentence for key in switch.keys)
+
+
+@pytest.mark.parametrize(
+    ("settings", "has_asker", "reason"),
+    [
+        ((), True, ""),
+        (("sleep.passes=auto",), True, ""),
+        ((), False, "the protocol tiny has no asker (nrem train-asker trains one), so that nothing is dreamt"),
+        (("sleep.budget_fet=1000",), True, "under a budget nothing is dreamt"),
+        (("sleep.budget_seconds=9",), True, "under a budget nothing is dreamt"),
+        (("sleep.passes=0",), True, "sleep.passes is 0, and nothing is dreamt that no pass would read"),
+    ],
+    ids=str,
+)
+def test_where_nothing_is_dreamt_it_is_told(llama: Base, settings: tuple[str, ...], has_asker: bool, reason: str) -> None:
+    """Once, and nothing is told where something is."""
+    protocol = make_protocol(llama, "ridge") if has_asker else tiny.make_ridge_protocol(llama)
+    config = load_config(None, ["dreams.per_sentence=2", "dreams.temperature=0.5", "dreams.most_doubt=1", *settings])
+    keys = "dreams.per_sentence (--set), dreams.temperature (--set) and dreams.most_doubt (--set)"
+    assert [s for s in without_effect(config, protocol) if "dreams." in s] == ([f"{keys} have no effect: {reason}"] if reason else [])
+    parts = make_dreamer(llama, config, protocol, Ledger(config.sleep.budget_fet or None, config.sleep.budget_seconds or None))
+    assert (parts is None) == bool(reason), "what is told is what is done"
+
+
+def test_a_question_is_slept_on_with_the_dreams_that_are_kept(llama: Base) -> None:
+    ridge = make_protocol(llama, "ridge")
+    again = config_from_dict(to_dict(Config()), ["answer.way=again", "dreams.per_sentence=3"])
+    assert without_effect_on_answers(again, ridge) == [
+        "dreams.per_sentence (--set) has no effect: a memory that is only asked keeps what it was made with; sleep again to change it"
+    ]
 
 
 def test_what_was_saved_or_repeats_a_default_is_not_told(llama: Base, tmp_path: Path) -> None:

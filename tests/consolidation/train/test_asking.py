@@ -19,6 +19,7 @@ from nrem.memory.stream.chunk import QuestionAnswer
 from nrem.runtime.models.load import Base
 from tests import tiny
 from tests.benches import PASSAGES
+from tests.dreaming import make_asker
 
 LONGER = Passage(
     "Orrin",
@@ -26,17 +27,6 @@ LONGER = Passage(
     (QuestionAnswer("Who kept the lighthouse?", "Maren Tull"), QuestionAnswer("Who sailed the boat?", "her brother Aldo")),
 )
 TEXTS = [CuedText.of(passage) for passage in (PASSAGES[0], LONGER, PASSAGES[5])]
-
-
-def random_asker(base: Base) -> tuple[Protocol, Asker]:
-    """A protocol, and an asker that has learned something."""
-    protocol = tiny.make_protocol(base, "ridge")
-    assert protocol.learned is not None
-    asker = Asker.like(protocol.learned, 3)
-    with torch.no_grad():
-        for p in asker.parameters():
-            p.add_(0.1 * torch.randn(p.shape, generator=torch.Generator().manual_seed(1)))
-    return protocol, asker
 
 
 @torch.no_grad()
@@ -49,7 +39,8 @@ def nll_of_one_row(base: Base, protocol: Protocol, asker: Asker, text: str, sent
 
 
 def test_the_loss_is_that_of_one_row_a_cue(base: Base) -> None:
-    protocol, asker = random_asker(base)
+    protocol = tiny.make_protocol(base, "ridge")
+    asker = make_asker(protocol)
     split = SplitModel(base.model, 0)
     alone = [nll_of_one_row(base, protocol, asker, t.text, *cue) for t in TEXTS for cue in t.cues]
     packed = PackedCues.of(protocol, TEXTS, base.model.device)
