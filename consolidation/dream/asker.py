@@ -3,6 +3,7 @@
 Knows nothing about texts or how it is trained.
 """
 
+import hashlib
 from collections.abc import Mapping
 from typing import Any, Self
 
@@ -39,6 +40,14 @@ class Asker(Sites[Any]):
         """As they are saved: `module.reader_A` and `.reader_B` of every module, bfloat16."""
         named = {f"{name}.{key}": p for name, site in self.everywhere() for key, p in site.named_parameters()}
         return {name: p.detach().to("cpu", torch.bfloat16).contiguous() for name, p in named.items()}
+
+    @property
+    def sha256(self) -> str:
+        """Hash of what `tensors` gives: what is dreamt follows from it."""
+        digest = hashlib.sha256()
+        for name, tensor in self.tensors().items():
+            digest.update(name.encode() + tensor.view(torch.uint8).numpy().tobytes())
+        return digest.hexdigest()
 
     @classmethod
     def of(cls, tensors: Mapping[str, Tensor]) -> Self:

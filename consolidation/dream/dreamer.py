@@ -25,7 +25,7 @@ from nrem.consolidation.read.split_model import cache_argument
 from nrem.consolidation.write.lend import lent
 from nrem.memory.stream.chunk import Chunk, QuestionAnswer
 
-LONGEST_SAID = 48
+LONGEST_SAID = 40
 """Tokens of a question and its answer; what has not come to an end by then is left out."""
 ROWS = 64
 """Cues that are answered at once."""
@@ -44,7 +44,7 @@ class Dreamer:
     @torch.no_grad()
     def dream(self, chunk: Chunk) -> Chunk:
         """The chunk with what was dreamt about it. The same chunk and seed give the same dreams, whatever was dreamt before."""
-        cues = [cue_ids(self.prompts, s) for s in sentences_to_ask(chunk.text) for _ in range(self.config.per_sentence)]
+        cues = [cue_ids(self.prompts, sentence) for sentence in sentences_to_ask(chunk.text)]
         if not cues:
             return chunk
         text = text_ids(self.prompts, chunk.text)
@@ -52,8 +52,9 @@ class Dreamer:
         said: list[QuestionAnswer] = []
         with lent(self.model, self.asker, None):
             cache = self._read(text)
-            for start in range(0, len(cues), ROWS):
-                rows = self._say(text, cache, cues[start : start + ROWS], start, generator)
+            at_once = max(1, ROWS // self.config.per_sentence)
+            for start in range(0, len(cues), at_once):
+                rows = self._say(text, cache, cues[start : start + at_once], generator)
                 said += [asked for row in rows if (asked := read_back(self.prompts, row, chunk.text)) is not None]
         kept = _apart(said)
         doubts = self.doubt.of(chunk.text, kept)
@@ -67,19 +68,18 @@ class Dreamer:
             )
         return cache
 
-    def _say(
-        self, text: Sequence[int], known: DynamicCache, cues: Sequence[Sequence[int]], first: int, generator: torch.Generator
-    ) -> list[list[int]]:
-        """What is said to each cue, up to the stop token or `LONGEST_SAID` tokens; `first` is the number of the first among a chunk's cues.
-        Padding stands in front of the text, where it takes nothing of a window that slides: a shorter cue is read with the end of the text
-        before it. Rows that have come to an end are left out from then on."""
+    def _say(self, text: Sequence[int], known: DynamicCache, cues: Sequence[Sequence[int]], generator: torch.Generator) -> list[list[int]]:
+        """What is said to each cue, as often as the configuration says, up to the stop token or `LONGEST_SAID` tokens. Padding stands in
+        front of the text, where it takes nothing of a window that slides: a shorter cue is read with the end of the text before it. Rows
+        that have come to an end are left out from then on."""
         device, width, stop = self.model.device, max(map(len, cues)), self.prompts.stop_id
         padding = [width - len(cue) for cue in cues]
         ids = torch.tensor([[*text, *cue][-width:] for cue in cues], device=device)
         mask = torch.tensor([[0] * places + [1] * (len(text) + width - places) for places in padding], device=device)
-        sampled = (torch.arange(first, first + len(cues), device=device) % self.config.per_sentence).bool()
-        cache, said, row = _behind(known, padding), [list[int]() for _ in cues], list(range(len(cues)))
-        for _ in range(LONGEST_SAID):
+        times, cache = self.config.per_sentence, _behind(known, padding)
+        row = list(range(len(cues) * times))
+        sampled, said = torch.tensor(row, device=device) % times > 0, [list[int]() for _ in row]
+        for step in range(LONGEST_SAID):
             positions = (mask.cumsum(1) - 1)[:, -ids.shape[1] :]
             with self.ledger.debit("dreams", self._fet(ids.numel(), mask.shape[1] - ids.shape[1] / 2, head_tokens=len(ids))):
                 out = self.model(
@@ -90,7 +90,11 @@ class Dreamer:
                     logits_to_keep=1,
                     **{self._cache_name: cache},
                 )
-            ids = self._next(out.logits[:, -1].float(), sampled, generator)
+            logits = out.logits[:, -1].float()
+            if step == 0 and times > 1:  # the cue is read once
+                cache.batch_repeat_interleave(times)
+                logits, mask = logits.repeat_interleave(times, 0), mask.repeat_interleave(times, 0)
+            ids = self._next(logits, sampled, generator)
             for number, token in zip(row, ids[:, 0].tolist(), strict=True):
                 said[number].append(token)
             going = ids[:, 0] != stop

@@ -20,7 +20,8 @@ from nrem.runtime.wake.config import AnswerConfig
 def kept_memory(base: Base, config: Config, text: str, name: str, title: str, room: str) -> Memory:
     """The memory of a text: from `room`, a folder of the cache, where it lies there, else made and left there."""
     settled = replace(config, answer=AnswerConfig())  # how it is asked does not change it
-    values = [text, to_dict(settled), base.identity.to_dict(), make_protocol(base, config).sha256]
+    protocol = make_protocol(base, config)
+    values = [text, to_dict(settled), base.identity.to_dict(), protocol.sha256, protocol.asker.sha256 if protocol.asker else ""]
     folder = cache_folder() / room / hashlib.sha256(json_text(values, sort_keys=True).encode()).hexdigest()[:16]
     with suppress(NremError):  # none yet, or a damaged one
         return Memory.load(folder)

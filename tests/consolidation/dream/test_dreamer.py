@@ -62,7 +62,7 @@ def make_night(base: Base, monkeypatch: pytest.MonkeyPatch, *, seed: int = 0, co
     """With an ear that takes whatever is said for a question, and nothing doubted."""
     protocol, ledger, cost = tiny.make_ridge_protocol(base), Ledger(), cost or CostModel.of(base.model)
     assert protocol.learned is not None
-    config = DreamConfig(**({"most_doubt": ALL} | settings))
+    config = DreamConfig(**({"most_doubt": ALL, "per_sentence": 1} | settings))
     doubt = Doubt(base.model, protocol.learned, protocol, ledger, cost)
     night = Night(Dreamer(base.model, make_asker(protocol, scale=1.0), doubt, protocol, config, ledger, cost, seed), protocol, ledger)
 
@@ -123,6 +123,16 @@ def test_what_it_says_is_what_the_model_generates_cue_by_cue(wordy: Base, monkey
     stopping(night, night.generated(wordy, tiny.STORY))
     night.dreamer.dream(make_chunk())
     assert night.heard == night.generated(wordy, tiny.STORY)
+
+
+def test_further_questions_are_drawn_beside_the_likeliest(wordy: Base, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The cue is read once, whatever is said to it."""
+    night = make_night(wordy, monkeypatch, per_sentence=3, temperature=10.0)
+    likeliest = night.generated(wordy, tiny.STORY)
+    stopping(night, likeliest)
+    night.dreamer.dream(make_chunk())
+    assert night.heard[::3] == night.generated(wordy, tiny.STORY)
+    assert night.heard[1::3] != night.heard[::3] != night.heard[2::3]
 
 
 @pytest.mark.parametrize("copies", [1, 2])
@@ -256,7 +266,7 @@ def test_what_was_said_is_read_back_with_its_chunk(llama: Base, monkeypatch: pyt
     monkeypatch.undo()
     first, twice, lie = QuestionAnswer("Who sailed?", "Aldo"), QuestionAnswer("who SAILED?", "Maren"), QuestionAnswer("Who?", "Bertha")
     rows = [goal_ids(night.protocol, asked) for asked in (first, twice, lie, QuestionAnswer("What froze?", "harbour"))]
-    monkeypatch.setattr(night.dreamer, "_say", lambda text, cache, cues, start, generator: rows)
+    monkeypatch.setattr(night.dreamer, "_say", lambda text, cache, cues, generator: rows)
     assert night.dreamer.dream(make_chunk()).dreamt == (first, QuestionAnswer("What froze?", "harbour"))
 
 
