@@ -7,11 +7,13 @@ import typer
 
 from nrem.runtime.commands.options import (
     ConfigOption,
+    DreamsOption,
     JsonOption,
     ModelOption,
     PassesOption,
     QuietOption,
     SetOption,
+    dreams_flag,
     model_flag,
     passes_flag,
     print_json,
@@ -21,6 +23,7 @@ from nrem.runtime.commands.options import (
 def demo(
     out: Annotated[Path, typer.Option("--out", "-o", metavar="MEMORY", help="Where to put the memory.")] = Path("memories/demo"),
     passes: PassesOption = None,
+    dreams: DreamsOption = None,
     model: ModelOption = None,
     config: ConfigOption = None,
     settings: SetOption = None,
@@ -35,7 +38,7 @@ def demo(
     from nrem.runtime.measure.demo import compare, demo_document, sleep_on_demo
     from nrem.runtime.show.memory import console, summary
 
-    resolved = load_config(config, settings or [], {**model_flag(model), **passes_flag(passes)})
+    resolved = load_config(config, settings or [], {**model_flag(model), **passes_flag(passes), **dreams_flag(dreams)})
     progress, screen = ProgressBar(quiet=be_quiet), console(silent=as_json)
     try:
         show_document(screen, demo_document())

@@ -38,6 +38,16 @@ PassesOption = Annotated[
     Optional[int],  # noqa: UP045
     typer.Option("--passes", metavar="N", min=0, help="The same number of passes for every chunk.", show_default=False),
 ]
+DreamsOption = Annotated[
+    Optional[int],  # noqa: UP045
+    typer.Option(
+        "--dreams",
+        metavar="N",
+        min=0,
+        help="Let the model ask itself N questions about every sentence first: 2 is what was measured, some four times the cost.",
+        show_default=False,
+    ),
+]
 OutOption = Annotated[
     Optional[Path],  # noqa: UP045
     typer.Option("--out", "-o", metavar="MEMORY", help="Default: the same folder.", show_default=False),
@@ -102,6 +112,10 @@ def way_flag(way: str | None) -> "Flags":
 
 def passes_flag(count: int | None) -> "Flags":
     return {} if count is None else {"--passes": {"sleep": {"passes": count, "allocator": "uniform"}}}
+
+
+def dreams_flag(count: int | None) -> "Flags":
+    return {} if count is None else {"--dreams": {"dreams": {"per_sentence": count}}}
 
 
 def model_flag(name: str | None) -> "Flags":

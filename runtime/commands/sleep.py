@@ -7,11 +7,13 @@ import typer
 
 from nrem.runtime.commands.options import (
     ConfigOption,
+    DreamsOption,
     JsonOption,
     ModelOption,
     PassesOption,
     QuietOption,
     SetOption,
+    dreams_flag,
     fail,
     model_flag,
     passes_flag,
@@ -26,6 +28,7 @@ def sleep(
     documents: Annotated[list[str], typer.Argument(metavar="DOC", help="Text files or pipes; - is standard input.", show_default=False)],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="MEMORY", help="The folder to make.", show_default=False)],
     passes: PassesOption = None,
+    dreams: DreamsOption = None,
     budget: Annotated[
         Optional[str],  # noqa: UP045
         typer.Option("--budget", metavar="B", help="Cap on all that is computed: 400kFET, 1.5M or 90s.", show_default=False),
@@ -50,7 +53,7 @@ def sleep(
     from nrem.runtime.session.ready import SleepJob, check_job
 
     job = SleepJob(documents=tuple(documents), out=out, resume=resume, force=force, forget_text=forget_text, encoding=encoding)
-    resolved = load_config(config, settings or [], {**model_flag(model), **passes_flag(passes), **_budget(budget)})
+    resolved = load_config(config, settings or [], {**model_flag(model), **passes_flag(passes), **dreams_flag(dreams), **_budget(budget)})
     progress = ProgressBar(quiet=be_quiet)
     try:
         with one_writer(real_target(out), "nrem sleep"):
