@@ -52,6 +52,7 @@ NEEDED = {
     "study.beta1": "study.normalise=elementwise",
     "study.beta2": "study.normalise=elementwise",
     "dreams.temperature": "dreams.per_sentence=2",
+    "dreams.most_doubt": "dreams.per_sentence=1",
 }
 """What some of them need another key to be."""
 ONLY_HOW = {"study.batch_tokens"}
