@@ -15,7 +15,7 @@ from nrem.memory.saved.record import MemoryRecord
 from nrem.runtime.config import RENAMED, Config, Flags, config_from_dict
 from nrem.runtime.models.known import recall_base
 
-WRITTEN = ("stream", "fast_weights", "probes", "study", "sleep", "guard")
+WRITTEN = ("stream", "fast_weights", "probes", "study", "sleep", "dreams", "guard")
 """Sections that say how an adapter was written."""
 NOT_TAKEN = ("sleep.curves",)
 """Names a file."""
@@ -40,6 +40,7 @@ LIMITS: Mapping[str, int] = {
     "sleep.patience": 256,
     "sleep.look_every": 10**6,
     "sleep.replay": 100,
+    "dreams.per_sentence": 16,
     "guard.unrelated_tokens": 2**20,
 }
 """The largest value that a memory may ask for, where it costs work."""

@@ -198,6 +198,7 @@ class Session:
                 )
             else:
                 chunk = known
+            records[chunk.index].dreamt = len(chunk.dreamt)
             if records[chunk.index].sleep < 0 and not chunk.says_nothing:
                 self.buffer.add(chunk)
         if chunks:
