@@ -66,7 +66,7 @@ def dreamt_about(monkeypatch: pytest.MonkeyPatch) -> list[str]:
 
 def config_for(protocol: Path, *settings: str) -> Config:
     made = (f"protocol.name={protocol}", "guard.enabled=false", "sleep.allocator=uniform", "sleep.passes=2", *ALL)
-    return tiny.make_config(*made, *settings)
+    return tiny.make_config(*made, "dreams.per_sentence=1", *settings)
 
 
 def sleep_on(base: Base, config: Config, *texts: str) -> Memory:
