@@ -172,8 +172,14 @@ def test_what_an_allocator_does_not_go_by_is_told(llama: Base) -> None:
 
 @pytest.mark.parametrize("switch", SWITCHES, ids=lambda switch: min(switch.keys))
 def test_what_another_key_turns_off_is_told(llama: Base, switch: Any) -> None:
-    on = ("guard.enabled=true", "study.distill_weight=0.5", "study.normalise=elementwise", "answer.sleep_again=1", "study.objective=study")
-    off = ("guard.enabled=false", "study.distill_weight=0", "study.normalise=global", "study.objective=next-token")
+    on: tuple[str, ...] = (
+        "guard.enabled=true",
+        "study.distill_weight=0.5",
+        "study.normalise=elementwise",
+        "answer.sleep_again=1",
+        "study.objective=study",
+    )
+    off: tuple[str, ...] = ("guard.enabled=false", "study.distill_weight=0", "study.normalise=global", "study.objective=next-token")
     values = {"answer.again_chunks": "2", "guard.max_kl": "2.0", "guard.min_recall_gain": "0.1"} | OTHER
     keys = [f"{key}={values.get(key, '3')}" for key in sorted(switch.keys)]
     dreams = any(key.startswith("dreams.") for key in keys)

@@ -115,7 +115,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "empty": lambda path: path.write_bytes(b""),
     "no safetensors": lambda path: path.write_bytes(b"\xff" * 100),
     "text": lambda path: path.write_text("an asker\nof two lines\n" * 9),
-    "a folder": lambda path: (path.unlink(), path.mkdir()),
+    "a folder": lambda path: path.rename(path.with_name("away")).with_name(ASKER).mkdir(),
     "no tensors": rewritten(lambda tensors: {}),
     "half a module": rewritten(lambda t: {name: v for name, v in t.items() if name != first_with(".reader_B", t)}),
     "another rank": rewritten(lambda t: t | {first_with(".reader_B", t): torch.zeros(32, 7)}),
