@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from benchmarks import confidence, default_router
+from benchmarks import confidence, default_router, paired
 from nrem.memory.errors import MissingFileError, UsageError
 from nrem.runtime.wake.features import FEATURES
 from nrem.runtime.wake.router import Router
@@ -80,3 +80,30 @@ def test_what_is_no_record_is_refused(tmp_path: Path, capsys: pytest.CaptureFixt
         run(default_router, capsys, str(judged), "--fit", str(nothing), "--ways", "read")
     with pytest.raises(UsageError, match=r"judged.json: no question was asked in all of direct, vote; measure it again"):
         run(default_router, capsys, str(judged), "--fit", str(nothing), "--ways", "direct,vote")
+
+
+def test_two_records_are_compared_question_by_question(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    def rows(better: float, count: int) -> dict[str, Any]:
+        return {
+            "outcomes": [
+                {"kind": "k", "arm": arm, "document": f"d{n // 4}", "question": f"q{n}", "f1": 0.5 + gain, "em": 0.0, "nll": 2.0 - 2 * gain}
+                for arm, gain in (("direct", better), ("read", 0.0))
+                for n in range(count)
+            ]
+        }
+
+    new, old = tmp_path / "new.json", tmp_path / "old.json"
+    new.write_text(json.dumps(rows(0.25, 12)), encoding="utf-8")
+    old.write_text(json.dumps(rows(0.0, 20)), encoding="utf-8")
+    result = run(paired, capsys, str(new), str(old), "--out", str(tmp_path / "out.json"))
+    direct = result["arms"]["direct"]
+    assert (direct["n"], direct["documents"]) == (12, 3), "only what both have asked"
+    assert direct["f1"] == {"new": 75.0, "old": 50.0, "mean": 25.0, "interval": [25.0, 25.0]}
+    assert direct["nll"]["mean"] == -0.5
+    assert result["arms"]["read"]["f1"]["mean"] == 0.0
+    with pytest.raises(UsageError, match="no question"):
+        other = {"outcomes": [row | {"kind": "other"} for row in rows(0.0, 4)["outcomes"]]}
+        new.write_text(json.dumps(other), encoding="utf-8")
+        paired.main([str(new), str(old)])
+    with pytest.raises(MissingFileError):
+        paired.main([str(new), str(tmp_path / "nothing.json")])
