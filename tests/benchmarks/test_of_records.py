@@ -101,9 +101,8 @@ def test_two_records_are_compared_question_by_question(tmp_path: Path, capsys: p
     assert direct["f1"] == {"new": 75.0, "old": 50.0, "mean": 25.0, "interval": [25.0, 25.0]}
     assert direct["nll"]["mean"] == -0.5
     assert result["arms"]["read"]["f1"]["mean"] == 0.0
+    new.write_text(json.dumps({"outcomes": [row | {"kind": "other"} for row in rows(0.0, 4)["outcomes"]]}), encoding="utf-8")
     with pytest.raises(UsageError, match="no question"):
-        other = {"outcomes": [row | {"kind": "other"} for row in rows(0.0, 4)["outcomes"]]}
-        new.write_text(json.dumps(other), encoding="utf-8")
         paired.main([str(new), str(old)])
     with pytest.raises(MissingFileError):
         paired.main([str(new), str(tmp_path / "nothing.json")])
