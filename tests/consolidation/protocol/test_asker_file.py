@@ -114,7 +114,7 @@ DAMAGES: dict[str, Callable[[Path], object]] = {
     "cut off": cut,
     "empty": lambda path: path.write_bytes(b""),
     "no safetensors": lambda path: path.write_bytes(b"\xff" * 100),
-    "text": lambda path: path.write_text("an asker\nof two lines\n" * 9),
+    "text": lambda path: path.write_text("an asker\nof two lines\n" * 9, encoding="utf-8"),
     "a folder": lambda path: path.rename(path.with_name("away")).with_name(ASKER).mkdir(),
     "no tensors": rewritten(lambda tensors: {}),
     "half a module": rewritten(lambda t: {name: v for name, v in t.items() if name != first_with(".reader_B", t)}),
@@ -161,7 +161,7 @@ def test_its_mode_is_that_of_any_new_file(llama: Base, asker: Asker, tmp_path: P
     before = os.umask(umask)
     try:
         path = save_asker(tmp_path, asker, llama.identity, {})
-        (tmp_path / "plain").write_text("")
+        (tmp_path / "plain").write_text("", encoding="utf-8")
     finally:
         os.umask(before)
     assert stat.S_IMODE(path.stat().st_mode) == stat.S_IMODE((tmp_path / "plain").stat().st_mode) == 0o666 & ~umask

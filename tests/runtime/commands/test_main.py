@@ -18,7 +18,7 @@ from tests.cli import Shell
 
 SLEEP = ("sleep", "story.md", "--config", "tiny.toml", "-o")
 FLAGS = {
-    "sleep": "--out -o --passes --budget --model --config --set --resume --force --forget-text --encoding --json --quiet -q",
+    "sleep": "--out -o --passes --dreams --budget --model --config --set --resume --force --forget-text --encoding --json --quiet -q",
     "ask": "--way --why --model --set --json",
     "chat": "--way --model --set",
     "ls": "--json",
@@ -29,7 +29,7 @@ FLAGS = {
     "extend": "--out -o --model --json --quiet -q",
     "merge": "--out -o --json",
     "forget": "--chunk --out -o --json",
-    "demo": "--out -o --passes --model --config --set --force --json --quiet -q",
+    "demo": "--out -o --passes --dreams --model --config --set --force --json --quiet -q",
     "doctor": "--json",
     "ceiling": "--passes --questions --out -o --model --config --set --json --quiet -q",
     "tune": "--questions --out -o --passes --ways --search --votes --think --prompts --share --price --budget --expected-questions "
