@@ -1,6 +1,6 @@
 """Capacity: how many chunks does one adapter hold, and what do passes mend?
 
-    python -m benchmarks.capacity --data FILE.jsonl [--chunks 16] [--sizes 1,4,16] [--passes 1,2,4,8] [--ranks 64,256] [--dreams]
+    python -m benchmarks.capacity --data FILE.jsonl [--chunks 16] [--sizes 1,4,16] [--passes 1,2,4,8] [--ranks 64,256] [--dreams 2]
 
 So many neighbouring chunks of a document are written together into one adapter, which is asked about all of them; no search takes part.
 `floor` has nothing written, `context` the chunk in the prompt. With `--documents D` the chunks are those of the first D documents, so many
@@ -18,14 +18,12 @@ import torch
 from rich.table import Table
 
 from benchmarks.harness import common
-from benchmarks.harness.chunked import AskedChunk, Marks, ask, find_chunks, make_bench
+from benchmarks.harness.chunked import AskedChunk, Marks, ask, dreamt_about, find_chunks, make_bench
 from nrem.consolidation.budget import Ledger
-from nrem.consolidation.dream.dreamer import Dreamer
 from nrem.consolidation.resample import Resampler, interval
 from nrem.consolidation.train.bench import Bench
 from nrem.consolidation.write.ridge_site import Ridge, dense
 from nrem.memory.errors import UsageError
-from nrem.memory.stream.chunk import Chunk
 from nrem.memory.weights.low_rank import cut
 from nrem.runtime.commands.options import numbers
 from nrem.runtime.config import load_config
@@ -62,21 +60,6 @@ def curve_of(
     return curve
 
 
-def dreamt_about(dreamer: Dreamer | None, worlds: Sequence[Sequence[AskedChunk]]) -> list[list[AskedChunk]]:
-    """The chunks with what was dreamt about them."""
-    if dreamer is None:
-        raise UsageError("--dreams: nothing is dreamt with this protocol and these settings; train an asker, or set dreams.per_sentence")
-
-    def one(chunk: AskedChunk) -> AskedChunk:
-        text = chunk.passage.text
-        dreamt = dreamer.dream(
-            Chunk(document="", title=chunk.passage.title, index=0, start=0, end=len(text), text=text, num_tokens=0)
-        ).dreamt
-        return chunk._replace(passage=replace(chunk.passage, dreamt=dreamt))
-
-    return [[one(chunk) for chunk in world] for world in worlds]
-
-
 def cut_to(bench: Bench, worlds: Sequence[Sequence[AskedChunk]], ranks: Sequence[int], passes: int) -> dict[int, Marks]:
     """All chunks of a world in one adapter, cut to each rank as a saved memory's is."""
     assert isinstance(bench.parameters, Ridge)
@@ -106,7 +89,7 @@ def main(arguments: Sequence[str]) -> None:
     parser.add_argument("--sizes", default="1,4,16", help="chunks written into one adapter (1,4,16)")
     parser.add_argument("--passes", default="1,2", help="numbers of passes (1,2)")
     parser.add_argument("--ranks", default="", help="ranks to cut the largest size to, after the last number of passes (none)")
-    parser.add_argument("--dreams", action="store_true", help="a second time, with what is dreamt about each chunk (settings dreams.*)")
+    parser.add_argument("--dreams", type=int, default=0, metavar="N", help="a second time, with N questions dreamt about each sentence (0)")
     parser.add_argument("--picture", type=Path, help="where to draw recovery against chunks")
     parser.add_argument("--nll-only", action="store_true", help="do not decode answers: no F1 and EM")
     args = parser.parse_args(arguments)
@@ -133,7 +116,8 @@ def main(arguments: Sequence[str]) -> None:
         dreamt: dict[str, Any] = {}
         if args.dreams:
             with common.stage("dreams"):
-                dreaming = dreamt_about(make_dreamer(base, config, protocol, ledger), worlds)
+                asking = replace(config, dreams=replace(config.dreams, per_sentence=args.dreams))
+                dreaming = [dreamt_about(make_dreamer(base, asking, protocol, ledger), world) for world in worlds]
             dreamt = {"curve": curve_of(bench, dreaming, sizes, levels, floor, context, decode=not args.nll_only, name=", dreams")}
             dreamt |= {"questions": sum(len(c.passage.dreamt) for world in dreaming for c in world), "fet": ledger.total_fet}
         ranks = numbers(args.ranks, "--ranks") if args.ranks else ()

@@ -4,7 +4,7 @@
 
 Every chunk of `stream.chunk_tokens` about which something is asked is written into a memory of its own. `wrong` asks the memory of another
 passage, `context` has the passage in the prompt with the protocol's reader, `floor` has neither. F1 and EM come from greedy
-decoding. Intervals are resampled by document.
+decoding. With `--set dreams.per_sentence=2` passes read what is dreamt about the passage, too. Intervals are resampled by document.
 """
 
 import random
@@ -17,14 +17,15 @@ import torch
 from rich.table import Table
 
 from benchmarks.harness import common
-from benchmarks.harness.chunked import AskedChunk, Marks, ask, chunks_of, make_bench
+from benchmarks.harness.chunked import AskedChunk, Marks, ask, chunks_of, dreamt_about, make_bench
+from nrem.consolidation.budget import Ledger
 from nrem.consolidation.resample import Resampler, interval
 from nrem.consolidation.train.bench import Bench
 from nrem.runtime.commands.options import numbers
 from nrem.runtime.config import load_config
 from nrem.runtime.measure.questions import read_documents
 from nrem.runtime.models.load import Base
-from nrem.runtime.parts import load_base, make_protocol
+from nrem.runtime.parts import load_base, make_dreamer, make_protocol
 
 TOGETHER = 8
 """Memories that share a batch."""
@@ -68,12 +69,14 @@ def main(arguments: Sequence[str]) -> None:
     base = load_base(config)
     protocol = make_protocol(base, config)
     bench = make_bench(base, protocol)
+    dreamer = make_dreamer(base, config, protocol, Ledger())
     table = Table("kind", "questions", *(f"{arm} F1/EM" for arm in ("floor", "wrong", *(f"{n} p" for n in levels), "context")), "recovery")
     found: dict[str, Any] = {}
     for path in args.data:
         kind = Path(path).name.split(".")[0]
         with common.stage(kind), torch.no_grad():
-            arms = measure(bench, as_many_as(base, path, config.stream.chunk_tokens, args.passages), levels)
+            chunks = as_many_as(base, path, config.stream.chunk_tokens, args.passages)
+            arms = measure(bench, dreamt_about(dreamer, chunks) if dreamer else chunks, levels)
         found[kind] = entry(arms, levels)
         table.add_row(*row(kind, found[kind], levels))
     table.title = f"one passage a memory, {base.identity.name}, protocol {protocol.id}"

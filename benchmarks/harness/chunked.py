@@ -5,7 +5,7 @@ A bench lends what was written uncut, so that many memories share a batch; what 
 
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from statistics import fmean
 from typing import Any, NamedTuple
@@ -13,13 +13,14 @@ from typing import Any, NamedTuple
 import torch
 from transformers import GenerationConfig
 
+from nrem.consolidation.dream.dreamer import Dreamer
 from nrem.consolidation.protocol.protocol import Protocol
 from nrem.consolidation.read.split_model import SplitModel
 from nrem.consolidation.train.bench import Bench
 from nrem.consolidation.train.data import Passage
 from nrem.consolidation.write.lend import lent
 from nrem.memory.errors import UsageError
-from nrem.memory.stream.chunk import QuestionAnswer, cut_chunks
+from nrem.memory.stream.chunk import Chunk, QuestionAnswer, cut_chunks
 from nrem.memory.weights.layers import lowest_layer
 from nrem.runtime.measure.questions import QuestionedDocument
 from nrem.runtime.measure.scores import score
@@ -69,6 +70,19 @@ def chunks_of(base: Base, document: QuestionedDocument, chunk_tokens: int, rng: 
         ]
         if mine:
             yield AskedChunk(document.id, Passage(document.title, text, tuple(mine)), rng.sample(mine, min(QUESTIONS, len(mine))))
+
+
+def dreamt_about(dreamer: Dreamer | None, chunks: Sequence[AskedChunk]) -> list[AskedChunk]:
+    """The chunks with what was dreamt about them; raises `UsageError` where nothing dreams."""
+    if dreamer is None:
+        raise UsageError("dreams: this protocol has no asker, or dreams.per_sentence is 0; nrem train-asker trains one")
+
+    def one(chunk: AskedChunk) -> AskedChunk:
+        text = chunk.passage.text
+        read = Chunk(document="", title=chunk.passage.title, index=0, start=0, end=len(text), text=text, num_tokens=0)
+        return chunk._replace(passage=replace(chunk.passage, dreamt=dreamer.dream(read).dreamt))
+
+    return [one(chunk) for chunk in chunks]
 
 
 @dataclass
