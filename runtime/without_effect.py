@@ -32,6 +32,11 @@ def _sleeps_again(config: Config) -> bool:
     return c.sleep_again > 0 if c.way == AUTO else parse_way(c.way).passes_again > 0
 
 
+AGAIN = Switch(
+    frozenset({"answer.again_chunks"}),
+    lambda c: not _sleeps_again(c),
+    "answer.way is not again, so that no question is slept on again",
+)
 SWITCHES = (
     Switch(
         frozenset({"dreams.most_doubt"}),
@@ -43,11 +48,7 @@ SWITCHES = (
         lambda c: c.dreams.per_sentence <= 1,
         "dreams.per_sentence is 1 or 0, and the first question about a sentence is the likeliest",
     ),
-    Switch(
-        frozenset({"answer.again_chunks"}),
-        lambda c: not _sleeps_again(c),
-        "answer.way is not again, so that no question is slept on again",
-    ),
+    AGAIN,
     Switch(
         frozenset({"guard.max_kl", "guard.max_perplexity_ratio", "guard.min_recall_gain"}),
         lambda c: not c.guard.enabled,
@@ -89,9 +90,8 @@ def without_effect_on_answers(config: Config, protocol: Protocol) -> list[str]:
     again = RULES[protocol.rule].uses - DREAMS if _sleeps_again(config) else frozenset[str]()  # it reads the dreams that are kept
     made = [key for key in config.given if not key.startswith(ANSWERING) and key not in again]
     reason = "a memory that is only asked keeps what it was made with; sleep again to change it"
-    again_off = next(switch for switch in SWITCHES if "answer.again_chunks" in switch.keys)
-    off = [key for key in config.given if key in again_off.keys and again_off.off(config)]
-    return [_sentence(config, found, why) for found, why in ((made, reason), (off, again_off.reason)) if found]
+    off = [key for key in config.given if key in AGAIN.keys and AGAIN.off(config)]
+    return [_sentence(config, found, why) for found, why in ((made, reason), (off, AGAIN.reason)) if found]
 
 
 def _reasons(config: Config, protocol: Protocol) -> Iterator[tuple[frozenset[str], str]]:

@@ -32,10 +32,6 @@ class Asker(Sites[Any]):
             mine.take_reader(theirs.reader_A.detach(), theirs.reader_B.detach())
         return asker
 
-    @property
-    def num_weights(self) -> int:
-        return sum(p.numel() for p in self.parameters())
-
     def tensors(self) -> dict[str, Tensor]:
         """As they are saved: `module.reader_A` and `.reader_B` of every module, bfloat16."""
         named = {f"{name}.{key}": p for name, site in self.everywhere() for key, p in site.named_parameters()}

@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor
 
 from nrem.consolidation.budget import CostModel, Ledger
 from nrem.consolidation.probe.items import Item, Size, collate, pack
@@ -35,10 +33,8 @@ class Doubt:
         with lent(self.model, self.reader, None):
             for group in self._groups(text, asked):
                 with self.ledger.debit("dreams", self._fet(group)):
-                    batch = collate(group, self.prompts.stop_id, self.model.device)
-                    nll = F.cross_entropy(batch.logits(split).float(), batch.targets, reduction="none")
-                    mean: Tensor = torch.zeros(len(group), device=nll.device).index_add(0, batch.owner, nll) / torch.bincount(batch.owner)
-                for item, value in zip(group, mean.tolist(), strict=True):
+                    nll = collate(group, self.prompts.stop_id, self.model.device).nll(split)
+                for item, value in zip(group, nll.tolist(), strict=True):
                     doubts[item.chunk] = value
         return doubts
 
@@ -52,6 +48,5 @@ class Doubt:
 
     def _fet(self, group: Sequence[Item]) -> float:
         size = Size.of(group)
-        return size.forward_fet(self.cost, layers=self.cost.num_layers, head=True) + self.cost.adapter(
-            size.tokens, self.reader.reader_weights
-        )
+        attached = self.cost.adapter(size.tokens, self.reader.reader_weights)
+        return size.forward_fet(self.cost, layers=self.cost.num_layers, head=True) + attached

@@ -115,7 +115,7 @@ class Dreamer:
         return torch.where(sampled[:, None], drawn, likeliest)
 
     def _fet(self, tokens: float, context: float, *, head_tokens: float) -> float:
-        return self.cost.forward(tokens, context, head_tokens=head_tokens) + self.cost.adapter(tokens, self.asker.num_weights)
+        return self.cost.forward(tokens, context, head_tokens=head_tokens) + self.cost.adapter(tokens, self.asker.reader_weights)
 
 
 def _behind(cache: DynamicCache, padding: Sequence[int]) -> DynamicCache:

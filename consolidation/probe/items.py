@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from typing import Self
 
 import torch
+import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
@@ -70,6 +71,12 @@ class Batch:
         """Next-token logits at the answer positions, in the model's dtype."""
         lower = self.lower if self.lower is not None else split.lower(self.ids, self.mask, self.prefix)
         return split.upper(self.ids, self.mask, lower, self.select, self.prefix)
+
+    def nll(self, split: SplitModel) -> Float[Tensor, " item"]:
+        """Mean NLL of each answer, nats per token."""
+        nll = F.cross_entropy(self.logits(split).float(), self.targets, reduction="none")
+        count = torch.bincount(self.owner, minlength=len(self.items))
+        return torch.zeros(len(self.items), device=nll.device).index_add(0, self.owner, nll) / count
 
 
 def collate(items: Sequence[Item], pad_id: int, device: torch.device) -> Batch:

@@ -11,7 +11,6 @@ from dataclasses import dataclass, field
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor
 
 from nrem.consolidation.probe.items import Item, collate
@@ -96,10 +95,7 @@ class Bench:
     def _nll(self, items: Sequence[Item], fast: Mapping[str, Any] | None) -> Tensor:
         batch = collate(items, self.protocol.stop_id, self.device)
         with lent(self.split.model, self.parameters, fast):
-            logits = batch.logits(self.split).float()
-        nll = F.cross_entropy(logits, batch.targets, reduction="none")
-        count = torch.bincount(batch.owner, minlength=len(items))
-        return torch.zeros(len(items), device=nll.device).index_add(0, batch.owner, nll) / count
+            return batch.nll(self.split)
 
     def divergence(self, rows: Sequence[Sequence[int]], fast: Mapping[str, Any] | None, every: int = 1) -> Tensor:
         """Mean KL(base || attached) on other text, nats per token; rows of equal length, as many for each group.

@@ -74,11 +74,6 @@ class LearnedWrite(Sites[AnySite], ABC):
         """Columns of B in front of them that belong to the static reader."""
         return self.sizes.reader_rank
 
-    @property
-    def reader_weights(self) -> int:
-        """Parameters of the static reader at all modules."""
-        return sum(site.reader_A.numel() + site.reader_B.numel() for _, site in self.everywhere())
-
     def hold_reader(self) -> None:
         """Leave the static reader as it is when the rest is trained."""
         for _, site in self.everywhere():

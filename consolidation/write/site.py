@@ -193,5 +193,10 @@ class Sites(nn.Module, Generic[AnySite]):
         """(module name, site) of all that is attached."""
         return [*self.items(), *zip(self.reader_names, cast(Sequence[Site], self._readers), strict=True)]
 
+    @property
+    def reader_weights(self) -> int:
+        """Parameters of the static reader at all modules."""
+        return sum(site.reader_A.numel() + site.reader_B.numel() for _, site in self.everywhere())
+
     def __getitem__(self, name: str) -> AnySite:
         return cast(AnySite, self._sites[self.names.index(name)])

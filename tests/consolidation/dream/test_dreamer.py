@@ -216,7 +216,7 @@ def test_what_is_debited_is_what_was_computed(base: Base, monkeypatch: pytest.Mo
     cost = replace(CostModel.of(base.model), attention_width=0)
     night = make_night(base, monkeypatch, cost=cost, per_sentence=2)
     stopping(night, night.generated(base, tiny.STORY))
-    asker, reader = night.dreamer.asker.num_weights, night.dreamer.doubt.reader.reader_weights
+    asker, reader = night.dreamer.asker.reader_weights, night.dreamer.doubt.reader.reader_weights
     doubt, asked = night.dreamer.doubt, [QuestionAnswer("Who sailed?", "Aldo"), QuestionAnswer("When did the harbour freeze?", "1858")]
     for work, attached in (
         (lambda: night.dreamer.dream(make_chunk()), asker),

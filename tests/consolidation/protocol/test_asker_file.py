@@ -41,7 +41,7 @@ def test_what_was_saved_is_loaded(base: Base, tmp_path: Path) -> None:
     assert path == tmp_path / ASKER
     loaded = load_asker(tmp_path, base.identity, CPU)
     assert loaded is not None
-    assert (loaded.rank, loaded.num_weights) == (asker.rank, asker.num_weights)
+    assert (loaded.rank, loaded.reader_weights) == (asker.rank, asker.reader_weights)
     assert all(torch.equal(tensor, asker.tensors()[name]) for name, tensor in loaded.tensors().items())
     assert loaded.tensors().keys() == asker.tensors().keys()
     assert not any(p.requires_grad for p in loaded.parameters())

@@ -25,6 +25,7 @@ from nrem.runtime.session.rewrite import forget, merge
 from nrem.runtime.session.session import Session
 from tests import tiny
 from tests.dreaming import counts_of, dreams_of, make_asker, understood
+from tests.written import change, difference
 
 OTHER = "The mill of Sarn was built in 1790 by Ines Vow. It ground 40 sacks of rye a day. The wheel broke on 3 May 1802."
 NOTHING = "." * 300 + "\n\n"
@@ -71,18 +72,6 @@ def config_for(protocol: Path, *settings: str) -> Config:
 
 def sleep_on(base: Base, config: Config, *texts: str) -> Memory:
     return consolidate(*(Document.from_text(text, f"document {n}") for n, text in enumerate(texts)), base=base, config=config)
-
-
-def change(memory: Memory) -> dict[str, torch.Tensor]:
-    """What the memory adds to every module's weight."""
-    return {f"{i} {name}": f.B @ f.A for i, s in enumerate(memory.segments) for name, f in s.weights.factors.items()}
-
-
-def difference(first: Memory, second: Memory) -> float:
-    """The largest relative difference of a module's change."""
-    mine, theirs = change(first), change(second)
-    assert mine.keys() == theirs.keys()
-    return max(float((mine[name] - theirs[name]).norm() / theirs[name].norm()) for name in mine)
 
 
 def test_each_chunk_is_dreamt_about_once_and_keeps_it(

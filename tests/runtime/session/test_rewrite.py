@@ -18,6 +18,7 @@ from nrem.runtime.session.consolidate import consolidate, extend
 from nrem.runtime.session.rewrite import forget, merge
 from nrem.runtime.session.session import Session
 from tests import tiny
+from tests.written import change, difference
 
 OTHER = "The mill of Sarn was built in 1790 by Ines Vow. It ground 40 sacks of rye a day. The wheel broke on 3 May 1802."
 TOLERANCE = 0.02
@@ -34,18 +35,6 @@ def sleep_on(base: Base, protocol: Path, *texts: str, passes: int = 3, settings:
     made = (f"protocol.name={protocol}", f"sleep.passes={passes}", "sleep.allocator=uniform", "guard.enabled=false")
     documents = [Document.from_text(text, f"document {number}") for number, text in enumerate(texts)]
     return consolidate(*documents, base=base, config=tiny.make_config(*made, *settings))
-
-
-def change(memory: Memory) -> dict[str, torch.Tensor]:
-    """What the memory adds to every module's weight."""
-    return {f"{i} {name}": f.B @ f.A for i, s in enumerate(memory.segments) for name, f in s.weights.factors.items()}
-
-
-def difference(first: Memory, second: Memory) -> float:
-    """The largest relative difference of a module's change."""
-    mine, theirs = change(first), change(second)
-    assert mine.keys() == theirs.keys()
-    return max(float((mine[name] - theirs[name]).norm() / theirs[name].norm()) for name in mine)
 
 
 @pytest.mark.parametrize("passes", [1, 3])
