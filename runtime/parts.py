@@ -11,8 +11,8 @@ import torch
 from nrem.consolidation.allocate.config import ResolvedSleep
 from nrem.consolidation.allocate.curves import CurveTable
 from nrem.consolidation.budget import CostModel, Ledger
-from nrem.consolidation.dream.doubt import Doubt
 from nrem.consolidation.dream.dreamer import Dreamer
+from nrem.consolidation.dream.voice import Voice
 from nrem.consolidation.events import Listener
 from nrem.consolidation.guard import Guard
 from nrem.consolidation.probe.material import StudyMaterial
@@ -164,8 +164,8 @@ def make_dreamer(base: Base, config: Config, protocol: Protocol, ledger: Ledger)
         return None
     assert protocol.learned is not None
     cost = CostModel.of(base.model)
-    doubt = Doubt(base.model, protocol.learned, protocol, ledger, cost)
-    return Dreamer(base.model, asker, doubt, protocol, config.dreams, ledger, cost, config.seed)
+    asks, answers = (Voice(base.model, sites, ledger, cost, "dreams") for sites in (asker, protocol.learned))
+    return Dreamer(asks, answers, protocol, config.dreams, config.seed)
 
 
 def resolved_sleep(config: Config, protocol: Protocol) -> ResolvedSleep:

@@ -1,13 +1,15 @@
 """Dreams put into a memory by hand, each with a word that stands nowhere else, and where such words are found on disk; an asker that says
-something, and an ear that takes whatever it says for a question."""
+something, and ears that take whatever is said for questions and answers."""
 
 import hashlib
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import pytest
 import torch
 
+from nrem.consolidation.dream import dreamer
 from nrem.consolidation.dream.asker import Asker
 from nrem.consolidation.prompts import Prompts
 from nrem.consolidation.protocol.protocol import Protocol
@@ -61,8 +63,22 @@ def make_asker(protocol: Protocol, rank: int = 3, scale: float = 0.1, seed: int 
     return asker
 
 
-def understood(prompts: Prompts, ids: Sequence[int], text: str) -> QuestionAnswer:
-    """Stands for `cue.read_back` where a tiny model speaks, of whom nothing would be understood: other tokens, another question."""
-    number = hashlib.sha256(bytes(str(ids), "ascii")).hexdigest()
+def asked(prompts: Prompts, ids: Sequence[int]) -> str:
+    """Stands for `cue.question_said` where a tiny model speaks, of whom nothing would be understood: other tokens, another question."""
+    return f"What is {_hash(ids)[:6]}?"
+
+
+def answered(prompts: Prompts, ids: Sequence[int], text: str) -> str:
+    """And for `cue.answer_said`: a word of the text."""
     words = text.split()
-    return QuestionAnswer(f"What is {number[:6]}?", words[int(number, 16) % len(words)])
+    return words[int(_hash(ids), 16) % len(words)]
+
+
+def understand(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let a dreamer take whatever is said for questions and answers."""
+    monkeypatch.setattr(dreamer, "question_said", asked)
+    monkeypatch.setattr(dreamer, "answer_said", answered)
+
+
+def _hash(ids: Sequence[int]) -> str:
+    return hashlib.sha256(bytes(str(list(ids)), "ascii")).hexdigest()

@@ -13,7 +13,7 @@ class DreamConfig:
     temperature: float = 0.8
     """Of the second and further questions about a sentence; the first is the likeliest."""
     most_doubt: float = 0.2
-    """What is kept of them: answers that the reader, with the text in its prompt, finds no less likely than this; NLL in nats per token."""
+    """What is kept of them: answers that the reader, with the text in its prompt, is this sure of; mean NLL in nats per token."""
 
     def __post_init__(self) -> None:
         if not 0 <= self.per_sentence <= 16:

@@ -1,8 +1,9 @@
-"""Cues: what a model is shown to ask a question about one sentence of a text, and how its question and answer are read back.
+"""Cues: what a model is shown to ask a question about one sentence of a text, and how what it says is read back.
 
-    <start> TEXT  ⏎⏎ About: SENTENCE ⏎ Question:   ->   QUESTION ⏎ Answer: ANSWER <stop>
+    <start> TEXT  ⏎⏎ About: SENTENCE ⏎ Question:   ->   QUESTION ⏎
 
-The same text stands in front of all of its cues. Knows nothing about models.
+The same text stands in front of all of its cues. An asker learns to go on with the answer, so that it asks what the sentence answers.
+Knows nothing about models.
 """
 
 import re
@@ -47,21 +48,22 @@ def cue_ids(prompts: Prompts, sentence: str) -> list[int]:
 
 
 def goal_ids(prompts: Prompts, asked: QuestionAnswer) -> list[int]:
-    """What is to be said to a cue."""
+    """What is to be said to a cue: `QUESTION ⏎ Answer: ANSWER <stop>`."""
     return [*prompts.plain_ids(f" {asked.question.strip()}\n{ANSWER}"), *prompts.answer_ids(asked.answer)]
 
 
-def read_back(prompts: Prompts, ids: Sequence[int], text: str) -> QuestionAnswer | None:
-    """The question and the answer in what was said to a cue; None where it did not come to an end, is not of this form, or has an answer
-    that is not in the text."""
+def question_said(prompts: Prompts, ids: Sequence[int]) -> str | None:
+    """The question in what was said to a cue, its first line; None where that did not come to an end, or is long."""
+    question, mark, _ = prompts.tokenizer.decode(list(ids), skip_special_tokens=True).partition("\n")
+    return question.strip() if mark and 0 < len(question.strip()) <= LONGEST_QUESTION else None
+
+
+def answer_said(prompts: Prompts, ids: Sequence[int], text: str) -> str | None:
+    """The answer in what was said to a question; None where it did not come to an end, is long, or does not stand in the text."""
     if prompts.stop_id not in ids:
         return None
-    said = prompts.tokenizer.decode(list(ids[: list(ids).index(prompts.stop_id)]), skip_special_tokens=True)
-    question, mark, answer = (part.strip() for part in said.partition(f"\n{ANSWER}"))
-    fits = mark and question and answer and "\n" not in question + answer
-    if not fits or len(question) > LONGEST_QUESTION or len(answer) > LONGEST_ANSWER or not _holds(text, answer):
-        return None
-    return QuestionAnswer(question, answer)
+    answer = prompts.tokenizer.decode(list(ids), skip_special_tokens=True).strip()
+    return answer if 0 < len(answer) <= LONGEST_ANSWER and _holds(text, answer) and _WORD.search(answer) else None
 
 
 def _holds(text: str, answer: str) -> bool:

@@ -18,6 +18,7 @@ from torch import Tensor
 from transformers import DynamicCache, PreTrainedModel
 from transformers.pytorch_utils import Conv1D
 
+from nrem.consolidation.read.masks import Mask
 from nrem.memory.weights.layers import decoder_layers
 
 
@@ -101,7 +102,7 @@ class SplitModel:
     def whole(
         self,
         ids: Int[Tensor, "batch token"],
-        mask: Float[Tensor, "batch 1 token token"],
+        mask: Mask,
         positions: Int[Tensor, "batch token"],
         select: Bool[Tensor, "batch token"],
     ) -> Float[Tensor, "selected vocab"]:

@@ -74,7 +74,7 @@ def asked_about(sources: Sequence[PassageFile]) -> list[PassageFile]:
 
 
 def _can_be_dreamt(given: QuestionAnswer) -> bool:
-    """Whether an asker that says this would be understood, see `cue.read_back`."""
+    """Whether an asker that says this would be understood, see `cue.question_said` and `cue.answer_said`."""
     question, answer = given.question.strip(), given.answer.strip()
     fits = 0 < len(question) <= LONGEST_QUESTION and 0 < len(answer) <= LONGEST_ANSWER
     return fits and "\n" not in question + answer

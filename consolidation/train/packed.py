@@ -14,7 +14,9 @@ import torch
 import torch.nn.functional as F
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
+from transformers import PreTrainedModel
 
+from nrem.consolidation.read.masks import Mask, added_to_scores
 from nrem.consolidation.read.split_model import SplitModel
 from nrem.consolidation.write.lend import lent
 from nrem.consolidation.write.site import Sites
@@ -63,17 +65,17 @@ class Packed:
         ids, positions, block_of, select = torch.tensor(padded).to(device).unbind(-1)
         return cls(ids, positions, block_of, select.bool(), torch.tensor(targets, device=device), torch.tensor(owner, device=device))
 
-    def mask(self, dtype: torch.dtype) -> Float[Tensor, "row 1 token token"]:
-        """What is added to the scores of attention: a token sees those before it in the text and in its own tail."""
+    def mask(self, model: PreTrainedModel) -> Mask:
+        """A token sees those before it in the text and in its own tail, as far as this model's windows let it."""
         seen = (self.block[:, None, :] == TEXT) | (self.block[:, None, :] == self.block[:, :, None])
         seen = seen & torch.ones(seen.shape[1:], dtype=torch.bool, device=seen.device).tril()
-        return torch.zeros(seen.shape, dtype=dtype, device=seen.device).masked_fill(~seen, torch.finfo(dtype).min)[:, None]
+        return added_to_scores(model, seen, self.positions[:, :, None] - self.positions[:, None, :])
 
     def token_nll(self, split: SplitModel, sites: Sites[Any], fast: Mapping[str, Any] | None) -> Float[Tensor, " selected"]:
         """NLL of each token of the goals, nats, with what `sites` read and `fast` holds attached; rows are group-major, as many for each
         memory of `fast`. Gradients reach the readers of all layers."""
         with lent(split.model, sites, fast):
-            logits = split.whole(self.ids, self.mask(split.model.dtype), self.positions, self.select).float()
+            logits = split.whole(self.ids, self.mask(split.model), self.positions, self.select).float()
         return F.cross_entropy(logits, self.targets, reduction="none")
 
     def nll(self, split: SplitModel, sites: Sites[Any], fast: Mapping[str, Any] | None) -> Float[Tensor, " tail"]:

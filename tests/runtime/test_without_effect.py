@@ -10,7 +10,6 @@ import torch
 
 from nrem.consolidation.allocate.curves import Curve, CurveTable
 from nrem.consolidation.budget import Ledger
-from nrem.consolidation.dream import dreamer
 from nrem.consolidation.protocol.protocol import Protocol
 from nrem.consolidation.write.rules import RULES
 from nrem.runtime.config import Config, config_from_dict, load_config, presets, to_dict, to_toml
@@ -21,7 +20,7 @@ from nrem.runtime.session import session as session_file
 from nrem.runtime.session.session import Session
 from nrem.runtime.without_effect import SWITCHES, without_effect, without_effect_on_answers
 from tests import tiny
-from tests.dreaming import make_asker, understood
+from tests.dreaming import make_asker, understand
 
 OTHER: dict[str, str] = {
     "seed": "5",
@@ -83,7 +82,7 @@ def remembered(base: Base, protocol: Protocol, monkeypatch: pytest.MonkeyPatch, 
     if (protocol.rule, *settings) in KNOWN:
         return KNOWN[protocol.rule, *settings]
     monkeypatch.setattr(session_file, "make_protocol", lambda *_: protocol)
-    monkeypatch.setattr(dreamer, "read_back", understood)
+    understand(monkeypatch)
     session = Session(base=base, config=tiny.make_config(*CONFIG, *settings))
     session.stream(Document.from_text(TEXTS[0], "d", "Orrin"), finish=False)
     session._evict(session.window.flush())

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 
 from nrem.consolidation.dream.asker import Asker
-from nrem.consolidation.dream.cue import LONGEST_ANSWER, LONGEST_QUESTION, cue_ids, goal_ids, read_back, text_ids
+from nrem.consolidation.dream.cue import LONGEST_ANSWER, LONGEST_QUESTION, answer_said, cue_ids, goal_ids, question_said, text_ids
 from nrem.consolidation.protocol.protocol import Protocol
 from nrem.consolidation.read.split_model import SplitModel
 from nrem.consolidation.train.asker_trainer import AskerConfig
@@ -68,7 +68,8 @@ def test_cues_are_the_questions_that_could_be_dreamt(llama: Base) -> None:
     [(sentence, asked)] = CuedText.of(Passage("", text, (*hopeless, good))).cues
     assert (sentence, asked) == ("Aldo sailed the boat to Wexley.", good)
     protocol = tiny.make_protocol(llama, "ridge")
-    assert read_back(protocol, goal_ids(protocol, asked), text) == asked, "what is learned is what is understood"
+    assert question_said(protocol, goal_ids(protocol, asked)) == asked.question, "what is learned is what is understood"
+    assert answer_said(protocol, protocol.answer_ids(asked.answer), text) == asked.answer
 
 
 def test_some_of_the_cues() -> None:

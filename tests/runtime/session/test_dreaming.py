@@ -7,7 +7,6 @@ from pathlib import Path
 import pytest
 import torch
 
-from nrem.consolidation.dream import dreamer as dreamer_file
 from nrem.consolidation.dream.dreamer import Dreamer
 from nrem.consolidation.events import ChunkDreamt, Event, PassDone, SleepEnded, ignore
 from nrem.consolidation.protocol.asker_file import save_asker
@@ -24,7 +23,7 @@ from nrem.runtime.session.consolidate import consolidate, extend
 from nrem.runtime.session.rewrite import forget, merge
 from nrem.runtime.session.session import Session
 from tests import tiny
-from tests.dreaming import counts_of, dreams_of, make_asker, understood
+from tests.dreaming import counts_of, dreams_of, make_asker, understand
 from tests.written import change, difference
 
 OTHER = "The mill of Sarn was built in 1790 by Ines Vow. It ground 40 sacks of rye a day. The wheel broke on 3 May 1802."
@@ -60,7 +59,7 @@ def dreamt_about(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         found.append(chunk.text)
         return dream(self, chunk)
 
-    monkeypatch.setattr(dreamer_file, "read_back", understood)
+    understand(monkeypatch)
     monkeypatch.setattr(Dreamer, "dream", watched)
     return found
 
