@@ -40,6 +40,8 @@ SCHEMA_VERSION = 2
 """2: the ridge rule writes in the whole input space of a module, and a reader may sit on further modules."""
 READER = ("reader_A", "reader_B")
 """The factors of a static reader."""
+ASKED = ".asked."
+"""In what is called so: what is learned of dreams, which protocols from before there were any do not have."""
 UNIT = "unit"
 """What protocols have had since 2026-11-27; those from before have their gains in ones."""
 BY_RULE = ("log_mu",)
@@ -219,7 +221,7 @@ def read_curves(path: Path) -> CurveTable:
 def load_parameters(folder: Path, parameters: LearnedWrite[Any]) -> None:
     """Take the learned values of a folder; raises `MemoryFolderError` where a file is damaged or a shape differs."""
     try:
-        later = {name: buffer for name, buffer in parameters.named_buffers() if name.endswith(f".{UNIT}")}
+        later = {name: value for name, value in parameters.state_dict().items() if name.endswith(f".{UNIT}") or ASKED in name}
         parameters.load_state_dict(later | _tensors(folder))
     except RuntimeError as error:
         raise MemoryFolderError(

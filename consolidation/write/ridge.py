@@ -179,7 +179,8 @@ class RidgeRule(WriteRule):
                 seen = observe(self.split, texts, lower, self.parameters.names, self.parameters.error_vocabulary)
             written = seen.seen.valid.bool()
             for name, site in self.parameters.items():
-                gathered[name].add(seen.inputs[name][written], site.values(seen.seen)[written], site.strength(seen.seen)[written])
+                asked, gather = (site.asked, gathered[name].add_dreams) if rows is self._dreams else (None, gathered[name].add)
+                gather(seen.inputs[name][written], site.values(seen.seen, asked)[written], site.strength(seen.seen, asked)[written])
         return seen.loss
 
     def _fet(self, number: int, todo: Sequence[int]) -> float:

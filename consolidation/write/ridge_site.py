@@ -17,7 +17,7 @@ share of the same solution for what is still wrong: it mends what texts do to on
 Knows nothing about chunks, files or training.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Self
 
@@ -26,6 +26,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from nrem.consolidation.read.observe import Seen
+from nrem.consolidation.write.asked import Asked
 from nrem.consolidation.write.background import Background
 from nrem.consolidation.write.learned import LearnedWrite, Sizes
 from nrem.consolidation.write.reading import Reading
@@ -63,6 +64,10 @@ Change = LowRank | Tensor
 """What memories have written at one module: by its factors, or as (m o i)."""
 
 
+Read = tuple[Float[Tensor, "row token i"], Seen]
+"""What entered a module at every token of a batch, and what reading left there."""
+
+
 class RidgeSite(ValuedSite):
     """What is learned at one adapted module."""
 
@@ -74,6 +79,7 @@ class RidgeSite(ValuedSite):
         self.log_mu = nn.Parameter(torch.tensor(MU).log())
         self.gain, self.correction = nn.Parameter(torch.tensor(GAIN)), nn.Parameter(torch.tensor(CORRECTION))
         self.background = Background(d_in)
+        self.asked = Asked(d_out, d_model, len(self.taps), generator)
         self.register_buffer("unit", torch.ones(()))  # protocols from before there were units have their gains in ones
 
     def by_tokens(self, tokens: int) -> bool:
@@ -105,11 +111,15 @@ class RidgeSite(ValuedSite):
         """The solution from the sums, S = C + mu C_0."""
         return self.gain * self.unit * solve_spd(S, M.mT).mT
 
-    def write(self, read: Sequence[tuple[Float[Tensor, "row token i"], Seen]], memories: int) -> Change:
-        """The solution for texts that are dealt out to so many memories; what was read in several batches is solved for at once."""
-        X = torch.cat([by_group(x, memories) for x, _ in read], 1)
-        V = torch.cat([by_group(self.values(seen), memories) for _, seen in read], 1)
-        beta = torch.cat([by_group(self.strength(seen)[..., None], memories)[..., 0] for _, seen in read], 1)
+    def write(self, texts: Read, dreams: Read | None, memories: int) -> Change:
+        """The solution for texts, and what was dreamt about them, that are dealt out to so many memories."""
+        x, seen = texts
+        X, V, beta = by_group(x, memories), by_group(self.values(seen), memories), _by_group(self.strength(seen), memories)
+        if dreams is not None:
+            x, seen = dreams
+            strength = _by_group(self.strength(seen, self.asked), memories)
+            values = self.asked.apart(by_group(self.values(seen, self.asked), memories), strength)
+            X, V, beta = torch.cat([X, by_group(x, memories)], 1), torch.cat([V, values], 1), torch.cat([beta, strength], 1)
         if self.by_tokens(X.shape[1]):
             return self.solve_dual(X, V, beta)
         C, M = self.sums(X, V, beta)
@@ -130,6 +140,10 @@ class RidgeSite(ValuedSite):
             grouped = by_group(x, len(written)) @ written.A.to(x.dtype).mT
             return by_row(grouped @ written.Y.to(x.dtype), len(x))
         return by_row(by_group(x, len(written)) @ written.to(x.dtype).mT, len(x))
+
+
+def _by_group(strength: Float[Tensor, "row token"], memories: int) -> Float[Tensor, "m t"]:
+    return by_group(strength[..., None], memories)[..., 0]
 
 
 def dense(change: Change) -> Float[Tensor, "m o i"]:
@@ -155,9 +169,10 @@ class Ridge(LearnedWrite[RidgeSite]):
         written: dict[str, Change] = {}
         for number in range(passes):
             with reading.reads(number):
-                read = reading.observe_all(written if number else None)
+                texts, *dreams = reading.observe_all(written if number else None)
             for name, site in self.items():
-                solved = site.write([(seen.inputs[name], seen.seen) for seen in read], reading.memories)
+                asked = next(((dreamt.inputs[name], dreamt.seen) for dreamt in dreams), None)
+                solved = site.write((texts.inputs[name], texts.seen), asked, reading.memories)
                 written[name] = site.added(written.get(name), solved)
         return written
 

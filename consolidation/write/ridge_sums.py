@@ -19,6 +19,11 @@ class Gathered:
         self._tokens: list[tuple[Tensor, Tensor, Tensor]] = []
         self._count = 0
         self._sums: tuple[Tensor, Tensor] | None = None
+        self._dreams: list[tuple[Tensor, Tensor, Tensor]] = []
+
+    def add_dreams(self, x: Float[Tensor, "t i"], values: Float[Tensor, "t o"], strength: Float[Tensor, " t"]) -> None:
+        """Of dreams, whose mean is known when all are there; they are few."""
+        self._dreams.append((x, values, strength))
 
     def add(self, x: Float[Tensor, "t i"], values: Float[Tensor, "t o"], strength: Float[Tensor, " t"]) -> None:
         self._tokens.append((x.float(), values, strength))
@@ -28,6 +33,10 @@ class Gathered:
 
     def solved(self) -> tuple[Float[Tensor, "o i"], Float[Tensor, "i i"]]:
         """The solution for all tokens, and C + mu C_0."""
+        if self._dreams:
+            x, values, strength = (torch.cat(parts) for parts in zip(*self._dreams, strict=True))
+            self.add(x, self.site.asked.apart(values, strength), strength)
+            self._dreams = []
         prior = self.site.prior()
         if self._sums is not None:
             C, M = self._sums

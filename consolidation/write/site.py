@@ -26,6 +26,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 
 from nrem.consolidation.read.observe import Seen
+from nrem.consolidation.write.asked import Asked
 from nrem.memory.weights.fast_weights import Factors
 
 REACH = 4
@@ -109,16 +110,19 @@ class ValuedSite(Site):
         self.gate_weight = nn.Parameter(torch.zeros(2 * d_model))
         self.gate_bias = nn.Parameter(torch.zeros(()))
 
-    def strength(self, seen: Seen) -> Float[Tensor, "batch token"]:
-        """How strongly each token is written, 0 to 1; 0 at padding and at the last token."""
-        by_hidden, by_error = self.gate_weight.split(seen.hidden.shape[-1])
-        return torch.sigmoid(seen.hidden @ by_hidden + seen.error @ by_error + self.gate_bias) * seen.valid
+    def strength(self, seen: Seen, asked: Asked | None = None) -> Float[Tensor, "batch token"]:
+        """How strongly each token is written, 0 to 1; 0 at padding and at the last token. Of dreams with what was learned of them."""
+        weight = self.gate_weight if asked is None else self.gate_weight + asked.gate_weight
+        bias = self.gate_bias if asked is None else self.gate_bias + asked.gate_bias
+        by_hidden, by_error = weight.split(seen.hidden.shape[-1])
+        return torch.sigmoid(seen.hidden @ by_hidden + seen.error @ by_error + bias) * seen.valid
 
-    def values(self, seen: Seen) -> Float[Tensor, "batch token o"]:
-        """v_t at every token."""
-        band = _band(self.taps, seen.error.shape[1])
+    def values(self, seen: Seen, asked: Asked | None = None) -> Float[Tensor, "batch token o"]:
+        """v_t at every token; of dreams before their mean is taken off."""
+        band = _band(self.taps if asked is None else self.taps + asked.taps, seen.error.shape[1])
         spread = band @ seen.error
-        return (seen.hidden @ self.W1_in.T) @ self.W1_out.T + spread @ self.W2.T
+        values = (seen.hidden @ self.W1_in.T) @ self.W1_out.T + spread @ self.W2.T
+        return values if asked is None else asked.changed(values, spread)
 
 
 class KeyedSite(ValuedSite, LowRankSite):

@@ -88,11 +88,11 @@ def test_lent_is_attached(base: Base) -> None:
 @EVERY_RULE
 @pytest.mark.parametrize("order", [1, 2])
 def test_gradients_run_through_as_many_passes_as_asked(llama: Base, order: int, rule: str) -> None:
-    bench = random_bench(llama, order, rule)
+    bench, passage = random_bench(llama, order, rule), replace(PASSAGES[0], dreamt=PASSAGES[0].given[:1] if rule == "ridge" else ())
     bench.parameters.requires_grad_(True)
     with torch.no_grad():
-        expected = bench.answer_nll(PASSAGES[0].given, bench.write([[PASSAGES[0]]], 2)).mean()
-    loss = bench.answer_nll(PASSAGES[0].given, bench.write([[PASSAGES[0]]], 2)).mean()
+        expected = bench.answer_nll(passage.given, bench.write([[passage]], 2)).mean()
+    loss = bench.answer_nll(passage.given, bench.write([[passage]], 2)).mean()
     assert float(loss.detach()) == pytest.approx(float(expected), rel=1e-5)
     gradients = torch.autograd.grad(loss, list(bench.parameters.parameters()), allow_unused=True)
     named = dict(zip(dict(bench.parameters.named_parameters()), gradients, strict=True))
@@ -107,7 +107,7 @@ def test_gradients_run_through_as_many_passes_as_asked(llama: Base, order: int, 
             ends = []
             for sign in (-1, 2):
                 site.gain.add_(sign * step)
-                ends.append(float(bench.answer_nll(PASSAGES[0].given, bench.write([[PASSAGES[0]]], 2)).mean()))
+                ends.append(float(bench.answer_nll(passage.given, bench.write([[passage]], 2)).mean()))
             site.gain.sub_(step)
         slope = next(g for n, g in named.items() if n.endswith("0.gain"))
         assert slope is not None

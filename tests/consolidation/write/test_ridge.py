@@ -80,8 +80,9 @@ def test_gradients_of_both_forms_equal_those_of_the_sums(lengths: tuple[int, ...
     naive = gradients(naive_change(site, x, seen))
     for form in both_forms(site, x, seen):
         for (name, _), mine, theirs in zip(site.named_parameters(), gradients(form), naive, strict=True):
-            assert float((mine - theirs).norm()) < 1e-3 + 5e-3 * float(theirs.norm()), f"the gradients of {name} differ"
-            assert lengths == (1,) or name.startswith("reader") or name == "correction" or float(theirs.abs().max()) > 0, name
+            assert float((mine - theirs).norm()) < 1e-3 + 1e-2 * float(theirs.norm()), f"the gradients of {name} differ"
+            unused = name.startswith(("reader", "asked")) or name == "correction"
+            assert lengths == (1,) or unused or float(theirs.abs().max()) > 0, name
 
 
 def test_the_solution_is_the_least_squares_one() -> None:
@@ -96,10 +97,10 @@ def test_the_solution_is_the_least_squares_one() -> None:
 
 def test_memories_of_a_batch_do_not_touch_one_another() -> None:
     site, (x, seen) = make_site(), make_seen((5, 4, 5, 3))
-    together = dense(site.write([(x, seen)], 2))
+    together = dense(site.write((x, seen), None, 2))
     for number in range(2):
         rows = slice(2 * number, 2 * number + 2)
-        alone = dense(site.write([(x[rows], Seen(seen.hidden[rows], seen.error[rows], seen.valid[rows]))], 1))
+        alone = dense(site.write((x[rows], Seen(seen.hidden[rows], seen.error[rows], seen.valid[rows])), None, 1))
         torch.testing.assert_close(together[number], alone[0], atol=1e-5, rtol=1e-4)
 
 
@@ -120,7 +121,7 @@ def test_what_is_gathered_piece_by_piece_is_solved_as_a_whole(pieces: tuple[int,
 
 def test_a_later_pass_adds_its_share_whatever_the_form() -> None:
     site, (x, seen) = make_site(), make_seen((2,))
-    first, second = site.write([(x, seen)], 1), site.write([(2 * x, seen)], 1)
+    first, second = site.write((x, seen), None, 1), site.write((2 * x, seen), None, 1)
     assert isinstance(first, LowRank)
     expected = dense(first) + site.correction * dense(second)
     torch.testing.assert_close(dense(site.added(first, second)), expected)

@@ -112,7 +112,8 @@ def test_gradients_of_training_go_through_dreams(base: Base) -> None:
             changes = bench.write([passages], 2)
             assert changes is not None
             total = sum(dense(change).square().sum() for change in changes.values())
-            return list(torch.autograd.grad(total, [site.W2 for _, site in rule.parameters.items()]))  # type: ignore[arg-type]
+            wanted = [p for _, site in rule.parameters.items() for p in (site.W2, *site.asked.parameters())]
+            return list(torch.autograd.grad(total, wanted, materialize_grads=True, allow_unused=True))  # type: ignore[arg-type]
 
     passages = passages_of(make_chunks(base)[:1])
     assert all(
