@@ -1,13 +1,13 @@
 """What a protocol is trained on: passages with questions, drawn in groups that are written into one memory.
 
 Three kinds of question: those given with the data, clozes made from the text by rules, and questions about another text, whose answer is
-"not stated". Reads JSON lines with `document`/`questions` or `context`/`questions`, gzipped or not, and plain text (clozes only). Knows
-nothing about models.
+"not stated". Reads JSON lines with `document`/`questions` or `context`/`questions`, and `dreamt` pairs where a model asked some, gzipped or
+not, and plain text (clozes only). Knows nothing about models.
 """
 
 import random
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -24,6 +24,8 @@ LONGEST_QUESTION = 140
 CLOZE_WORDS = 2
 """The phrasing that is never too long."""
 PHRASINGS = ProbeConfig().num_phrasings
+MOST_DREAMT = 6
+"""Of the questions given with a passage."""
 
 
 @dataclass(frozen=True)
@@ -35,6 +37,15 @@ class Passage:
     given: tuple[QuestionAnswer, ...]
     dreamt: tuple[QuestionAnswer, ...] = ()
     """What passes read beside it."""
+
+    def dreaming(self, rng: random.Random, share: float, wrong: float) -> "Passage":
+        """With some of its questions dreamt, each with a chance of `share`, unless dreams came with it; a few of their answers are another
+        question's, as those of a model that asks itself are."""
+        if self.dreamt or not share:
+            return self
+        some = [asked for asked in self.given if rng.random() < share][:MOST_DREAMT]
+        mixed = [(q, rng.choice(self.given).answer if rng.random() < wrong else answer) for q, answer in some]
+        return replace(self, dreamt=tuple(QuestionAnswer(q, answer) for q, answer in mixed))
 
 
 @dataclass(frozen=True)
@@ -76,13 +87,15 @@ def _passage(row: dict[str, Any], where: str) -> Passage:
     try:
         asked = [(q, a) for q, a in row["questions"]] if "context" in row else [(q["question"], q["answers"][0]) for q in row["questions"]]
         text = row["context"] if "context" in row else row["document"]
-        if not all(isinstance(said, str) for said in (text, *(said for pair in asked for said in pair))):
+        dreamt = [(q, a) for q, a in row.get("dreamt", ())]
+        if not all(isinstance(said, str) for said in (text, *(said for pair in [*asked, *dreamt] for said in pair))):
             raise TypeError("text, questions and answers are strings")
     except (ValueError, KeyError, TypeError, IndexError) as error:
         raise DocumentError(
             f"{where}: not a passage with questions ({error!r}); expected document, questions: [{{question, answers}}]"
         ) from None
-    return Passage(str(row.get("title", "")), text, tuple(QuestionAnswer(q, a) for q, a in asked))
+    given, own = (tuple(QuestionAnswer(q, a) for q, a in pairs) for pairs in (asked, dreamt))
+    return Passage(str(row.get("title", "")), text, given, own)
 
 
 def _plain_passages(path: Path, count_tokens: Callable[[str], int], max_tokens: int) -> Iterator[Passage]:

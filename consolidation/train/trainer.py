@@ -19,7 +19,8 @@ from nrem.consolidation.train.data import Passage, Sampler, alike
 from nrem.consolidation.train.in_context import PackedQuestions, contrast
 from nrem.consolidation.train.optimisers import Optimisers
 from nrem.consolidation.train.training import Training, changed
-from nrem.consolidation.write.rules import trainable
+from nrem.consolidation.write.rule import DREAMS
+from nrem.consolidation.write.rules import RULES, trainable
 from nrem.memory.errors import SleepError, UsageError
 from nrem.memory.saved.journal import Journal
 from nrem.memory.weights.fast_weights import Layers
@@ -74,6 +75,10 @@ class TrainConfig:
     not_stated_share: float = 0.05
     """Share of questions that are asked with another passage in the prompt: the answer is that it is not stated, or, with the memory on,
     what the memory holds."""
+    dreamt_share: tuple[float, ...] = (0.0, 0.0, 0.2, 0.5, 0.7)
+    """Share of the questions given with a passage that passes read as dreams, where none came with it; drawn anew for every passage."""
+    wrong_dreams: float = 0.08
+    """Share of these whose answer is another question's."""
     locality_every: int = 2
     """The divergence on ordinary text is descended as well every this many steps."""
     locality_weight: float = 4.0
@@ -98,6 +103,9 @@ class TrainConfig:
             raise UsageError(f"rule: got {self.rule!r}, expected {', '.join(trainable())}")
         if self.order not in (1, 2):
             raise UsageError(f"order: got {self.order}, expected 1 or 2")
+        shares = (*self.dreamt_share, self.wrong_dreams)
+        if not self.dreamt_share or not all(0 <= share <= 1 for share in shares):
+            raise UsageError(f"dreamt_share, wrong_dreams: got {list(shares)}, expected shares of 0 to 1, one of each at least")
         if self.reader_pace < 0:
             raise UsageError(f"reader_pace: got {self.reader_pace:g}, expected 0, which holds the reader, or more")
         if not self.reader_pace and self.write_every != 1:
@@ -165,6 +173,8 @@ class ProtocolTrainer(Training):
         c = self.config
         together = rng.choice(c.chunks_together)
         groups = [self.sampler.group(rng, together) for _ in range(max(1, c.chunks_per_step // together))]
+        if RULES[c.rule].rule.uses >= DREAMS:
+            groups = [[p.dreaming(rng, rng.choice(c.dreamt_share), c.wrong_dreams) for p in group] for group in groups]
         without = 0.15 if c.reader_pace else 0.0
         return groups, rng.choices(range(c.max_passes + 1), [without, *(1 / k for k in range(1, c.max_passes + 1))])[0]
 
