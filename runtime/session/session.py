@@ -18,8 +18,7 @@ from typing import Any
 from torch import Tensor
 
 from nrem.consolidation.budget import Ledger
-from nrem.consolidation.dream.dreamer import Dreamer
-from nrem.consolidation.events import ChunkDreamt, ChunkRead, ChunksEvicted, Listener, NightEnded, SleepEnded, ignore
+from nrem.consolidation.events import ChunkRead, Listener, NightEnded, SleepEnded, ignore
 from nrem.consolidation.sleep import SleepResult
 from nrem.memory.errors import SleepError, UsageError
 from nrem.memory.memory import Memory
@@ -36,6 +35,7 @@ from nrem.runtime.models.load import Base
 from nrem.runtime.parts import check_parts, config_of, load_base, make_dreamer, make_fast_weights, make_protocol, make_record
 from nrem.runtime.readers.document import Document
 from nrem.runtime.readers.read import read_document
+from nrem.runtime.session.eviction import Eviction
 from nrem.runtime.session.live import LiveContext
 from nrem.runtime.session.resume import CutOff, Unfinished
 from nrem.runtime.session.segments import SegmentWriter
@@ -179,43 +179,15 @@ class Session:
         self.listener(ChunkRead(chunk=chunk, surprisal=record.surprisal, tokens_per_second=speed))
 
     def _evict(self, chunks: Sequence[Chunk]) -> None:
-        """From the window to disk and buffer, and dreamt about on the way; what an earlier session evicted is recognised, and waits only if
-        it was not slept on.
-
-        A chunk that says nothing goes to disk only.
-        """
-        text, records = self.memory.text, self.memory.record.chunks
-        assert text is not None
+        """From the window to disk and buffer."""
         self.live.drop()
-        for chunk in chunks:
-            if chunk.index >= len(text):
-                chunk = self._dreamt(chunk)
-                text.append(chunk)
-            elif replace(known := text.get(chunk.index), dreamt=()) != chunk:
-                raise SleepError(
-                    f"{chunk.document}: chunk {chunk.index} differs from the one that the unfinished sleep read; give the same document, "
-                    "or start again with --force"
-                )
-            else:
-                chunk = known
-            records[chunk.index].dreamt = len(chunk.dreamt)
-            if records[chunk.index].sleep < 0 and not chunk.says_nothing:
-                self.buffer.add(chunk)
-        if chunks:
-            self.listener(ChunksEvicted(chunks=tuple(chunks), buffer_tokens=self.buffer.num_tokens))
-
-    @in_turn
-    def _dreamt(self, chunk: Chunk) -> Chunk:
-        """The chunk with what the model asks itself about it, where there is something to ask and the configuration says so."""
-        if self._dreamer is None or chunk.says_nothing:
-            return chunk
-        chunk = self._dreamer.dream(chunk)
-        self.listener(ChunkDreamt(chunk=chunk))
-        return chunk
+        self.eviction.take(chunks)
 
     @cached_property
-    def _dreamer(self) -> Dreamer | None:
-        return make_dreamer(self.base, self.config, self.protocol, self.ledger)
+    def eviction(self) -> Eviction:
+        """What takes in what leaves the window."""
+        dreamer = make_dreamer(self.base, self.config, self.protocol, self.ledger)
+        return Eviction(self.base, self.memory, self.buffer, dreamer, self.listener)
 
     def _check_nothing_missing(self) -> None:
         """Of a run that goes on: other documents may begin like those that it read, and end earlier."""
