@@ -12,7 +12,7 @@ class DreamConfig:
     them beside it. 0 for none. Needs a protocol with an asker; under a budget none are asked."""
     temperature: float = 0.8
     """Of the second and further questions about a sentence; the first is the likeliest."""
-    most_doubt: float = 0.2
+    most_doubt: float = 0.1
     """What is kept of them: answers that the reader, with the text in its prompt, is this sure of; mean NLL in nats per token."""
 
     def __post_init__(self) -> None:

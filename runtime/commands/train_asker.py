@@ -21,6 +21,10 @@ def train_asker(
         Optional[Path],  # noqa: UP045
         typer.Option("--held-out", metavar="FILE", help="Passages that are only evaluated.", show_default=False),
     ] = None,
+    start_from: Annotated[
+        Optional[Path],  # noqa: UP045
+        typer.Option("--from", metavar="PROTOCOL", help="Start from the asker of this protocol.", show_default=False),
+    ] = None,
     settings: Annotated[
         Optional[list[str]],  # noqa: UP045
         typer.Option("--set", metavar="KEY=VALUE", help="Set one key of the training; may be given often.", show_default=False),
@@ -36,7 +40,7 @@ def train_asker(
     from nrem.runtime.parts import load_base
 
     config = resolve(AskerConfig, setting_layers(settings or []))
-    job = measure.AskerJob(protocol=protocol, data=tuple(data), minutes=minutes, held_out=held_out)
+    job = measure.AskerJob(protocol=protocol, data=tuple(data), minutes=minutes, held_out=held_out, start_from=start_from)
     measure.check_asker_job(job, resume=resume)
     base = load_base(load_config(flags=model_flag(model)))
     try:

@@ -13,13 +13,14 @@ from pathlib import Path
 from typing import Any
 
 from nrem.consolidation.dream.asker import Asker
-from nrem.consolidation.protocol.asker_file import ASKER, save_asker
+from nrem.consolidation.protocol.asker_file import ASKER, load_asker, save_asker
 from nrem.consolidation.protocol.folder import PROTOCOL, load_protocol
 from nrem.consolidation.read.split_model import SplitModel
 from nrem.consolidation.train.asker_trainer import AskerConfig, AskerTrainer
 from nrem.consolidation.train.asking import CuedText, asked_about, mean_nll
 from nrem.consolidation.train.data import Passage, Sampler, read_source
 from nrem.consolidation.train.training import Trained
+from nrem.consolidation.write.learned import LearnedWrite
 from nrem.memory.errors import MissingFileError, UsageError
 from nrem.memory.saved.journal import Journal
 from nrem.memory.saved.json_text import json_text
@@ -45,6 +46,8 @@ class AskerJob:
     """Passages that are only evaluated; None keeps the last documents of the first file for this."""
     held_out_passages: int = 24
     evaluate_minutes: float = 20.0
+    start_from: Path | None = None
+    """A protocol whose asker is the start; None begins as the static reader."""
     clock: Callable[[], float] = time.monotonic
     """What the minutes are of, in seconds."""
 
@@ -62,7 +65,7 @@ class AskerReport:
     asker: Path
     trained: Trained
     began: float
-    """NLL of questions and answers of held-out passages, nats per token, by the protocol's static reader, as which an asker begins."""
+    """NLL of questions and answers of held-out passages, nats per token, by the asker as it began."""
     held_out: float
     """The same by the asker."""
 
@@ -81,7 +84,7 @@ def train_asker(base: Base, job: AskerJob, config: AskerConfig, *, resume: bool,
         names = ", ".join(path.name for path in job.data)
         raise UsageError(f"--data {names}: no question with an answer in its passage to learn from; give passages with questions (.jsonl)")
     held_out = _cued(apart, config, job.held_out or job.data[0])
-    split, asker = SplitModel(base.model, 0), Asker.like(protocol.learned, config.rank).to(base.model.device)
+    split, asker = SplitModel(base.model, 0), _start(base, job, protocol.learned, config.rank)
 
     def evaluate() -> dict[str, Any]:
         return {"held_out": mean_nll(split, protocol, asker, held_out, config.texts_per_step)}
@@ -106,6 +109,16 @@ def train_asker(base: Base, job: AskerJob, config: AskerConfig, *, resume: bool,
     log({"step": done.steps, "minutes": done.seconds / 60, **figures, "kind": "final"})
     keep(done, figures)
     return AskerReport(job.protocol / ASKER, done, began, figures["held_out"])
+
+
+def _start(base: Base, job: AskerJob, learned: LearnedWrite[Any], rank: int) -> Asker:
+    if job.start_from is None:
+        return Asker.like(learned, rank).to(base.model.device)
+    if (asker := load_asker(job.start_from, base.identity, base.model.device)) is None:
+        raise MissingFileError(f"--from {job.start_from}: no asker there ({ASKER} is missing); leave --from out to begin anew")
+    if asker.rank != rank:
+        raise UsageError(f"--from {job.start_from}: its asker has rank {asker.rank}, got {rank}; give --set rank={asker.rank}")
+    return asker.requires_grad_(True)
 
 
 def check_asker_job(job: AskerJob, *, resume: bool) -> None:

@@ -151,3 +151,20 @@ def test_the_command(shell: cli.Shell, llama: Base, job: AskerJob, model_folder:
     assert more.code == 0, more.err
     assert "saved in protocol/asker.safetensors; use it with --set protocol.name=protocol" in more.out
     assert shell("train-asker", *flags, "--set", "rnk=3").code == 2
+
+
+def test_an_asker_goes_on_from_another(llama: Base, job: AskerJob, tmp_path: Path) -> None:
+    first = train_asker(llama, job, CONFIG, resume=False, tell=lambda figures: None)
+    folder = save_protocol(tmp_path / "second", tiny.make_ridge_protocol(llama), llama.identity, {})
+    later = replace(job, protocol=folder, start_from=job.protocol, clock=ticking().__next__)
+    report = train_asker(llama, later, CONFIG, resume=False, tell=lambda figures: None)
+    assert report.began == pytest.approx(first.held_out, rel=1e-2), "as it was saved"
+    assert report.held_out < report.began
+    bare = save_protocol(tmp_path / "third", tiny.make_ridge_protocol(llama), llama.identity, {})
+    for start, config, error, sentence in (
+        (bare, CONFIG, MissingFileError, r"--from .*third: no asker there \(asker.safetensors is missing\)"),
+        (job.protocol, replace(CONFIG, rank=4), UsageError, "its asker has rank 3, got 4; give --set rank=3"),
+    ):
+        with pytest.raises(error, match=sentence):
+            run(llama, replace(later, protocol=bare, start_from=start), config)
+    assert sorted(path.name for path in tmp_path.glob("third*")) == ["third"]
