@@ -22,6 +22,9 @@ from nrem.consolidation.write.site import Sites
 
 ROWS = 64
 """Things that are said at once."""
+PATIENCE = 8
+"""When only one in so many is still speaking, it is cut off: a token costs almost as much for one as for all, and what is long is seldom
+sure."""
 Ends = Callable[[Sequence[int]], bool]
 """Whether what was said so far has come to its end."""
 
@@ -83,7 +86,7 @@ class Voice:
         return cache
 
     def _answered(self, beside: Beside, prompts: Sequence[Sequence[int]], ends: Ends, most: int, chance: Chance) -> list[Said]:
-        """What has come to an end is left out from then on."""
+        """What has come to an end is left out from then on, and nobody waits for the last ones."""
         device, times = self.model.device, chance.times
         lengths, number = torch.tensor([*map(len, prompts)], device=device), torch.arange(len(prompts), device=device)
         ids = torch.tensor([token for prompt in prompts for token in prompt], device=device)
@@ -102,7 +105,7 @@ class Voice:
             nats = -logits.log_softmax(-1).gather(1, ids[:, None])[:, 0]
             spoken = zip(row.tolist(), ids.tolist(), nats.tolist(), strict=True)
             going = [not said[i].add(token, nll, ends) for i, token, nll in spoken]
-            if not any(going):
+            if sum(going) * PATIENCE <= len(said):
                 break
             ids, place, prompt, row = (t[torch.tensor(going, device=device)] for t in (ids, place, prompt, row))
             last = torch.arange(len(ids), device=device)

@@ -139,6 +139,21 @@ def test_many_prompts_are_answered_in_several_batches(llama: Base, monkeypatch: 
     assert speaker.voice.say(speaker.ids("Orrin"), [], speaker.ends, MOST) == []
 
 
+def test_nobody_waits_for_the_last_ones(llama: Base, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Sixteen speak, the first for two tokens, the next for three: when two are left, they are cut off."""
+    speaker = make_speaker(llama)
+
+    def lengths() -> list[int]:
+        numbers: dict[int, int] = {}
+        prompts = [speaker.ids(f"Who {n}?") for n in range(16)]
+        said = speaker.voice.say(speaker.ids("Orrin"), prompts, lambda ids: len(ids) >= numbers.setdefault(id(ids), len(numbers)) + 2, MOST)
+        return [len(one.ids) for one in said]
+
+    assert lengths() == [*range(2, 16), 15, 15]
+    monkeypatch.setattr(voice_file, "PATIENCE", 17)
+    assert lengths() == [*range(2, 18)]
+
+
 @contextmanager
 def counted(model: Any) -> Iterator[dict[str, int]]:
     """Tokens that go through the layers, and through the head."""
