@@ -45,6 +45,8 @@ LIMITS: Mapping[str, int] = {
 }
 """The largest value that a memory may ask for, where it costs work."""
 LONGEST_WORD = 256
+BEFORE_DREAMS: dict[str, Any] = {"dreams": {"per_sentence": 0}}
+"""How memories were written that say nothing of dreams."""
 
 
 def opened_config(
@@ -74,7 +76,7 @@ def opened_config(
 
 def written_values(record: MemoryRecord, where: str) -> dict[str, Any]:
     """The values that are taken, under their sections."""
-    saved = {RENAMED.get(key, key): value for key, value in record.config.items()}
+    saved = BEFORE_DREAMS | {RENAMED.get(key, key): value for key, value in record.config.items()}
     taken: dict[str, Any] = {"seed": record.seed}
     for section in WRITTEN:
         values = saved.get(section, {})

@@ -7,7 +7,7 @@ from nrem.memory.errors import UsageError
 
 @dataclass(frozen=True, kw_only=True)
 class DreamConfig:
-    per_sentence: int = 0
+    per_sentence: int = 2
     """Questions that the model asks itself about every sentence of a chunk before it is slept on, and answers from the text; passes read
     them beside it. 0 for none. Needs a protocol with an asker; under a budget none are asked."""
     temperature: float = 0.8

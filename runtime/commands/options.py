@@ -44,7 +44,7 @@ DreamsOption = Annotated[
         "--dreams",
         metavar="N",
         min=0,
-        help="Let the model ask itself N questions about every sentence first: 2 is what was measured, some four times the cost.",
+        help="Questions that the model asks itself about every sentence first (2); 0 sleeps two to four times as fast.",
         show_default=False,
     ),
 ]
