@@ -66,7 +66,7 @@ def measure(base: Base, config: Config, documents: Sequence[QuestionedDocument],
     for document, other in zip(documents, wrong_documents(documents), strict=True):
         if other is None:
             raise UsageError(f"{document.id}: there is no other document to ask about; give more with --documents")
-        memory = kept_memory(base, config, document.text, document.id, document.title, ROOM)
+        memory = kept_memory(base, config, document.text, document.id, document.title, f"{ROOM}/{common.commit()}")
         wake = Wake(base, config, protocol, memory)
         for own, asked in ((True, document.questions), (False, documents[other].questions)):
             found += [Told(document.id, own, outcome) for outcome in ask_memory(wake, asked, way)]

@@ -62,7 +62,7 @@ def measure(
     found, protocol = {arm: Arm() for arm in arms}, make_protocol(base, config)
     for document in documents:
         tell("sleep")
-        memory = kept_memory(base, config, document.text, document.id, document.title, ROOM)
+        memory = kept_memory(base, config, document.text, document.id, document.title, f"{ROOM}/{common.commit()}")
         wake = Wake(base, config, protocol, memory)
         for arm in arms:
             tell(arm)
