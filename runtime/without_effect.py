@@ -76,7 +76,7 @@ ANSWERING = ("model.", "protocol.", "answer.")
 
 def without_effect(config: Config, protocol: Protocol) -> list[str]:
     """One sentence for every reason why keys of `config.given` change nothing in a sleep with this protocol."""
-    told: set[str] = set()
+    told = set[str]() if config.dreams.per_sentence else {"dreams.per_sentence"}  # who wants none gets none
     sentences = []
     for keys, reason in _reasons(config, protocol):
         if found := [key for key in config.given if key in keys and key not in told]:

@@ -62,6 +62,7 @@ CONFIG = (
     "guard.enabled=false",
     "study.distill_weight=0.4",
     "sleep.replay=1.0",
+    "dreams.per_sentence=0",
     "dreams.most_doubt=1000",
 )
 KNOWN: dict[tuple[str, ...], dict[str, torch.Tensor]] = {}

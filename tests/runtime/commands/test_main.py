@@ -37,7 +37,7 @@ FLAGS = {
     "scaling": "--expected-questions --picture --json",
     "calibrate": "--questions --ways --model --set --json --quiet -q",
     "train-protocol": "--data --out -o --minutes --rule --max-passes --order --model --held-out --from --set --resume --smoke --json",
-    "train-asker": "--data --minutes --model --held-out --set --resume --json",
+    "train-asker": "--data --minutes --model --held-out --from --set --resume --json",
     "train-router": "--out -o --price --seeds --minutes --set --resume --force --json --quiet -q",
 }
 """Every command and flag. A change here is a change for everybody who calls nrem from a script."""
