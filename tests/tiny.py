@@ -81,13 +81,13 @@ def make_protocol(base: Base, rule: str, rank: int = 6, reader_rank: int = 2, se
     """A protocol of a rule with random parameters: a trained one to everything but the quality of its answers."""
     first = first_layer(base.model, "upper-half")
     shapes = {name: (d_in, d_out) for name, (d_in, d_out, _) in find_targets(base.model, "auto", first).shapes.items()}
-    generator = torch.Generator().manual_seed(seed)
+    generator, apart = torch.Generator().manual_seed(seed), torch.Generator().manual_seed(seed + 1)
     d_model = base.model.get_output_embeddings().weight.shape[1]
     sizes = Sizes(modules=shapes, d_model=d_model, rank=rank, reader_rank=reader_rank, max_passes=2)
     learned = trainable()[rule].create(sizes, generator)
     with torch.no_grad():
-        for parameter in learned.parameters():
-            parameter.add_(0.1 * torch.randn(parameter.shape, generator=generator))
+        for name, parameter in learned.named_parameters():
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=apart if ".asked." in name else generator))
         learned.settle({name: torch.randn(32, site.d_in, generator=generator) for name, site in learned.items()})
     learned.requires_grad_(False)
     return Protocol(base.tokenizer, id="tiny", rule=rule, template="plain", trained_passes=2, learned=learned)

@@ -16,6 +16,8 @@ from torch import Tensor, nn
 
 RANK = 32
 """Of U D."""
+SEED = 0
+"""Of D at first, drawn apart: what else a site begins with is what it was before there were dreams."""
 SHARED = 0.7
 """s, at first: of what all answers have in common (benchmarks/LOG.md)."""
 
@@ -23,12 +25,12 @@ SHARED = 0.7
 class Asked(nn.Module):
     """What is learned of them at one adapted module; to begin with they are written as a text is, but for `SHARED`."""
 
-    def __init__(self, d_out: int, d_model: int, taps: int, generator: torch.Generator | None = None) -> None:
+    def __init__(self, d_out: int, d_model: int, taps: int) -> None:
         super().__init__()
         self.taps, self.log_gain = nn.Parameter(torch.zeros(taps)), nn.Parameter(torch.zeros(()))
         self.gate_weight, self.gate_bias = nn.Parameter(torch.zeros(2 * d_model)), nn.Parameter(torch.zeros(()))
         self.shared = nn.Parameter(torch.tensor(SHARED))
-        self.D = nn.Parameter(torch.randn(RANK, d_model, generator=generator) / math.sqrt(d_model))
+        self.D = nn.Parameter(torch.randn(RANK, d_model, generator=torch.Generator().manual_seed(SEED)) / math.sqrt(d_model))
         self.U = nn.Parameter(torch.zeros(d_out, RANK))
 
     def changed(self, values: Float[Tensor, "*batch token o"], spread: Float[Tensor, "*batch token d"]) -> Float[Tensor, "*batch token o"]:

@@ -36,11 +36,13 @@ class Reading:
     dreams: tuple[Texts, Tensor | None] | None = None
     """What was dreamt about the texts, memory-major as well, with its activations below the cut; for rules that read it."""
 
-    def observe_all(self, fast: Mapping[str, Any] | None) -> list[Observation]:
+    def observe_all(self, fast: Mapping[str, Any] | None) -> tuple[Observation, Observation | None]:
         """Read the texts, and what was dreamt about them."""
+        texts = self.observe(fast)
+        if self.dreams is None:
+            return texts, None
         with lent(self.split.model, self.sites, fast):
-            parts = [(self.texts, self.lower), *([self.dreams] if self.dreams else [])]
-            return [observe(self.split, texts, lower, self.sites.names, self.vocabulary) for texts, lower in parts]
+            return texts, observe(self.split, *self.dreams, self.sites.names, self.vocabulary)
 
     def observe(self, fast: Mapping[str, Any] | None) -> Observation:
         """Read once; `fast` is what every memory or every text has written, by module, or None where nothing was written yet."""

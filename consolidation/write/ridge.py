@@ -177,9 +177,9 @@ class RidgeRule(WriteRule):
         with self.ledger.debit("passes", self._reading_fet(number, rows, group) if charged else 0.0), self.fast.silenced():
             with lent(self.split.model, self.parameters, {n: c[None] for n, c in self._changes.items()} or None):
                 seen = observe(self.split, texts, lower, self.parameters.names, self.parameters.error_vocabulary)
-            written = seen.seen.valid.bool()
+            written, dreamt = seen.seen.valid.bool(), rows is self._dreams
             for name, site in self.parameters.items():
-                asked, gather = (site.asked, gathered[name].add_dreams) if rows is self._dreams else (None, gathered[name].add)
+                asked, gather = (site.asked, gathered[name].add_dreams) if dreamt else (None, gathered[name].add)
                 gather(seen.inputs[name][written], site.values(seen.seen, asked)[written], site.strength(seen.seen, asked)[written])
         return seen.loss
 

@@ -79,7 +79,7 @@ class RidgeSite(ValuedSite):
         self.log_mu = nn.Parameter(torch.tensor(MU).log())
         self.gain, self.correction = nn.Parameter(torch.tensor(GAIN)), nn.Parameter(torch.tensor(CORRECTION))
         self.background = Background(d_in)
-        self.asked = Asked(d_out, d_model, len(self.taps), generator)
+        self.asked = Asked(d_out, d_model, len(self.taps))
         self.register_buffer("unit", torch.ones(()))  # protocols from before there were units have their gains in ones
 
     def by_tokens(self, tokens: int) -> bool:
@@ -169,9 +169,9 @@ class Ridge(LearnedWrite[RidgeSite]):
         written: dict[str, Change] = {}
         for number in range(passes):
             with reading.reads(number):
-                texts, *dreams = reading.observe_all(written if number else None)
+                texts, dreams = reading.observe_all(written if number else None)
             for name, site in self.items():
-                asked = next(((dreamt.inputs[name], dreamt.seen) for dreamt in dreams), None)
+                asked = (dreams.inputs[name], dreams.seen) if dreams else None
                 solved = site.write((texts.inputs[name], texts.seen), asked, reading.memories)
                 written[name] = site.added(written.get(name), solved)
         return written

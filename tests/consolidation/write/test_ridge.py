@@ -80,7 +80,7 @@ def test_gradients_of_both_forms_equal_those_of_the_sums(lengths: tuple[int, ...
     naive = gradients(naive_change(site, x, seen))
     for form in both_forms(site, x, seen):
         for (name, _), mine, theirs in zip(site.named_parameters(), gradients(form), naive, strict=True):
-            assert float((mine - theirs).norm()) < 1e-3 + 1e-2 * float(theirs.norm()), f"the gradients of {name} differ"
+            assert float((mine - theirs).norm()) < 1e-3 + 5e-3 * float(theirs.norm()), f"the gradients of {name} differ"
             unused = name.startswith(("reader", "asked")) or name == "correction"
             assert lengths == (1,) or unused or float(theirs.abs().max()) > 0, name
 
