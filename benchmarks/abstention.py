@@ -22,11 +22,10 @@ from benchmarks.closed_book import with_room
 from benchmarks.harness import common
 from benchmarks.harness.arms import wrong_documents
 from benchmarks.harness.calibrated import from_others, reliability
-from benchmarks.wake import ROOM, beginning
+from benchmarks.wake import beginning, memory_of
 from nrem.memory.errors import UsageError
 from nrem.runtime.config import Config, load_config, to_dict
 from nrem.runtime.measure.evaluate import Outcome, ask_memory
-from nrem.runtime.measure.kept import kept_memory
 from nrem.runtime.measure.questions import QuestionedDocument, read_documents
 from nrem.runtime.models.load import Base
 from nrem.runtime.parts import load_base, make_protocol
@@ -66,7 +65,7 @@ def measure(base: Base, config: Config, documents: Sequence[QuestionedDocument],
     for document, other in zip(documents, wrong_documents(documents), strict=True):
         if other is None:
             raise UsageError(f"{document.id}: there is no other document to ask about; give more with --documents")
-        memory = kept_memory(base, config, document.text, document.id, document.title, f"{ROOM}/{common.commit()}")
+        memory = memory_of(base, config, document)
         wake = Wake(base, config, protocol, memory)
         for own, asked in ((True, document.questions), (False, documents[other].questions)):
             found += [Told(document.id, own, outcome) for outcome in ask_memory(wake, asked, way)]

@@ -24,6 +24,7 @@ from benchmarks.harness.arms import Arm, AskedDocument
 from benchmarks.harness.report import report, table
 from nrem.consolidation.resample import Resampler, interval
 from nrem.memory.errors import UsageError
+from nrem.memory.memory import Memory
 from nrem.memory.stream.chunk import cut_chunks
 from nrem.runtime.config import Config, load_config, to_dict
 from nrem.runtime.measure.evaluate import Outcome, ask, ask_memory
@@ -55,6 +56,11 @@ def beginning(base: Base, document: QuestionedDocument, config: Config, chunks: 
     return replace(document, text=text, questions=tuple(drawn)) if drawn else None
 
 
+def memory_of(base: Base, config: Config, document: QuestionedDocument) -> Memory:
+    """Slept on once for every commit: what older code had made would be measured as this code's."""
+    return kept_memory(base, config, document.text, document.id, document.title, f"{ROOM}/{common.commit()}")
+
+
 def measure(
     base: Base, config: Config, documents: Sequence[QuestionedDocument], arms: Sequence[str], tell: Callable[[str], None]
 ) -> dict[str, Arm]:
@@ -62,7 +68,7 @@ def measure(
     found, protocol = {arm: Arm() for arm in arms}, make_protocol(base, config)
     for document in documents:
         tell("sleep")
-        memory = kept_memory(base, config, document.text, document.id, document.title, f"{ROOM}/{common.commit()}")
+        memory = memory_of(base, config, document)
         wake = Wake(base, config, protocol, memory)
         for arm in arms:
             tell(arm)
