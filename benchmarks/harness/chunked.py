@@ -77,12 +77,13 @@ def dreamt_about(dreamer: Dreamer | None, chunks: Sequence[AskedChunk]) -> list[
     if dreamer is None:
         raise UsageError("dreams: this protocol has no asker, or dreams.per_sentence is 0; nrem train-asker trains one")
 
-    def one(chunk: AskedChunk) -> AskedChunk:
-        text = chunk.passage.text
-        read = Chunk(document="", title=chunk.passage.title, index=0, start=0, end=len(text), text=text, num_tokens=0)
-        return chunk._replace(passage=replace(chunk.passage, dreamt=dreamer.dream(read).dreamt))
-
-    return [one(chunk) for chunk in chunks]
+    texts = [chunk.passage.text for chunk in chunks]
+    read = [
+        Chunk(document="", title=chunk.passage.title, index=0, start=0, end=len(text), text=text, num_tokens=0)
+        for chunk, text in zip(chunks, texts, strict=True)
+    ]
+    dreamt = zip(chunks, dreamer.dream(read), strict=True)
+    return [chunk._replace(passage=replace(chunk.passage, dreamt=dreaming.dreamt)) for chunk, dreaming in dreamt]
 
 
 @dataclass

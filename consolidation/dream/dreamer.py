@@ -1,4 +1,4 @@
-"""The dreamer: asks about each sentence of a chunk, and answers from its text.
+"""The dreamer: asks about each sentence of some chunks, and answers from their texts.
 
     chunk -> the asker: a question about each sentence -> the reader, the text in its prompt: answers -> those that it is sure of
 
@@ -11,11 +11,9 @@ not sure of would be written as a fact. Knows nothing about passes.
 from collections.abc import Sequence
 from dataclasses import replace
 
-import torch
-
 from nrem.consolidation.dream.config import DreamConfig
 from nrem.consolidation.dream.cue import answer_said, cue_ids, question_said, sentences_to_ask, text_ids
-from nrem.consolidation.dream.voice import Chance, Voice
+from nrem.consolidation.dream.voice import Manner, Said, Voice
 from nrem.consolidation.prompts import Prompts
 from nrem.memory.stream.chunk import Chunk, QuestionAnswer
 
@@ -29,31 +27,43 @@ class Dreamer:
     def __init__(self, asker: Voice, reader: Voice, prompts: Prompts, config: DreamConfig, seed: int) -> None:
         self.asker, self.reader, self.prompts, self.config, self.seed = asker, reader, prompts, config, seed
 
-    def dream(self, chunk: Chunk) -> Chunk:
-        """The chunk with what was dreamt about it. The same chunk and seed give the same dreams, whatever was dreamt before."""
-        asked = self._asked(chunk.text)
-        return replace(chunk, dreamt=tuple(self._answered(chunk.text, asked))) if asked else chunk
+    def dream(self, chunks: Sequence[Chunk]) -> list[Chunk]:
+        """The chunks with what was dreamt about each. The same chunk and seed give the same dreams, whatever else is dreamt about."""
+        cues = {i: found for i, chunk in enumerate(chunks) if (found := self._cues(chunk.text))}
+        questions = dict(zip(cues, self._asked([chunks[i].text for i in cues], [*cues.values()]), strict=True)) if cues else {}
+        asked = {i: mine for i, mine in questions.items() if mine}
+        answered = zip(asked, self._answered([chunks[i].text for i in asked], [*asked.values()]), strict=True) if asked else ()
+        dreamt = {i: tuple(pairs) for i, pairs in answered}
+        return [replace(chunk, dreamt=dreamt.get(i, ())) for i, chunk in enumerate(chunks)]
 
-    def _asked(self, text: str) -> list[str]:
-        """Each question once."""
-        cues = [cue_ids(self.prompts, sentence) for sentence in sentences_to_ask(text)]
-        if not cues:
-            return []
-        generator = torch.Generator(self.asker.model.device).manual_seed(self.seed)
-        chance = Chance(self.config.per_sentence, self.config.temperature, generator)
-        said = self.asker.say(text_ids(self.prompts, text), cues, self._is_line, QUESTION_TOKENS, chance)
-        questions = [question_said(self.prompts, one.ids) for one in said]
-        return list({question.lower(): question for question in reversed(questions) if question}.values())[::-1]
+    def _cues(self, text: str) -> list[list[int]]:
+        return [cue_ids(self.prompts, sentence) for sentence in sentences_to_ask(text)]
 
-    def _answered(self, text: str, questions: Sequence[str]) -> list[QuestionAnswer]:
+    def _asked(self, texts: Sequence[str], cues: Sequence[Sequence[Sequence[int]]]) -> list[list[str]]:
+        """Each question of a text once."""
+        manner = Manner(self._is_line, QUESTION_TOKENS, self.config.per_sentence, self.config.temperature, self.seed)
+        said = self.asker.say([text_ids(self.prompts, text) for text in texts], cues, manner)
+        questions = [[question_said(self.prompts, one.ids) for one in mine] for mine in said]
+        return [list({q.lower(): q for q in reversed(mine) if q}.values())[::-1] for mine in questions]
+
+    def _answered(self, texts: Sequence[str], questions: Sequence[Sequence[str]]) -> list[list[QuestionAnswer]]:
         """Those questions whose answer stands in the text, and that the reader is sure of."""
-        context = self.prompts.plain_ids(text.strip() + "\n\n")
-        prefix = self.prompts.question_prefix(context)
-        prompts = [self.prompts.question_ids(question, context)[len(prefix) :] for question in questions]
-        said = self.reader.say(prefix, prompts, lambda ids: ids[-1] == self.prompts.stop_id, ANSWER_TOKENS)
+        contexts = [self.prompts.plain_ids(text.strip() + "\n\n") for text in texts]
+        prefixes = [self.prompts.question_prefix(context) for context in contexts]
+        prompts = [
+            [self.prompts.question_ids(question, context)[len(prefix) :] for question in mine]
+            for mine, context, prefix in zip(questions, contexts, prefixes, strict=True)
+        ]
+        said = self.reader.say(prefixes, prompts, Manner(self._is_answer, ANSWER_TOKENS))
+        return [self._kept(*about) for about in zip(texts, questions, said, strict=True)]
+
+    def _kept(self, text: str, questions: Sequence[str], said: Sequence[Said]) -> list[QuestionAnswer]:
         sure = [(question, one) for question, one in zip(questions, said, strict=True) if one.nll <= self.config.most_doubt]
         answered = [(question, answer_said(self.prompts, one.ids, text)) for question, one in sure]
         return [QuestionAnswer(question, answer) for question, answer in answered if answer]
+
+    def _is_answer(self, ids: Sequence[int]) -> bool:
+        return ids[-1] == self.prompts.stop_id
 
     def _is_line(self, ids: Sequence[int]) -> bool:
         return ids[-1] == self.prompts.stop_id or "\n" in self.prompts.tokenizer.decode(ids[-1:])

@@ -1,30 +1,32 @@
-"""A voice: a model with something attached, and what it says to each of several prompts behind one text, token by token.
+"""A voice: a model with something attached, and what it says to each of several prompts behind each of some texts, token by token.
 
-    text, once -> prompts, beside one another -> what is said to each, until it comes to an end
+    texts, once -> prompts, beside one another -> what is said to each, until it comes to an end
 
 Knows nothing about what is asked, or what is made of it.
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
-from jaxtyping import Float, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from transformers import DynamicCache
 
 from nrem.consolidation.budget import CostModel, Ledger
-from nrem.consolidation.dream.beside import NONE, Beside
-from nrem.consolidation.read.split_model import cache_argument
+from nrem.consolidation.dream.beside import NONE, Beside, Tokens
 from nrem.consolidation.write.lend import lent
 from nrem.consolidation.write.site import Sites
 
 ROWS = 64
-"""Things that are said at once."""
+"""Things that are said at once about a text."""
+TEXTS = 4
+"""Texts about which things are said at once."""
 PATIENCE = 8
-"""When only one in so many is still speaking, it is cut off: a token costs almost as much for one as for all, and what is long is seldom
-sure."""
+"""When only one in so many of those about a text is still speaking, it is cut off: the last token costs a step of its own, and what is long
+is seldom sure."""
+
+
 Ends = Callable[[Sequence[int]], bool]
 """Whether what was said so far has come to its end."""
 
@@ -51,12 +53,16 @@ class Said:
 
 
 @dataclass(frozen=True)
-class Chance:
-    """How the second and further things that are said to a prompt are drawn; the first is the likeliest."""
+class Manner:
+    """How something is said. The first thing that is said to a prompt is the likeliest, further ones are drawn."""
 
+    ends: Ends
+    most: int
+    """Tokens of each."""
     times: int = 1
+    """Things said to each prompt."""
     temperature: float = 1.0
-    generator: torch.Generator | None = None
+    seed: int = 0
 
 
 class Voice:
@@ -66,58 +72,88 @@ class Voice:
         self.model, self.sites, self.ledger, self.cost, self.kind = model, sites, ledger, cost, kind
 
     @torch.no_grad()
-    def say(self, text: Sequence[int], prompts: Sequence[Sequence[int]], ends: Ends, most: int, chance: Chance = Chance()) -> list[Said]:
-        """What is said to each prompt behind the text, so often as `chance` says, in order; `most` tokens of each."""
-        said: list[Said] = []
+    def say(self, texts: Sequence[Sequence[int]], prompts: Sequence[Sequence[Sequence[int]]], manner: Manner) -> list[list[Said]]:
+        """What is said to each of a text's prompts behind it, in order, `times` to each: the same whatever other texts are given."""
+        out: list[list[Said]] = []
         with lent(self.model, self.sites, None):
-            cache = self._read(text)
-            at_once = max(1, ROWS // chance.times)
-            for start in range(0, len(prompts), at_once):
-                beside = Beside(self.model, cache, len(text))
-                said += self._answered(beside, prompts[start : start + at_once], ends, most, chance)
-                beside.end()
+            for start in range(0, len(texts), TEXTS):
+                out += self._about(texts[start : start + TEXTS], prompts[start : start + TEXTS], manner)
+        return out
+
+    def _about(self, texts: Sequence[Sequence[int]], prompts: Sequence[Sequence[Sequence[int]]], manner: Manner) -> list[list[Said]]:
+        """Of as many texts as are read at once."""
+        width = max(map(len, texts))
+        with self.ledger.debit(self.kind, self._fet(len(texts) * width, width / 2, head_tokens=len(texts))):
+            beside = Beside(self.model, texts)
+        draws = [torch.Generator(self.model.device).manual_seed(manner.seed) for _ in texts]
+        said: list[list[Said]] = [[] for _ in texts]
+        at_once = max(1, ROWS // manner.times)
+        for start in range(0, max(map(len, prompts)), at_once):
+            some = [mine[start : start + at_once] for mine in prompts]
+            for mine, more in zip(said, self._answered(beside, [*map(len, texts)], some, manner, draws), strict=True):
+                mine += more
+            beside.end()
         return said
 
-    def _read(self, text: Sequence[int]) -> DynamicCache:
-        cache = DynamicCache()  # of the whole text also where a layer sees a window of it: masks tell what is said later what it sees
-        with self.ledger.debit(self.kind, self._fet(len(text), len(text) / 2, head_tokens=1)):
-            ids = torch.tensor([[*text]], device=self.model.device)
-            self.model(input_ids=ids, use_cache=True, logits_to_keep=1, **{cache_argument(self.model): cache})
-        return cache
-
-    def _answered(self, beside: Beside, prompts: Sequence[Sequence[int]], ends: Ends, most: int, chance: Chance) -> list[Said]:
-        """What has come to an end is left out from then on, and nobody waits for the last ones."""
-        device, times = self.model.device, chance.times
-        lengths, number = torch.tensor([*map(len, prompts)], device=device), torch.arange(len(prompts), device=device)
-        ids = torch.tensor([token for prompt in prompts for token in prompt], device=device)
-        place = torch.cat([torch.arange(beside.text_tokens, beside.text_tokens + len(prompt), device=device) for prompt in prompts])
-        prompt, last, row = number.repeat_interleave(lengths), lengths.cumsum(0) - 1, torch.full_like(ids, NONE)
-        said = [Said() for _ in range(len(prompts) * times)]
-        for step in range(most):
-            with self.ledger.debit(self.kind, self._fet(len(ids), float(place.float().mean()), head_tokens=len(last))):
-                logits = beside.read(ids, place, prompt, row, last).float()
+    def _answered(
+        self,
+        beside: Beside,
+        behind: Sequence[int],
+        prompts: Sequence[Sequence[Sequence[int]]],
+        manner: Manner,
+        draws: Sequence[torch.Generator],
+    ) -> list[list[Said]]:
+        """What has come to an end is left out from then on, and nobody waits for the last ones about a text; these have `behind` tokens."""
+        said = [[Said() for _ in range(len(mine) * manner.times)] for mine in prompts]
+        everything = [one for mine in said for one in mine]
+        all_of = torch.tensor([*map(len, said)], device=self.model.device)
+        tokens, last = self._read_out(behind, prompts)
+        for step in range(manner.most):
+            with self.ledger.debit(self.kind, self._fet_of(tokens, beside.num_rows, int(last.sum()))):
+                logits = beside.read(tokens, last).float()
             if step:
-                place = place + 1
+                tokens = replace(tokens, place=tokens.place + 1)
             else:  # a prompt is read once, whatever is said to it
-                row, logits = torch.arange(len(said), device=device), logits.repeat_interleave(times, 0)
-                prompt, place = number.repeat_interleave(times), (beside.text_tokens + lengths).repeat_interleave(times)
-            ids = self._next(logits, row % times > 0, chance)
-            nats = -logits.log_softmax(-1).gather(1, ids[:, None])[:, 0]
-            spoken = zip(row.tolist(), ids.tolist(), nats.tolist(), strict=True)
-            going = [not said[i].add(token, nll, ends) for i, token, nll in spoken]
-            if sum(going) * PATIENCE <= len(said):
+                logits = logits.repeat_interleave(manner.times, 0)
+                tokens = tokens.some(last).followed(manner.times)
+            tokens = replace(tokens, ids=self._next(logits, tokens, manner, draws))
+            nats = -logits.log_softmax(-1).gather(1, tokens.ids[:, None])[:, 0]
+            spoken = zip(tokens.said.tolist(), tokens.ids.tolist(), nats.tolist(), strict=True)
+            going = [not everything[number].add(token, nll, manner.ends) for number, token, nll in spoken]
+            tokens = tokens.some(torch.tensor(going, device=all_of.device))
+            still = torch.bincount(tokens.row, minlength=len(said))
+            tokens = tokens.some((still * PATIENCE > all_of)[tokens.row])
+            if not len(tokens.row):
                 break
-            ids, place, prompt, row = (t[torch.tensor(going, device=device)] for t in (ids, place, prompt, row))
-            last = torch.arange(len(ids), device=device)
+            last = torch.ones_like(tokens.row, dtype=torch.bool)
         return said
+
+    def _read_out(self, behind: Sequence[int], prompts: Sequence[Sequence[Sequence[int]]]) -> tuple[Tokens, Bool[Tensor, " token"]]:
+        """The prompts, token by token, and where each ends."""
+        flat = [(row, prompt) for row, mine in enumerate(prompts) for prompt in mine]
+        each = [
+            (row, token, behind[row] + at, number, NONE, at + 1 == len(prompt))
+            for number, (row, prompt) in enumerate(flat)
+            for at, token in enumerate(prompt)
+        ]
+        *columns, last = torch.tensor(each, device=self.model.device).unbind(-1)
+        return Tokens(*columns), last.bool()
 
     @staticmethod
-    def _next(logits: Float[Tensor, "row vocab"], drawn: Tensor, chance: Chance) -> Int[Tensor, " row"]:
-        likeliest = logits.argmax(-1)
-        if not drawn.any():
-            return likeliest
-        other = torch.multinomial((logits / chance.temperature).softmax(-1), 1, generator=chance.generator)[:, 0]
-        return torch.where(drawn, other, likeliest)
+    def _next(logits: Float[Tensor, "row vocab"], tokens: Tokens, manner: Manner, draws: Sequence[torch.Generator]) -> Int[Tensor, " row"]:
+        """A text's draws do not depend on what is said about others."""
+        ids, drawn = logits.argmax(-1), tokens.said % manner.times > 0
+        for row, generator in enumerate(draws):
+            mine = tokens.row == row
+            if (mine & drawn).any():
+                other = torch.multinomial((logits[mine] / manner.temperature).softmax(-1), 1, generator=generator)[:, 0]
+                ids[mine] = torch.where(drawn[mine], other, ids[mine])
+        return ids
+
+    def _fet_of(self, tokens: Tokens, rows: int, last: int) -> float:
+        """Of reading them: rows are as long as the longest of them."""
+        longest = int(torch.bincount(tokens.row).max())
+        return self._fet(rows * longest, float(tokens.place.float().mean()), head_tokens=last)
 
     def _fet(self, tokens: float, context: float, *, head_tokens: float) -> float:
         return self.cost.forward(tokens, context, head_tokens=head_tokens) + self.cost.adapter(tokens, self.sites.reader_weights)

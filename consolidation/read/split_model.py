@@ -107,12 +107,12 @@ class SplitModel:
         select: Bool[Tensor, "batch token"],
     ) -> Float[Tensor, "selected vocab"]:
         """Logits at the selected positions of rows that are read in one go, cut or no cut; `mask` is added to the scores of attention."""
-        with self._head_at(select):
+        with head_at(self.model, select):
             logits: Tensor = self.model(input_ids=ids, attention_mask=mask, position_ids=positions, use_cache=False).logits
         return logits
 
     def _forward(self, ids: Tensor, mask: Tensor, lower: Tensor | None, select: Tensor, cache: DynamicCache) -> Tensor:
-        with self._lower_replaced(lower), self._head_at(select):
+        with self._lower_replaced(lower), head_at(self.model, select):
             logits: Tensor = self.model(input_ids=ids, attention_mask=mask, use_cache=True, **{self._cache_name: cache}).logits
         return logits
 
@@ -161,18 +161,19 @@ class SplitModel:
             for layer in replaced:
                 layer.__dict__.pop("forward", None)  # the class's own forward shows again
 
-    @contextmanager
-    def _head_at(self, select: Tensor) -> Iterator[None]:
-        head = self.model.get_output_embeddings()
 
-        def pick(module: Any, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
-            return (args[0][select], *args[1:])
+@contextmanager
+def head_at(model: PreTrainedModel, select: Bool[Tensor, "batch token"]) -> Iterator[None]:
+    """The output head is computed at the selected positions only: logits are (selected, vocab) meanwhile, row by row."""
 
-        handle = head.register_forward_pre_hook(pick)
-        try:
-            yield
-        finally:
-            handle.remove()
+    def pick(module: Any, args: tuple[Tensor, ...]) -> tuple[Tensor, ...]:
+        return (args[0][select], *args[1:])
+
+    handle = model.get_output_embeddings().register_forward_pre_hook(pick)
+    try:
+        yield
+    finally:
+        handle.remove()
 
 
 def cache_argument(model: PreTrainedModel) -> str:

@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 from nrem.consolidation.dream.dreamer import Dreamer
+from nrem.consolidation.dream.voice import TEXTS
 from nrem.consolidation.events import ChunkDreamt, ChunksEvicted, Listener
 from nrem.memory.errors import SleepError
 from nrem.memory.memory import Memory
@@ -33,11 +34,18 @@ class Eviction:
 
         A chunk that says nothing goes to disk only. Raises `SleepError` where a resumed document has changed.
         """
+        for start in range(0, len(chunks), TEXTS):  # what is cut off has lost the dreams of so many at most
+            self._take(chunks[start : start + TEXTS])
+        if chunks:
+            self.listener(ChunksEvicted(chunks=tuple(chunks), buffer_tokens=self.buffer.num_tokens))
+
+    def _take(self, chunks: Sequence[Chunk]) -> None:
         text, records = self.memory.text, self.memory.record.chunks
         assert text is not None
+        dreamt = self._dreamt([chunk for chunk in chunks if chunk.index >= len(text)])
         for chunk in chunks:
             if chunk.index >= len(text):
-                chunk = self._dreamt(chunk)
+                chunk = dreamt[chunk.index]
                 text.append(chunk)
             elif replace(known := text.get(chunk.index), dreamt=()) != chunk:
                 raise SleepError(
@@ -49,14 +57,14 @@ class Eviction:
             records[chunk.index].dreamt = len(chunk.dreamt)
             if records[chunk.index].sleep < 0 and not chunk.says_nothing:
                 self.buffer.add(chunk)
-        if chunks:
-            self.listener(ChunksEvicted(chunks=tuple(chunks), buffer_tokens=self.buffer.num_tokens))
 
     @in_turn
-    def _dreamt(self, chunk: Chunk) -> Chunk:
-        """The chunk with what the model asks itself about it, where there is something to ask and the configuration says so."""
-        if self.dreamer is None or chunk.says_nothing:
-            return chunk
-        chunk = self.dreamer.dream(chunk)
-        self.listener(ChunkDreamt(chunk=chunk))
-        return chunk
+    def _dreamt(self, chunks: Sequence[Chunk]) -> dict[int, Chunk]:
+        """The chunks, by index, with what the model asks itself about them where there is something to ask, and a dreamer."""
+        out = {chunk.index: chunk for chunk in chunks}
+        if self.dreamer is None:
+            return out
+        for chunk in self.dreamer.dream([chunk for chunk in chunks if not chunk.says_nothing]):
+            out[chunk.index] = chunk
+            self.listener(ChunkDreamt(chunk=chunk))
+        return out

@@ -37,18 +37,27 @@ def make_dreamer(base: Base, *, seed: int = 0, **settings: Any) -> Dreamer:
 
 def questions(base: Base, **settings: Any) -> list[str]:
     """A tiny model never ends a line: what it says differs all the same, and so do the questions made of it."""
-    return [asked.question for asked in make_dreamer(base, **settings).dream(make_chunk()).dreamt]
+    return [asked.question for asked in make_dreamer(base, **settings).dream([make_chunk()])[0].dreamt]
 
 
 def test_the_same_chunk_and_seed_give_the_same_dreams(llama: Base, monkeypatch: pytest.MonkeyPatch) -> None:
     understand(monkeypatch)
     chunk, other = make_chunk(), make_chunk("The mill of Sarn was built in 1790. Ines Vow ground rye there.")
     dreamer = make_dreamer(llama, per_sentence=3)
-    first = dreamer.dream(chunk)
-    assert dreamer.dream(other).dreamt != first.dreamt
-    assert dreamer.dream(chunk) == dreamer.dream(first) == first, "whatever was dreamt before"
-    assert make_dreamer(llama, per_sentence=3).dream(chunk) == first
+    first = dreamer.dream([chunk])[0]
+    assert dreamer.dream([other])[0].dreamt != first.dreamt
+    assert dreamer.dream([chunk])[0] == dreamer.dream([first])[0] == first, "whatever was dreamt before"
+    assert make_dreamer(llama, per_sentence=3).dream([chunk])[0] == first
     assert replace(first, dreamt=()) == chunk
+
+
+def test_what_is_dreamt_of_a_chunk_does_not_depend_on_others(llama: Base, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of which some give nothing to ask about."""
+    understand(monkeypatch)
+    chunks = [make_chunk(text) for text in ("Orrin", tiny.STORY, "", "The mill of Sarn was built in 1790. Ines Vow ground rye there.")]
+    dreamer = make_dreamer(llama, per_sentence=3)
+    assert dreamer.dream(chunks) == [dreamer.dream([chunk])[0] for chunk in chunks]
+    assert [bool(chunk.dreamt) for chunk in dreamer.dream(chunks)] == [False, True, False, True]
 
 
 def test_the_seed_and_the_temperature_change_what_is_drawn_alone(llama: Base, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -63,25 +72,25 @@ def test_the_seed_and_the_temperature_change_what_is_drawn_alone(llama: Base, mo
 @pytest.mark.parametrize("text", ["Orrin", "", "\n", "No, no!"])
 def test_where_nothing_can_be_asked_nothing_is_computed(llama: Base, text: str) -> None:
     dreamer, chunk = make_dreamer(llama), make_chunk(text)
-    assert dreamer.dream(chunk) is chunk
+    assert dreamer.dream([chunk]) == [chunk]
     assert dreamer.asker.ledger.fet == {}
 
 
 def test_what_is_not_understood_is_left_out(llama: Base, monkeypatch: pytest.MonkeyPatch) -> None:
     """A tiny model says no question; and had it asked some, it would say nothing that is in the text."""
-    assert make_dreamer(llama).dream(make_chunk()).dreamt == ()
+    assert make_dreamer(llama).dream([make_chunk()])[0].dreamt == ()
     understand(monkeypatch)
     monkeypatch.setattr(dreamer_file, "answer_said", lambda prompts, ids, text: None)
-    assert make_dreamer(llama).dream(make_chunk()).dreamt == ()
+    assert make_dreamer(llama).dream([make_chunk()])[0].dreamt == ()
 
 
 def says(monkeypatch: pytest.MonkeyPatch, voice: Voice, said: list[Said]) -> list[tuple[Any, ...]]:
     """Let a voice say this; gives what it was asked."""
     heard: list[tuple[Any, ...]] = []
 
-    def say(*asked: Any) -> list[Said]:
+    def say(*asked: Any) -> list[list[Said]]:
         heard.append(asked)
-        return said
+        return [said]
 
     monkeypatch.setattr(voice, "say", say)
     return heard
@@ -101,8 +110,8 @@ def test_what_was_said_is_read_back_with_its_chunk(llama: Base, monkeypatch: pyt
     _, answers = asked_of(protocol, ("", "Aldo", 0), ("", "Bertha", 0), ("", "harbour", 0))
     says(monkeypatch, dreamer.asker, asks)
     heard = says(monkeypatch, dreamer.reader, answers)
-    assert dreamer.dream(make_chunk()).dreamt == (QuestionAnswer("Who sailed?", "Aldo"), QuestionAnswer("What froze?", "harbour"))
-    ((prefix, prompts, *_),) = heard
+    assert dreamer.dream([make_chunk()])[0].dreamt == (QuestionAnswer("Who sailed?", "Aldo"), QuestionAnswer("What froze?", "harbour"))
+    (((prefix,), (prompts,), _),) = heard
     whole = [protocol.question_ids(q, protocol.plain_ids(tiny.STORY.strip() + "\n\n")) for q in ("Who sailed?", "Who came?", "What froze?")]
     assert [list(prefix) + list(prompt) for prompt in prompts] == whole
 
@@ -115,7 +124,7 @@ def test_what_the_reader_is_not_sure_of_is_left_out(llama: Base, monkeypatch: py
     )
     says(monkeypatch, dreamer.asker, asks)
     says(monkeypatch, dreamer.reader, answers)
-    assert [a.answer for a in dreamer.dream(make_chunk()).dreamt] == ["Aldo", "harbour"]
+    assert [a.answer for a in dreamer.dream([make_chunk()])[0].dreamt] == ["Aldo", "harbour"]
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,8 @@ from torch import Tensor
 
 from nrem.consolidation.budget import CostModel, Ledger
 from nrem.consolidation.dream import voice as voice_file
-from nrem.consolidation.dream.voice import Chance, Said, Voice
+from nrem.consolidation.dream.beside import Tokens
+from nrem.consolidation.dream.voice import Manner, Said, Voice
 from nrem.consolidation.write.lend import lent
 from nrem.memory.errors import BudgetError
 from nrem.runtime.models.load import Base
@@ -47,9 +48,13 @@ class Speaker:
     voice: Voice
     stop: int = 257
 
-    def say(self, text: str = tiny.STORY, **chance: Any) -> list[Said]:
-        prompts = [self.ids(prompt) for prompt in PROMPTS]
-        return self.voice.say(self.ids(text), prompts, self.ends, MOST, Chance(**chance) if chance else Chance())
+    def say(self, text: str = tiny.STORY, **manner: Any) -> list[Said]:
+        (said,) = self.say_about([text], [PROMPTS], **manner)
+        return said
+
+    def say_about(self, texts: Sequence[str], prompts: Sequence[Sequence[str]], **manner: Any) -> list[list[Said]]:
+        asked = [[self.ids(prompt) for prompt in mine] for mine in prompts]
+        return self.voice.say([self.ids(text) for text in texts], asked, Manner(self.ends, MOST, **manner))
 
     def ids(self, text: str) -> list[int]:
         return list(self.base.tokenizer(text)["input_ids"])
@@ -85,6 +90,10 @@ def ids_of(said: Sequence[Said]) -> list[list[int]]:
     return [one.ids for one in said]
 
 
+def nats_of(said: Sequence[Sequence[Said]]) -> Tensor:
+    return torch.tensor([one.nats for mine in said for one in mine])
+
+
 def test_what_it_says_is_what_the_model_generates_prompt_by_prompt(wordy: Base) -> None:
     speaker = make_speaker(wordy).stopping()
     generated = speaker.generated()
@@ -94,11 +103,11 @@ def test_what_it_says_is_what_the_model_generates_prompt_by_prompt(wordy: Base) 
 
 def test_further_things_are_drawn_beside_the_likeliest(wordy: Base) -> None:
     speaker = make_speaker(wordy).stopping()
-    said = ids_of(speaker.say(times=3, temperature=10.0, generator=torch.Generator().manual_seed(0)))
+    said = ids_of(speaker.say(times=3, temperature=10.0, seed=0))
     assert said[::3] == speaker.generated()
     assert said[1::3] != said[::3] != said[2::3]
-    assert said == ids_of(speaker.say(times=3, temperature=10.0, generator=torch.Generator().manual_seed(0)))
-    cold = ids_of(speaker.say(times=2, temperature=1e-6, generator=torch.Generator().manual_seed(0)))
+    assert said == ids_of(speaker.say(times=3, temperature=10.0, seed=0))
+    cold = ids_of(speaker.say(times=2, temperature=1e-6, seed=0))
     assert cold[1::2] == cold[::2] == said[::3]
 
 
@@ -110,10 +119,10 @@ def test_every_logit_is_that_of_the_whole_prompt(wordy: Base, copies: int, monke
     text = tiny.STORY * copies
     assert copies == 1 or wordy.count_tokens(text) > 512 + 300
 
-    def any_token(logits: Tensor, sampled: Tensor, chance: Chance) -> Tensor:
+    def any_token(logits: Tensor, tokens: Tokens, manner: Manner, draws: Sequence[torch.Generator]) -> Tensor:
         steps.append(logits)
-        tokens = torch.randint(256, (len(logits),), generator=drawn)
-        return tokens.masked_fill(torch.rand(tokens.shape, generator=drawn) < 0.15, speaker.stop)
+        ids = torch.randint(256, (len(logits),), generator=drawn)
+        return ids.masked_fill(torch.rand(ids.shape, generator=drawn) < 0.15, speaker.stop)
 
     monkeypatch.setattr(Voice, "_next", staticmethod(any_token))
     said = speaker.say(text)
@@ -136,7 +145,24 @@ def test_many_prompts_are_answered_in_several_batches(llama: Base, monkeypatch: 
     together = ids_of(speaker.say())
     monkeypatch.setattr(voice_file, "ROWS", 2)
     assert ids_of(speaker.say()) == together
-    assert speaker.voice.say(speaker.ids("Orrin"), [], speaker.ends, MOST) == []
+    assert speaker.say_about(["Orrin"], [[]]) == [[]]
+    assert speaker.say_about([], []) == []
+
+
+def test_what_is_said_about_a_text_does_not_depend_on_other_texts(wordy: Base, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of any length, asked about more or less, in one batch or several; what is drawn, and when those that go on too long are cut off."""
+    speaker = make_speaker(wordy).stopping()
+    texts = ["Orrin.", tiny.STORY, tiny.STORY * 2, "Aldo sailed the boat to Wexley."]
+    prompts = [PROMPTS[:2], PROMPTS * 3, [], PROMPTS]
+    manner: dict[str, Any] = {"times": 2, "temperature": 5.0, "seed": 1}
+    alone = [speaker.say_about([text], [mine], **manner)[0] for text, mine in zip(texts, prompts, strict=True)]
+    together = speaker.say_about(texts, prompts, **manner)
+    assert [ids_of(mine) for mine in together] == [ids_of(mine) for mine in alone]
+    torch.testing.assert_close(nats_of(together), nats_of(alone), atol=2e-3, rtol=1e-3)
+    for name, value in (("TEXTS", 3), ("ROWS", 8)):
+        monkeypatch.setattr(voice_file, name, value)
+        likeliest = speaker.say_about(texts, prompts)
+        assert [ids_of(mine) for mine in likeliest] == [ids_of(speaker.say_about([t], [p])[0]) for t, p in zip(texts, prompts, strict=True)]
 
 
 def test_nobody_waits_for_the_last_ones(llama: Base, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -146,7 +172,8 @@ def test_nobody_waits_for_the_last_ones(llama: Base, monkeypatch: pytest.MonkeyP
     def lengths() -> list[int]:
         numbers: dict[int, int] = {}
         prompts = [speaker.ids(f"Who {n}?") for n in range(16)]
-        said = speaker.voice.say(speaker.ids("Orrin"), prompts, lambda ids: len(ids) >= numbers.setdefault(id(ids), len(numbers)) + 2, MOST)
+        manner = Manner(lambda ids: len(ids) >= numbers.setdefault(id(ids), len(numbers)) + 2, MOST)
+        (said,) = speaker.voice.say([speaker.ids("Orrin")], [prompts], manner)
         return [len(one.ids) for one in said]
 
     assert lengths() == [*range(2, 16), 15, 15]
@@ -181,7 +208,7 @@ def test_what_is_debited_is_what_was_computed(base: Base) -> None:
     cost = replace(CostModel.of(base.model), attention_width=0)
     speaker = make_speaker(base, cost).stopping()
     with counted(base.model) as found:
-        said = speaker.say(times=2, temperature=1.0, generator=torch.Generator().manual_seed(0))
+        said = speaker.say(times=2, temperature=1.0, seed=0)
     read = len(speaker.ids(tiny.STORY)) + sum(len(speaker.ids(prompt)) for prompt in PROMPTS)
     assert found["tokens"] == read + sum(len(one.ids) - 1 for one in said)
     flops = 2 * (cost.layer_weights * cost.num_layers + speaker.voice.sites.reader_weights) * found["tokens"]
@@ -189,7 +216,7 @@ def test_what_is_debited_is_what_was_computed(base: Base) -> None:
     assert speaker.voice.ledger.fet == {"dreams": pytest.approx(flops / cost.flops_per_fet)}
     assert speaker.voice.ledger.seconds["dreams"] > 0
     attending = make_speaker(base)
-    replace(attending, stop=speaker.stop).say(times=2, temperature=1.0, generator=torch.Generator().manual_seed(0))
+    replace(attending, stop=speaker.stop).say(times=2, temperature=1.0, seed=0)
     assert attending.voice.ledger.fet["dreams"] > speaker.voice.ledger.fet["dreams"]
 
 

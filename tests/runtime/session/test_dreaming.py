@@ -8,16 +8,18 @@ import pytest
 import torch
 
 from nrem.consolidation.dream.dreamer import Dreamer
-from nrem.consolidation.events import ChunkDreamt, Event, PassDone, SleepEnded, ignore
+from nrem.consolidation.events import ChunkDreamt, ChunksEvicted, Event, PassDone, SleepEnded, ignore
 from nrem.consolidation.protocol.asker_file import save_asker
 from nrem.consolidation.protocol.folder import load_protocol, save_protocol
 from nrem.memory.errors import SleepError
 from nrem.memory.memory import Memory
 from nrem.memory.saved.journal import Journal
 from nrem.memory.stream.chunk import Chunk
+from nrem.memory.text.evicted import EvictedText
 from nrem.runtime.config import Config
 from nrem.runtime.models.load import Base
 from nrem.runtime.readers.document import Document
+from nrem.runtime.session import eviction
 from nrem.runtime.session import resume as unfinished
 from nrem.runtime.session.consolidate import consolidate, extend
 from nrem.runtime.session.rewrite import forget, merge
@@ -55,9 +57,9 @@ def dreamt_about(monkeypatch: pytest.MonkeyPatch) -> list[str]:
     found: list[str] = []
     dream = Dreamer.dream
 
-    def watched(self: Dreamer, chunk: Chunk) -> Chunk:
-        found.append(chunk.text)
-        return dream(self, chunk)
+    def watched(self: Dreamer, chunks: Sequence[Chunk]) -> list[Chunk]:
+        found.extend(chunk.text for chunk in chunks)
+        return dream(self, chunks)
 
     understand(monkeypatch)
     monkeypatch.setattr(Dreamer, "dream", watched)
@@ -93,6 +95,27 @@ def test_each_chunk_is_dreamt_about_once_and_keeps_it(
     session = Session(loaded, base=llama)
     session.answer("Who kept the lamp?")
     assert len(dreamt_about) == len(chunks), "answering dreams of nothing"
+
+
+def test_of_a_large_window_a_few_chunks_at_a_time_are_dreamt_about(
+    llama: Base, protocols: dict[str, Path], dreamt_about: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was dreamt of some is on disk before others are dreamt about; the window is evicted once."""
+    written: list[int] = []
+    append = EvictedText.append
+
+    def watched(self: EvictedText, chunk: Chunk) -> None:
+        written.append(len(dreamt_about))
+        append(self, chunk)
+
+    monkeypatch.setattr(EvictedText, "append", watched)
+    monkeypatch.setattr(eviction, "TEXTS", 3)
+    events: list[Event] = []
+    config = config_for(protocols["ridge"], "stream.window_tokens=4096")
+    consolidate(Document.from_text(tiny.STORY * 3), base=llama, config=config, listener=events.append)
+    assert len(written) > 6
+    assert written == [min(3 * (i // 3 + 1), len(written)) for i in range(len(written))]
+    assert sum(isinstance(event, ChunksEvicted) for event in events) == 1
 
 
 def test_dreams_are_those_of_the_dreamer_and_are_slept_on(llama: Base, protocols: dict[str, Path]) -> None:
