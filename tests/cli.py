@@ -9,6 +9,9 @@ from nrem.runtime.commands.main import main
 from nrem.runtime.config import to_toml
 from tests import tiny
 
+SLEEP = ("sleep", "story.md", "--config", "tiny.toml", "-o")
+"""A sleep on the shell's story; behind it goes the name of the memory."""
+
 
 @dataclass(frozen=True)
 class Done:

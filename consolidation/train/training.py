@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from nrem.consolidation.train.optimisers import Optimisers
+from nrem.memory.errors import SleepError
 from nrem.memory.saved.journal import Journal
 
 CHECKPOINT_SECONDS = 120.0
@@ -98,6 +99,11 @@ class Training(ABC):
 
     def _take_up(self, state: Mapping[str, Any], tensors: Mapping[str, torch.Tensor]) -> None:
         self.check(state)
+        if missing := [name for name in self.named if f"parameter/{name}" not in tensors]:
+            raise SleepError(
+                f"{self.journal.folder}: this checkpoint has no {missing[0]}, so another version of nrem wrote it; go on with that one, or "
+                "move this folder away to begin anew"
+            )
         self.done = Trained(**state["done"])
         with torch.no_grad():
             for name, p in self.named.items():

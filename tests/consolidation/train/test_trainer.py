@@ -178,6 +178,20 @@ def test_a_killed_training_goes_on_with_the_same_steps(llama: Base, data: Path, 
             make_trainer(llama, data, tmp_path / "b", replace(config, max_passes=3))
 
 
+def test_a_checkpoint_that_lacks_what_is_learned_now_is_refused(llama: Base, data: Path, tmp_path: Path) -> None:
+    """As one that was written before there was such a thing to learn; nothing of it is taken over."""
+    trainer = make_trainer(llama, data, tmp_path / "a", config_of("ridge"))
+    trainer.step(0.0)
+    trainer.checkpoint()
+    journal = Journal.open(tmp_path / "a" / "training")
+    assert (latest := journal.latest()) is not None
+    state, tensors = latest
+    lost = next(name for name in tensors if name.endswith(".asked.taps"))
+    journal.checkpoint(state, {name: tensor for name, tensor in tensors.items() if name != lost})
+    with pytest.raises(SleepError, match=r"this checkpoint has no .*\.asked\.taps, so another version of nrem wrote it; go on with that"):
+        make_trainer(llama, data, tmp_path / "a", config_of("ridge"))
+
+
 @EVERY_RULE
 def test_train_protocol_leaves_a_protocol_that_loads(llama: Base, data: Path, tmp_path: Path, rule: str) -> None:
     config = config_of(rule)

@@ -1,7 +1,7 @@
 """A session: a document larger than the window goes through whole, sleeps, can be cut off anywhere, and answers at any time."""
 
 import hashlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,47 +9,18 @@ import pytest
 import torch
 from torch import Tensor
 
-from nrem.consolidation.events import ChunkRead, ChunksEvicted, Event, PassDone, SleepEnded, SleepStarted, ignore
-from nrem.consolidation.protocol.folder import save_protocol
+from nrem.consolidation.events import ChunkRead, ChunksEvicted, Event, SleepEnded, SleepStarted, ignore
 from nrem.memory.errors import BaseMismatchError, BudgetError, DocumentError, SleepError, UsageError
 from nrem.memory.memory import Memory
-from nrem.memory.saved.journal import Journal
 from nrem.memory.stream.chunk import Chunk
 from nrem.memory.text.evicted import EvictedText
-from nrem.runtime.config import Config
 from nrem.runtime.models.load import Base
 from nrem.runtime.parts import config_of
 from nrem.runtime.readers.document import Document
-from nrem.runtime.session import resume as unfinished
 from nrem.runtime.session.consolidate import consolidate
 from nrem.runtime.session.session import Session
 from tests import tiny
-
-LONG = "\n\n".join(tiny.STORY.replace("1871", str(1871 + i)).replace("Frost", f"Frost the {i}th") for i in range(3))
-RULES = pytest.mark.parametrize("rule", ["gradient", "keyed"])
-
-
-def config_for(base: Base, rule: str, folder: Path, *settings: str) -> Config:
-    if rule == "keyed":
-        target = folder / "protocol"
-        if not target.exists():
-            save_protocol(target, tiny.make_keyed_protocol(base), base.identity, {})
-        settings = (*settings, f"protocol.name={target}")
-    return tiny.make_config("guard.enabled=false", *settings)
-
-
-def in_pieces(text: str, size: int = 50) -> Document:
-    """A document that arrives in pieces, none of them whole."""
-
-    def pieces() -> Iterator[str]:
-        return (text[i : i + size] for i in range(0, len(text), size))
-
-    return Document(name="long.txt", title="Orrin", pieces=pieces)
-
-
-def equal(a: Memory, b: Memory) -> bool:
-    mine, theirs = a.weights.tensors(), b.weights.tensors()
-    return mine.keys() == theirs.keys() and all(torch.equal(mine[key], theirs[key]) for key in mine)
+from tests.streams import EMPTY, LONG, RULES, config_for, in_pieces
 
 
 @RULES
@@ -121,9 +92,6 @@ def test_every_window_begins_with_the_start_token(llama: Base, tmp_path: Path, o
     assert all(chunk.surprisal > 0 for chunk in session.memory.record.chunks)
 
 
-EMPTY = "." * 300 + "\n\n"
-
-
 @RULES
 def test_chunks_that_say_nothing_are_kept_and_not_slept_on(llama: Base, rule: str, tmp_path: Path) -> None:
     text = EMPTY + tiny.STORY + "\n" * 400 + tiny.STORY.replace("1871", "1902") + "\n\n" + EMPTY
@@ -146,27 +114,6 @@ def test_chunks_that_say_nothing_are_kept_and_not_slept_on(llama: Base, rule: st
     assert extended.record.chunks[-1].exit == "empty"
 
 
-def test_a_killed_session_with_empty_chunks_goes_on(llama: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(unfinished, "CHECKPOINT_SECONDS", 0.0)
-    config = config_for(llama, "keyed", tmp_path, "sleep.allocator=uniform", "sleep.passes=3")
-    text = EMPTY + LONG[:700] + "\n" * 400 + LONG[700:] + EMPTY
-    whole = consolidate(in_pieces(text), base=llama, config=config)
-    lived = 0
-
-    def listener(event: Event) -> None:
-        nonlocal lived
-        lived += isinstance(event, PassDone)
-        if lived > 4:
-            raise Killed
-
-    folder = tmp_path / "story.unfinished"
-    with pytest.raises(Killed):
-        Session(base=llama, config=config, listener=listener, journal=Journal.open(folder)).stream(in_pieces(text))
-    memory = Session(base=llama, config=config, journal=Journal.open(folder)).stream(in_pieces(text))
-    assert equal(memory, whole)
-    assert [(c.passes, c.exit, c.sleep) for c in memory.record.chunks] == [(c.passes, c.exit, c.sleep) for c in whole.record.chunks]
-
-
 def test_a_document_of_nothing_but_such_chunks_ends_cleanly(llama: Base, tmp_path: Path) -> None:
     memory = consolidate(in_pieces("." * 600 + "-" * 600 + "a" * 600), base=llama, config=config_for(llama, "keyed", tmp_path))
     assert {chunk.exit for chunk in memory.record.chunks} == {"empty"}
@@ -180,60 +127,6 @@ def test_overlap_is_read_again_and_evicted_once(llama: Base, tmp_path: Path, ove
     config = config_for(llama, "gradient", tmp_path, "sleep.passes=0", f"stream.overlap_tokens={overlap}")
     memory = consolidate(in_pieces(LONG), base=llama, config=config)
     assert "".join(chunk.text for chunk in memory.text or ()) == LONG
-
-
-class Killed(Exception):
-    """The process dies here."""
-
-
-@RULES
-@pytest.mark.parametrize("passes_lived", [1, 2, 4, 5])
-def test_a_killed_session_goes_on_to_the_same_adapter(
-    llama: Base, rule: str, passes_lived: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(unfinished, "CHECKPOINT_SECONDS", 0.0)
-    config = config_for(llama, rule, tmp_path, "sleep.allocator=uniform", "sleep.passes=3")
-    whole = consolidate(in_pieces(LONG), base=llama, config=config)
-    lived = 0
-
-    def listener(event: Event) -> None:
-        nonlocal lived
-        lived += isinstance(event, PassDone)
-        if lived > passes_lived:
-            raise Killed
-
-    folder = tmp_path / "story.unfinished"
-    with pytest.raises(Killed):
-        Session(base=llama, config=config, listener=listener, journal=Journal.open(folder)).stream(in_pieces(LONG))
-    passes: list[Event] = []
-    revived = Session(base=llama, config=config, listener=passes.append, journal=Journal.open(folder))
-    memory = revived.stream(in_pieces(LONG))
-    assert equal(memory, whole)
-    assert [(c.passes, c.exit, c.sleep) for c in memory.record.chunks] == [(c.passes, c.exit, c.sleep) for c in whole.record.chunks]
-    assert [chunk.text for chunk in memory.text or ()] == [chunk.text for chunk in whole.text or ()]
-    total = sum(sleep.passes for sleep in whole.record.sleeps)
-    assert sum(isinstance(event, PassDone) for event in passes) == total - passes_lived, "no pass is done again"
-    assert memory.record.documents == whole.record.documents
-    assert memory.record.fet["passes"] == pytest.approx(whole.record.fet["passes"])
-
-
-def test_a_killed_session_refuses_another_document_base_or_configuration(llama: Base, other_llama: Base, tmp_path: Path) -> None:
-    config = config_for(llama, "gradient", tmp_path)
-
-    def listener(event: Event) -> None:
-        if isinstance(event, SleepEnded):
-            raise Killed
-
-    folder = tmp_path / "story.unfinished"
-    with pytest.raises(Killed):
-        Session(base=llama, config=config, listener=listener, journal=Journal.open(folder)).stream(in_pieces(LONG))
-    with pytest.raises(SleepError, match=r"long.txt: chunk 0 differs from the one that the unfinished sleep read; give the same document"):
-        Session(base=llama, config=config, journal=Journal.open(folder)).stream(in_pieces(LONG.replace("Maren", "Maria")))
-    with pytest.raises(SleepError, match=r"the unfinished sleep was on another base model \(weights .*\); start again with --force"):
-        Session(base=other_llama, config=config, journal=Journal.open(folder))
-    other = config_for(llama, "gradient", tmp_path, "sleep.passes=1")
-    with pytest.raises(SleepError, match="the unfinished sleep had another configuration; give the same one"):
-        Session(base=llama, config=other, journal=Journal.open(folder))
 
 
 def test_a_question_in_mid_stream_sees_the_live_window(llama: Base, tmp_path: Path) -> None:
