@@ -5,7 +5,7 @@ From the same start and draws Muon left the lower answer NLL at every depth (ben
 """
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from torch import nn
@@ -26,9 +26,23 @@ MOMENTS: dict[type[Optimizer], tuple[str, ...]] = {Muon: ("momentum_buffer",), A
 class Optimisers:
     """Every parameter belongs to one of two optimisers, in a group with a pace of its own; one that has none is left out."""
 
-    def __init__(self, named: Mapping[str, nn.Parameter], step_size: float, values_decay: float = 0.0, reader_pace: float = 1.0) -> None:
-        paces = {READER: reader_pace} | PACES
-        matrices = {name: p for name, p in named.items() if p.ndim == 2 and min(p.shape) > 1 and READER not in name}
+    def __init__(
+        self,
+        named: Mapping[str, nn.Parameter],
+        step_size: float,
+        values_decay: float = 0.0,
+        paces: Mapping[str, float] | None = None,
+        *,
+        matrices_by: Literal["muon", "adamw"] = "muon",
+    ) -> None:
+        """`paces`: step sizes relative to `step_size` by a part of a name, those that matter most first; "" for all others. `PACES` are
+        relative to that."""
+        given = {"": 1.0, **(paces or {})}
+        rest = given.pop("")
+        paces = given | {part: pace * rest for part, pace in PACES.items()} | {"": rest}
+        matrices = {
+            name: p for name, p in named.items() if p.ndim == 2 and min(p.shape) > 1 and READER not in name and matrices_by == "muon"
+        }
         others = {name: p for name, p in named.items() if name not in matrices}
         self._parameters = list(named.values())
         self._step_size = step_size
@@ -42,7 +56,7 @@ class Optimisers:
             self._of |= {name: (p, adamw) for name, p in others.items()}
         self._all = list(dict.fromkeys(optimiser for _, optimiser in self._of.values()))
         self._values_decay = values_decay
-        self._anchored = [p for name, p in matrices.items() if name.endswith(".W2")] if values_decay else []
+        self._anchored = [p for name, p in named.items() if name.endswith(".W2")] if values_decay else []
 
     def descend(self, loss: torch.Tensor, share: float) -> None:
         """One step, at this share of the step size."""
@@ -74,5 +88,5 @@ def _groups(named: Mapping[str, nn.Parameter], weight_decay: float, paces: Mappi
     """By pace; no empty group."""
     by_pace: dict[float, list[nn.Parameter]] = {}
     for name, p in named.items():
-        by_pace.setdefault(next((pace for part, pace in paces.items() if part in name), 1.0), []).append(p)
+        by_pace.setdefault(next(pace for part, pace in paces.items() if part in name), []).append(p)
     return [{"params": parameters, "pace": pace, "weight_decay": weight_decay} for pace, parameters in by_pace.items()]

@@ -9,7 +9,7 @@ the same steps.
 import random
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
-from typing import Any
+from typing import Any, Literal
 
 import torch
 
@@ -17,7 +17,7 @@ from nrem.consolidation.read.observe import Texts, module_traffic
 from nrem.consolidation.train.bench import Bench
 from nrem.consolidation.train.data import Passage, Sampler, alike
 from nrem.consolidation.train.in_context import PackedQuestions, contrast
-from nrem.consolidation.train.optimisers import Optimisers
+from nrem.consolidation.train.optimisers import READER, Optimisers
 from nrem.consolidation.train.training import Training, changed
 from nrem.consolidation.write.rule import DREAMS
 from nrem.consolidation.write.rules import RULES, trainable
@@ -86,6 +86,11 @@ class TrainConfig:
     reader_pace: float = 0.15
     """Step size of the reader relative to what is written: Muon's of full size would undo at first what a reader knows
     (benchmarks/LOG.md). 0 leaves it as it starts, at cheaper steps."""
+    write_pace: float = 1.0
+    """Step size of what is written relative to `step_size`. 0 leaves it as it starts: no gradient runs through passes, and a step that
+    writes is a third as long."""
+    values_by: Literal["muon", "adamw"] = "muon"
+    """What the values' matrices descend by: Muon from a beginning; AdamW, at a small step size, from what is trained far already."""
     values_decay: float = 1.0
     """Decay of the values' matrices towards the identity, relative to the step size: what has little to learn must not walk away."""
     ordinary_tokens: int = 8192
@@ -106,8 +111,11 @@ class TrainConfig:
         shares = (*self.dreamt_share, self.wrong_dreams)
         if not self.dreamt_share or not all(0 <= share <= 1 for share in shares):
             raise UsageError(f"dreamt_share, wrong_dreams: got {list(shares)}, expected shares of 0 to 1, one of each at least")
-        if self.reader_pace < 0:
-            raise UsageError(f"reader_pace: got {self.reader_pace:g}, expected 0, which holds the reader, or more")
+        for key, held in (("reader_pace", "reader"), ("write_pace", "write")):
+            if (pace := getattr(self, key)) < 0:
+                raise UsageError(f"{key}: got {pace:g}, expected 0, which holds the {held}, or more")
+        if not (self.reader_pace or self.write_pace):
+            raise UsageError("reader_pace, write_pace: got 0 for both, expected more for one of them; nothing would be learned")
         if not self.reader_pace and self.write_every != 1:
             raise UsageError(f"write_every: got {self.write_every}, expected 1: with reader_pace 0 the steps between would learn nothing")
         if wrong := [n for n in self.chunks_together if n < 1 or (n < self.chunks_per_step and self.chunks_per_step % n)]:
@@ -136,9 +144,12 @@ class ProtocolTrainer(Training):
         bench.parameters.take_units({name: units[name] for name in fresh})
         if not config.reader_pace:
             bench.parameters.hold_reader()
+        if not config.write_pace:
+            bench.parameters.hold_write()
         named = dict(bench.parameters.named_parameters())
         learning = {name: p for name, p in named.items() if p.requires_grad}
-        optimisers = Optimisers(learning, config.step_size, config.values_decay, config.reader_pace)
+        paces = {READER: config.reader_pace, "": config.write_pace}
+        optimisers = Optimisers(learning, config.step_size, config.values_decay, paces, matrices_by=config.values_by)
         super().__init__(named, optimisers, journal, {"config": asdict(config), "fresh": sorted(fresh)})
 
     def step(self, fraction: float) -> dict[str, Any]:
@@ -150,7 +161,8 @@ class ProtocolTrainer(Training):
         fast: dict[str, Any] | None = None
         if number % c.write_every == 0:
             groups, passes = self._drawn(rng)
-            fast = self.bench.write(groups, passes)
+            with torch.set_grad_enabled(c.write_pace > 0):
+                fast = self.bench.write(groups, passes)
             losses.append(self._recall_loss(rng, groups, fast))
             figures |= {"loss": losses[-1].detach(), "passes": float(passes), "together": float(len(groups[0]))}
             self.done.passages += sum(len(group) for group in groups)

@@ -80,6 +80,12 @@ class LearnedWrite(Sites[AnySite], ABC):
             site.reader_A.requires_grad_(False)
             site.reader_B.requires_grad_(False)
 
+    def hold_write(self) -> None:
+        """Leave all but the static reader as it is when the rest is trained."""
+        for name, p in self.named_parameters():
+            if not name.rpartition(".")[2].startswith("reader_"):
+                p.requires_grad_(False)
+
     @property
     def error_vocabulary(self) -> int:
         return self.sizes.error_vocabulary

@@ -2,12 +2,14 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Literal
 
 import pytest
 import torch
 
 from nrem.consolidation.protocol.folder import save_protocol
 from nrem.consolidation.train.data import Sampler, read_source
+from nrem.consolidation.train.optimisers import PACES
 from nrem.consolidation.train.trainer import ProtocolTrainer, TrainConfig
 from nrem.consolidation.write.ridge_site import RidgeSite
 from nrem.memory.errors import SleepError, UsageError
@@ -61,6 +63,37 @@ def test_a_reader_that_is_held_stays_while_the_write_learns(llama: Base, tmp_pat
         replace(CONFIG, reader_pace=-1.0)
     with pytest.raises(UsageError, match="write_every: got 2, expected 1: with reader_pace 0 the steps between would learn nothing"):
         replace(CONFIG, reader_pace=0.0, write_every=2)
+
+
+def test_a_write_that_is_held_stays_while_the_reader_learns(llama: Base, tmp_path: Path) -> None:
+    trainer = make_trainer(llama, tmp_path, replace(CONFIG, write_pace=0.0, memory_on_share=1.0))
+    before = {name: p.detach().clone() for name, p in trainer.bench.parameters.named_parameters()}
+    for _ in range(4):
+        assert {"loss", "reading"} <= trainer.step(0.0).keys()
+    moved = {name for name, p in trainer.bench.parameters.named_parameters() if not torch.equal(p, before[name])}
+    assert moved == {name for name in before if name.endswith(("reader_A", "reader_B"))}
+    with pytest.raises(UsageError, match="write_pace: got -1, expected 0, which holds the write, or more"):
+        replace(CONFIG, write_pace=-1.0)
+    with pytest.raises(UsageError, match="reader_pace, write_pace: got 0 for both, expected more for one of them"):
+        replace(CONFIG, write_pace=0.0, reader_pace=0.0)
+
+
+@pytest.mark.parametrize("values_by", ["muon", "adamw"])
+def test_the_first_step_has_the_size_that_it_should(llama: Base, tmp_path: Path, values_by: Literal["muon", "adamw"]) -> None:
+    """Of every parameter that is not held, by its own pace; AdamW moves each number by the step size, Muon as far in the mean."""
+    config = replace(CONFIG, step_size=1e-3, warm_up=0, decay_share=0, reader_pace=0.5, write_pace=0.2, values_by=values_by, values_decay=0)
+    trainer = make_trainer(llama, tmp_path, config)
+    before = {name: p.detach().clone() for name, p in trainer.bench.parameters.named_parameters()}
+    trainer.step(0.0)
+    for name, p in trainer.bench.parameters.named_parameters():
+        if p.grad is None or not (p.grad.abs() > 1e-5).any():
+            continue
+        moved = (p.detach() - before[name])[p.grad.abs() > 1e-5].abs()
+        pace = 0.5 if "reader" in name else 0.2 * next((pace for part, pace in PACES.items() if part in name), 1.0)
+        if values_by == "adamw" or p.ndim < 2 or "reader" in name:
+            assert float(moved.median()) == pytest.approx(1e-3 * pace, rel=0.05), name
+        else:
+            assert 1e-4 * pace < float(moved.square().mean().sqrt()) < 1e-3 * pace, name
 
 
 def make_trainer(base: Base, folder: Path, config: TrainConfig, start_from: Path | None = None) -> ProtocolTrainer:
