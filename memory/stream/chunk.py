@@ -11,7 +11,7 @@ from typing import Any, NamedTuple, Self, get_type_hints
 from nrem.memory.errors import MemoryFolderError, UsageError
 from nrem.memory.stream.dreams import DREAMT, check_dreams
 from nrem.memory.stream.nothing import says_nothing
-from nrem.memory.stream.sentences import SPACE, End, Unit, units
+from nrem.memory.stream.sentences import SPACE, End, Unit, leads_on, units
 
 FAIR = 1 / 3
 """A chunk filled to this share may end early, at the end of a paragraph, and the rest of a document should not be smaller."""
@@ -91,8 +91,8 @@ def cut_chunks(
     """Cut a text that arrives in pieces; where the pieces end has no influence on where the chunks end.
 
     A chunk is filled with whole paragraphs, else whole sentences, while they fit. A sentence that fits in a chunk is never cut, a word
-    neither; longer ones are. At most about 64 characters per token of a chunk are held at once, and all work is linear: each sentence
-    is tokenised once or twice and each chunk once or twice more.
+    neither; longer ones are. A heading stays with what it is over, where both fit. At most about 64 characters per token of a chunk are
+    held at once, and all work is linear: each sentence is tokenised once or twice and each chunk once or twice more.
     Raises `UsageError` for a character that has more than `max_tokens` tokens.
     """
     if max_tokens < 1:
@@ -142,7 +142,8 @@ def _take(waiting: list[_Sized], count_tokens: Callable[[str], int], max_tokens:
 
 
 def _cut(waiting: list[_Sized], limit: int) -> int:
-    """How many units to take: to the last paragraph end that is fair to both sides, else to the last sentence end, and so on."""
+    """How many units to take: to the last paragraph end that is fair to both sides, else to the last sentence end, and so on; not between a
+    heading and what it is over."""
     filled = 0
     best, best_rank = 1, (0, False, 0)
     for cut, (unit, rest) in enumerate(zip(waiting, _rests(waiting), strict=True), 1):
@@ -151,6 +152,9 @@ def _cut(waiting: list[_Sized], limit: int) -> int:
             break
         fair = min(filled, rest) >= FAIR * limit
         worth = unit.end - (not fair and unit.end in (End.LINE, End.PARAGRAPH))
+        if rest and unit.end >= End.SENTENCE and unit.size + waiting[cut].size <= limit:
+            alone = cut == 1 or waiting[cut - 2].text.endswith("\n")
+            worth = End.SPACE if leads_on(unit.text, alone=alone) else worth
         rank = (worth, fair, filled)
         if rank > best_rank:
             best, best_rank = cut, rank

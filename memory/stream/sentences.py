@@ -46,6 +46,29 @@ _OFTEN_SHORT = frozenset(
 """These may stand last: the sentence ends unless a number or a small letter follows."""
 
 
+LONGEST_HEADING = 100
+"""Characters."""
+_ITEM = re.compile(r"[-*+•|>]|\d+[.)]\s|```")
+"""How lists, tables, quotations and code begin, which lines of their own may end."""
+
+
+def leads_on(sentence: str, *, alone: bool) -> bool:
+    r"""Whether a sentence, with the white space behind it, says what comes below: it ends a paragraph in a colon, or is a paragraph of its
+    own (`alone`: it begins one) and a heading, marked as one or a short line without an end.
+
+    >>> leads_on("The works\n\n", alone=True), leads_on("It froze.\n\n", alone=True), leads_on("These are:\n\n", alone=False)
+    (True, False, True)
+    """
+    body = sentence.strip()
+    if not body or not sentence.endswith("\n"):
+        return False
+    if body.endswith((":", "\uff1a")):
+        return True
+    if not alone or "\n" in body or len(body) > LONGEST_HEADING:
+        return False
+    return body.startswith("#") or not (_ITEM.match(body) or body.rstrip(_CLOSING).endswith((*_TERMINATORS, ",", ";")))
+
+
 def sentences(text: str) -> list[tuple[int, int]]:
     """Character spans of the sentences of a text, each with the white space behind it; the spans tile the text.
 

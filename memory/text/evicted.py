@@ -17,6 +17,10 @@ SHARPNESS = 4
 """A chunk with half of the best one's score counts by 1/2 ** 4 (benchmarks/LOG.md)."""
 
 
+LONGEST_SUBJECT = 120
+"""Characters of a first line that say what a document without a title is about."""
+
+
 class Hit(NamedTuple):
     """A chunk that a search found, and its BM25 score, greater than 0."""
 
@@ -151,8 +155,17 @@ class EvictedText:
         """The index of exactly these chunks: the one at hand, else the saved one, else a new one; None where they have no words."""
         stamp = self._stamp
         if self._index[0] != stamp:
-            self._index = (stamp, self._saved_index(stamp) or SearchIndex.of(chunk.text for chunk in self))
+            self._index = (stamp, self._saved_index(stamp) or self._new_index())
         return self._index[1]
+
+    def _new_index(self) -> SearchIndex | None:
+        subjects: dict[str, str] = {}  # of every document its title, else how it begins
+        about: list[str] = []
+        texts: list[str] = []
+        for chunk in self:
+            texts.append(chunk.text)
+            about.append(subjects.setdefault(chunk.document, chunk.title or _first_line(chunk.text)))
+        return SearchIndex.of(texts, about)
 
     @property
     def _stamp(self) -> str:
@@ -163,3 +176,7 @@ class EvictedText:
             return load_index_file(self.folder, stamp, len(self))
         except Exception:  # missing, damaged or foreign, in any way: nothing is lost, it can be made again
             return None
+
+
+def _first_line(text: str) -> str:
+    return next((line.strip() for line in text.splitlines() if line.strip()), "")[:LONGEST_SUBJECT]

@@ -2,11 +2,13 @@
 
 A chunk is about several things, a question about one: the best window of a chunk says more than its average. Words count beside their
 pieces. Of 855 questions about manuals, invented documents and long articles the right chunk is first for 0.77, with whole chunks and pieces
-alone for 0.71 (benchmarks/LOG.md). Knows nothing about chunks but their texts.
+alone for 0.71; with what a document is about counted in each of its chunks, of invented documents for 0.87 instead of 0.75
+(benchmarks/LOG.md). Knows nothing about chunks but their texts.
 """
 
 import re
 from collections.abc import Iterable, Sequence
+from itertools import zip_longest
 from typing import Any
 
 from nrem.memory.text.pieces import SCHEME, pieces_of, words_of
@@ -15,7 +17,7 @@ WORDS_COUNT = 3
 """How often a whole word counts, beside its pieces."""
 WINDOW = 3
 """Sentences or lines of a window."""
-RULES = f"{SCHEME}; words {WORDS_COUNT} times; windows of {WINDOW}"
+RULES = f"{SCHEME}; words {WORDS_COUNT} times; windows of {WINDOW}; subjects"
 """Names how an index is made; one that was saved under other rules is made anew."""
 _END = re.compile(r"(?<=[.!?。！？])\s+|(?<=[。！？])|\n+")
 
@@ -28,13 +30,15 @@ class SearchIndex:
         self._chunks, self._windows, self._counts = chunks, windows, list(counts)
 
     @classmethod
-    def of(cls, texts: Iterable[str]) -> "SearchIndex | None":
-        """Of these texts, a chunk each; None where they have no words."""
+    def of(cls, texts: Iterable[str], subjects: Iterable[str] = ()) -> "SearchIndex | None":
+        """Of these texts, a chunk each; None where they have no words. `subjects`, one a text: what its document is about. A word that
+        names a document is then in all of its chunks, and does not lead to those that happen to repeat it."""
         wholes: list[list[str]] = []
         parts: list[list[str]] = []
         counts: list[int] = []
-        for text in texts:
-            wholes.append(_terms(text))
+        for text, subject in zip_longest(texts, subjects, fillvalue=""):
+            terms = _terms(text)
+            wholes.append(terms and terms + _terms(subject))
             windows = windows_of(text)
             counts.append(len(windows))
             parts += [_terms(window) for window in windows]

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from nrem.memory.errors import MemoryFolderError, UsageError
 from nrem.memory.stream.chunk import Chunk, cut_chunks
-from nrem.memory.stream.sentences import sentences
+from nrem.memory.stream.sentences import leads_on, sentences
 from tests.strategies import texts
 
 
@@ -253,3 +253,24 @@ def test_limits_that_cannot_be_met_are_refused() -> None:
         cut("text", max_tokens=0)
     with pytest.raises(UsageError, match="d: the character '😀' at 2 has 4 tokens, expected at most 3 in a chunk: raise chunk_tokens"):
         cut("a 😀 b", count_bytes, max_tokens=3)
+
+
+@pytest.mark.parametrize("heading", ["## The works", "The works", "What was built there:", "The works\nand what was built there:"])
+def test_a_heading_stays_with_what_it_is_over(heading: str) -> None:
+    before, below = "The harbour froze in May. " * 3, "A reed mill was set up by the brook. " * 3
+    chunks = [chunk.text for chunk in cut(f"{before}\n\n{heading}\n\n{below}\n\n{before}", max_tokens=34)]
+    assert "".join(chunks) == f"{before}\n\n{heading}\n\n{below}\n\n{before}"
+    assert any(chunk.startswith(f"{heading}\n\nA reed mill") or f"\n\n{heading}\n\nA reed mill" in chunk for chunk in chunks)
+
+
+@pytest.mark.parametrize("last", ["It froze again.", "- the boats", "| boats | 7 |", "“It froze!”", "3. boats", "the boats,"])
+def test_what_is_no_heading_may_end_a_chunk(last: str) -> None:
+    assert not leads_on(f"{last}\n\n", alone=True)
+    assert not leads_on("The works\n\n", alone=False)
+    assert not leads_on("The works ", alone=True)
+
+
+def test_a_heading_that_does_not_fit_with_what_follows_is_no_chunk_of_its_own() -> None:
+    below = "".join(f"| row {n} | {n} |\n" for n in range(7))
+    texts = [chunk.text for chunk in cut(f"{'It froze in May. ' * 3}\n\nThe works\n\n{below}\n\nIt froze. ", max_tokens=36)]
+    assert not any(text.strip() == "The works" for text in texts)

@@ -24,6 +24,18 @@ def test_what_stands_together_is_found_before_what_stands_apart() -> None:
     assert max(index.scores("Who kept the lighthouse?")) == pytest.approx(index.scores("Who kept the lighthouse?")[2])
 
 
+def test_the_name_of_a_document_does_not_lead_to_those_that_repeat_it() -> None:
+    texts = [f"Pellaworth Works. {FILLER}", f"{FILLER} The loss of oil was due to the flood.", "***", FILLER]
+    question = "What was the oil loss at Pellaworth Works?"
+    plain, told = SearchIndex.of(texts), SearchIndex.of(texts, ["Pellaworth Works"] * 4)
+    assert plain is not None
+    assert told is not None
+    assert plain.scores(question).index(max(plain.scores(question))) == 0
+    assert told.scores(question).index(max(told.scores(question))) == 1
+    assert told.scores("Pellaworth")[2] == 0, "what has no words of its own is not found by its document's"
+    assert SearchIndex.of(["...", ""], ["Pellaworth", "Pellaworth"]) is None
+
+
 def test_windows_are_runs_of_three_sentences_or_lines() -> None:
     assert windows_of("One. Two! Three? Four.") == ["One. Two! Three?", "Two! Three? Four."]
     assert windows_of("a\nb\n\nc\nd") == ["a b c", "b c d"]
