@@ -59,8 +59,8 @@ def main(arguments: Sequence[str]) -> None:
     table = Table("kind", "documents", "questions", "first", "first two", title="the right chunk is found, %")
     for kind, figures in kinds.items():
         low, high = figures["interval"]
-        first = f"{100 * figures['first']:.0f} [{100 * low:.0f}, {100 * high:.0f}]"
-        table.add_row(kind, str(figures["documents"]), str(figures["n"]), first, f"{100 * figures['first_two']:.0f}")
+        first = f"{figures['first']:.0f} [{low:.0f}, {high:.0f}]"
+        table.add_row(kind, str(figures["documents"]), str(figures["n"]), first, f"{figures['first_two']:.0f}")
     common.show(table, to_stderr=args.json)
     result = {"benchmark": "search", "kinds": kinds, "chunks": args.chunks, "chunk_tokens": config.stream.chunk_tokens}
     common.finish("search", result | common.environment(), {}, args.out, args.json)
@@ -82,14 +82,14 @@ def search(base: Base, document: QuestionedDocument, chunk_tokens: int, most_chu
 
 
 def entry(found: Sequence[Found]) -> dict[str, Any]:
-    """Shares of the questions of one kind."""
-    documents, first = [f.document for f in found], [float(f.place == 0) for f in found]
+    """Of the questions of one kind, in percent."""
+    documents, first = [f.document for f in found], [100.0 * (f.place == 0) for f in found]
     return {
         "n": len(found),
         "documents": len(set(documents)),
         "first": sum(first) / len(found),
         "interval": interval(Resampler(documents).means(first, documents)),
-        "first_two": sum(f.place < MOST for f in found) / len(found),
+        "first_two": 100 * sum(f.place < MOST for f in found) / len(found),
     }
 
 

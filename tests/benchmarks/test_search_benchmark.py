@@ -34,8 +34,8 @@ def test_the_place_of_the_right_chunk(
     result = run(search, capsys, "--data", str(data), "--out", str(tmp_path / "out.json"), "--set", "stream.chunk_tokens=220")
     figures = result["kinds"]["kind"]
     assert (figures["n"], figures["documents"]) == (2, 1), "what is in both chunks, or in none, is not asked"
-    assert (figures["first"], figures["first_two"]) == (0.5, 1.0)
-    assert figures["interval"] == [0.5, 0.5]
+    assert (figures["first"], figures["first_two"]) == (50.0, 100.0)
+    assert figures["interval"] == [50.0, 50.0]
 
 
 def test_what_cannot_be_searched_is_told(llama: Base, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
