@@ -92,7 +92,8 @@ def test_the_guard_judges_every_level_by_itself(llama: Base, tmp_path: Path, rul
         assert [s.reason for s in memory.record.sleeps] == [s.reason for s in own.record.sleeps]
         assert same(memory, own)
         if "max_kl" in bound:
-            assert not any(s.kept for s in memory.record.sleeps)
+            assert not all(s.kept for s in memory.record.sleeps)
+            assert all(s.guard["kl"] <= 1e-12 for s in memory.record.sleeps if s.kept), "of a tiny change rounding may leave nothing"
 
 
 @pytest.mark.parametrize("at", [("pass", 2), ("pass", 3), ("end", 0)])
