@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 import torch
 
+from nrem.consolidation.events import Event, Listener
 from nrem.consolidation.protocol.folder import save_protocol
 from nrem.memory.memory import Memory
 from nrem.runtime.config import Config
@@ -40,3 +41,20 @@ def in_pieces(text: str, size: int = 50) -> Document:
 def equal(a: Memory, b: Memory) -> bool:
     mine, theirs = a.weights.tensors(), b.weights.tensors()
     return mine.keys() == theirs.keys() and all(torch.equal(mine[key], theirs[key]) for key in mine)
+
+
+class Killed(Exception):
+    """The process dies here."""
+
+
+def dies_after(lived: int, kind: type[Event]) -> Listener:
+    """Hears so many events of a kind, and dies of the next."""
+    heard = 0
+
+    def listener(event: Event) -> None:
+        nonlocal heard
+        heard += isinstance(event, kind)
+        if heard > lived:
+            raise Killed
+
+    return listener

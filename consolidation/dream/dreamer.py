@@ -29,18 +29,13 @@ class Dreamer:
 
     def dream(self, chunks: Sequence[Chunk]) -> list[Chunk]:
         """The chunks with what was dreamt about each. The same chunk and seed give the same dreams, whatever else is dreamt about."""
-        cues = {i: found for i, chunk in enumerate(chunks) if (found := self._cues(chunk.text))}
-        questions = dict(zip(cues, self._asked([chunks[i].text for i in cues], [*cues.values()]), strict=True)) if cues else {}
-        asked = {i: mine for i, mine in questions.items() if mine}
-        answered = zip(asked, self._answered([chunks[i].text for i in asked], [*asked.values()]), strict=True) if asked else ()
-        dreamt = {i: tuple(pairs) for i, pairs in answered}
-        return [replace(chunk, dreamt=dreamt.get(i, ())) for i, chunk in enumerate(chunks)]
+        texts = [chunk.text for chunk in chunks]
+        answered = self._answered(texts, self._asked(texts))
+        return [replace(chunk, dreamt=tuple(dreamt)) for chunk, dreamt in zip(chunks, answered, strict=True)]
 
-    def _cues(self, text: str) -> list[list[int]]:
-        return [cue_ids(self.prompts, sentence) for sentence in sentences_to_ask(text)]
-
-    def _asked(self, texts: Sequence[str], cues: Sequence[Sequence[Sequence[int]]]) -> list[list[str]]:
+    def _asked(self, texts: Sequence[str]) -> list[list[str]]:
         """Each question of a text once."""
+        cues = [[cue_ids(self.prompts, sentence) for sentence in sentences_to_ask(text)] for text in texts]
         manner = Manner(self._is_line, QUESTION_TOKENS, self.config.per_sentence, self.config.temperature, self.seed)
         said = self.asker.say([text_ids(self.prompts, text) for text in texts], cues, manner)
         questions = [[question_said(self.prompts, one.ids) for one in mine] for mine in said]

@@ -73,11 +73,15 @@ class Voice:
 
     @torch.no_grad()
     def say(self, texts: Sequence[Sequence[int]], prompts: Sequence[Sequence[Sequence[int]]], manner: Manner) -> list[list[Said]]:
-        """What is said to each of a text's prompts behind it, in order, `times` to each: the same whatever other texts are given."""
-        out: list[list[Said]] = []
+        """What is said to each of a text's prompts behind it, in order, `times` to each: the same whatever other texts are given. A text
+        without prompts is not read."""
+        out: list[list[Said]] = [[] for _ in texts]
+        asked = [i for i, mine in enumerate(prompts) if mine]
         with lent(self.model, self.sites, None):
-            for start in range(0, len(texts), TEXTS):
-                out += self._about(texts[start : start + TEXTS], prompts[start : start + TEXTS], manner)
+            for start in range(0, len(asked), TEXTS):
+                some = asked[start : start + TEXTS]
+                for i, said in zip(some, self._about([texts[i] for i in some], [prompts[i] for i in some], manner), strict=True):
+                    out[i] = said
         return out
 
     def _about(self, texts: Sequence[Sequence[int]], prompts: Sequence[Sequence[Sequence[int]]], manner: Manner) -> list[list[Said]]:

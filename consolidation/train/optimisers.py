@@ -31,15 +31,13 @@ class Optimisers:
         named: Mapping[str, nn.Parameter],
         step_size: float,
         values_decay: float = 0.0,
-        paces: Mapping[str, float] | None = None,
+        reader_pace: float = 1.0,
+        write_pace: float = 1.0,
         *,
         matrices_by: Literal["muon", "adamw"] = "muon",
     ) -> None:
-        """`paces`: step sizes relative to `step_size` by a part of a name, those that matter most first; "" for all others. `PACES` are
-        relative to that."""
-        given = {"": 1.0, **(paces or {})}
-        rest = given.pop("")
-        paces = given | {part: pace * rest for part, pace in PACES.items()} | {"": rest}
+        """The paces are step sizes relative to `step_size`; `PACES` are relative to `write_pace`."""
+        paces = {READER: reader_pace} | {part: pace * write_pace for part, pace in PACES.items()} | {"": write_pace}
         matrices = {
             name: p for name, p in named.items() if p.ndim == 2 and min(p.shape) > 1 and READER not in name and matrices_by == "muon"
         }

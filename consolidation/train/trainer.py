@@ -17,7 +17,7 @@ from nrem.consolidation.read.observe import Texts, module_traffic
 from nrem.consolidation.train.bench import Bench
 from nrem.consolidation.train.data import Passage, Sampler, alike
 from nrem.consolidation.train.in_context import PackedQuestions, contrast
-from nrem.consolidation.train.optimisers import READER, Optimisers
+from nrem.consolidation.train.optimisers import Optimisers
 from nrem.consolidation.train.training import Training, changed
 from nrem.consolidation.write.rule import DREAMS
 from nrem.consolidation.write.rules import RULES, trainable
@@ -148,8 +148,8 @@ class ProtocolTrainer(Training):
             bench.parameters.hold_write()
         named = dict(bench.parameters.named_parameters())
         learning = {name: p for name, p in named.items() if p.requires_grad}
-        paces = {READER: config.reader_pace, "": config.write_pace}
-        optimisers = Optimisers(learning, config.step_size, config.values_decay, paces, matrices_by=config.values_by)
+        paces = (config.reader_pace, config.write_pace)
+        optimisers = Optimisers(learning, config.step_size, config.values_decay, *paces, matrices_by=config.values_by)
         super().__init__(named, optimisers, journal, {"config": asdict(config), "fresh": sorted(fresh)})
 
     def step(self, fraction: float) -> dict[str, Any]:

@@ -26,6 +26,7 @@ from nrem.runtime.session.rewrite import forget, merge
 from nrem.runtime.session.session import Session
 from tests import tiny
 from tests.dreaming import counts_of, dreams_of, make_asker, understand
+from tests.streams import Killed, dies_after
 from tests.written import change, difference
 
 OTHER = "The mill of Sarn was built in 1790 by Ines Vow. It ground 40 sacks of rye a day. The wheel broke on 3 May 1802."
@@ -34,10 +35,6 @@ ALL = ("dreams.most_doubt=1000",)
 TOLERANCE = 0.02
 """Of what memories write, relative: in another batch an entry may differ in its last bits, and files keep bfloat16."""
 MAKERS = {"ridge": tiny.make_ridge_protocol, "keyed": tiny.make_keyed_protocol}
-
-
-class Killed(Exception):
-    """The process dies here."""
 
 
 @pytest.fixture(scope="module")
@@ -190,14 +187,7 @@ def test_a_killed_run_goes_on_to_the_same_dreams_and_adapter(
     config = config_for(protocols["ridge"], "sleep.passes=3", "dreams.per_sentence=2")
     text = tiny.STORY + "\n\n" + OTHER + "\n\n" + tiny.STORY.replace("1871", "1902")
     whole = sleep_on(llama, config, text)
-    seen = 0
-
-    def listener(event: Event) -> None:
-        nonlocal seen
-        seen += isinstance(event, dies_at)
-        if seen > lived:
-            raise Killed
-
+    listener = dies_after(lived, dies_at)
     folder, document = tmp_path / "m.unfinished", Document.from_text(text, "document 0")
     with pytest.raises(Killed):
         Session(base=llama, config=config, listener=listener, journal=Journal.open(folder)).stream(document)

@@ -11,11 +11,7 @@ from nrem.runtime.models.load import Base
 from nrem.runtime.session import resume as unfinished
 from nrem.runtime.session.consolidate import consolidate
 from nrem.runtime.session.session import Session
-from tests.streams import EMPTY, LONG, RULES, config_for, equal, in_pieces
-
-
-class Killed(Exception):
-    """The process dies here."""
+from tests.streams import EMPTY, LONG, RULES, Killed, config_for, dies_after, equal, in_pieces
 
 
 @RULES
@@ -26,14 +22,7 @@ def test_a_killed_session_goes_on_to_the_same_adapter(
     monkeypatch.setattr(unfinished, "CHECKPOINT_SECONDS", 0.0)
     config = config_for(llama, rule, tmp_path, "sleep.allocator=uniform", "sleep.passes=3")
     whole = consolidate(in_pieces(LONG), base=llama, config=config)
-    lived = 0
-
-    def listener(event: Event) -> None:
-        nonlocal lived
-        lived += isinstance(event, PassDone)
-        if lived > passes_lived:
-            raise Killed
-
+    listener = dies_after(passes_lived, PassDone)
     folder = tmp_path / "story.unfinished"
     with pytest.raises(Killed):
         Session(base=llama, config=config, listener=listener, journal=Journal.open(folder)).stream(in_pieces(LONG))
@@ -54,14 +43,7 @@ def test_a_killed_session_with_empty_chunks_goes_on(llama: Base, tmp_path: Path,
     config = config_for(llama, "keyed", tmp_path, "sleep.allocator=uniform", "sleep.passes=3")
     text = EMPTY + LONG[:700] + "\n" * 400 + LONG[700:] + EMPTY
     whole = consolidate(in_pieces(text), base=llama, config=config)
-    lived = 0
-
-    def listener(event: Event) -> None:
-        nonlocal lived
-        lived += isinstance(event, PassDone)
-        if lived > 4:
-            raise Killed
-
+    listener = dies_after(4, PassDone)
     folder = tmp_path / "story.unfinished"
     with pytest.raises(Killed):
         Session(base=llama, config=config, listener=listener, journal=Journal.open(folder)).stream(in_pieces(text))
@@ -72,11 +54,7 @@ def test_a_killed_session_with_empty_chunks_goes_on(llama: Base, tmp_path: Path,
 
 def test_a_killed_session_refuses_another_document_base_or_configuration(llama: Base, other_llama: Base, tmp_path: Path) -> None:
     config = config_for(llama, "gradient", tmp_path)
-
-    def listener(event: Event) -> None:
-        if isinstance(event, SleepEnded):
-            raise Killed
-
+    listener = dies_after(0, SleepEnded)
     folder = tmp_path / "story.unfinished"
     with pytest.raises(Killed):
         Session(base=llama, config=config, listener=listener, journal=Journal.open(folder)).stream(in_pieces(LONG))
