@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from rich.table import Table
 
 from benchmarks.harness import common
+from benchmarks.harness.chunked import only_holder
 from nrem.consolidation.resample import Resampler, interval
 from nrem.memory.errors import UsageError
 from nrem.memory.stream.chunk import cut_chunks
@@ -75,10 +76,10 @@ def search(base: Base, document: QuestionedDocument, chunk_tokens: int, most_chu
         for chunk in chunks:
             text.append(chunk)
         for question in document.questions:
-            holding = [chunk.index for chunk in chunks if question.answers[0] in chunk.text]
-            if len(chunks) > 1 and len(holding) == 1:
+            right = only_holder(question.answers[0], [chunk.text for chunk in chunks])
+            if len(chunks) > 1 and right is not None:
                 hits = [hit.chunk.index for hit in text.search(question.question, MOST)]
-                yield Found(document.id, hits.index(holding[0]) if holding[0] in hits else MOST)
+                yield Found(document.id, hits.index(right) if right in hits else MOST)
 
 
 def entry(found: Sequence[Found]) -> dict[str, Any]:

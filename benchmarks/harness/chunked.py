@@ -62,14 +62,16 @@ def chunks_of(base: Base, document: QuestionedDocument, chunk_tokens: int, rng: 
     """The chunks of one document about which something is asked."""
     cut = cut_chunks([document.text], count_tokens=base.count_tokens, max_tokens=chunk_tokens, document=document.id, title=document.title)
     texts = [chunk.text for chunk in cut]
-    for text in texts:
-        mine = [
-            QuestionAnswer(q.question, q.answers[0])
-            for q in document.questions
-            if q.answers[0] in text and (len(texts) == 1 or sum(q.answers[0] in t for t in texts) == 1)
-        ]
+    for i, text in enumerate(texts):
+        mine = [QuestionAnswer(q.question, q.answers[0]) for q in document.questions if only_holder(q.answers[0], texts) == i]
         if mine:
             yield AskedChunk(document.id, Passage(document.title, text, tuple(mine)), rng.sample(mine, min(QUESTIONS, len(mine))))
+
+
+def only_holder(answer: str, texts: Sequence[str]) -> int | None:
+    """Which of the texts holds an answer; None where none does, or several."""
+    holding = [i for i, text in enumerate(texts) if answer in text]
+    return holding[0] if len(holding) == 1 else None
 
 
 def dreamt_about(dreamer: Dreamer | None, chunks: Sequence[AskedChunk]) -> list[AskedChunk]:

@@ -53,7 +53,8 @@ class Beside:
         ids = torch.tensor([[*text, *[0] * (self.width - len(text))] for text in texts], device=model.device)
         model(input_ids=ids, use_cache=True, logits_to_keep=1, **{cache_argument(model): self._cache})
         self._place = torch.arange(self.width, device=model.device).expand(ids.shape)
-        lengths = torch.tensor([*map(len, texts)], device=model.device)
+        self.lengths = [*map(len, texts)]
+        lengths = torch.tensor(self.lengths, device=model.device)
         self._prompt = torch.where(self._place < lengths[:, None], NONE, PADDING)  # on the right, where no text sees it
         self._said = torch.full_like(self._place, NONE)
 

@@ -94,7 +94,7 @@ class Voice:
         at_once = max(1, ROWS // manner.times)
         for start in range(0, max(map(len, prompts)), at_once):
             some = [mine[start : start + at_once] for mine in prompts]
-            for mine, more in zip(said, self._answered(beside, [*map(len, texts)], some, manner, draws), strict=True):
+            for mine, more in zip(said, self._answered(beside, some, manner, draws), strict=True):
                 mine += more
             beside.end()
         return said
@@ -102,16 +102,15 @@ class Voice:
     def _answered(
         self,
         beside: Beside,
-        behind: Sequence[int],
         prompts: Sequence[Sequence[Sequence[int]]],
         manner: Manner,
         draws: Sequence[torch.Generator],
     ) -> list[list[Said]]:
-        """What has come to an end is left out from then on, and nobody waits for the last ones about a text; these have `behind` tokens."""
+        """What has come to an end is left out from then on, and nobody waits for the last ones about a text."""
         said = [[Said() for _ in range(len(mine) * manner.times)] for mine in prompts]
         everything = [one for mine in said for one in mine]
         all_of = torch.tensor([*map(len, said)], device=self.model.device)
-        tokens, last = self._read_out(behind, prompts)
+        tokens, last = self._read_out(beside.lengths, prompts)
         for step in range(manner.most):
             with self.ledger.debit(self.kind, self._fet_of(tokens, beside.num_rows, int(last.sum()))):
                 logits = beside.read(tokens, last).float()

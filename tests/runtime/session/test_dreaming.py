@@ -203,14 +203,12 @@ def test_a_killed_run_goes_on_to_the_same_dreams_and_adapter(
 
 
 def test_a_killed_run_still_refuses_another_document(llama: Base, protocols: dict[str, Path], tmp_path: Path) -> None:
-    def listener(event: Event) -> None:
-        if isinstance(event, SleepEnded):
-            raise Killed
-
     config, folder = config_for(protocols["ridge"]), tmp_path / "m.unfinished"
     text = tiny.STORY + "\n\n" + tiny.STORY
     with pytest.raises(Killed):
-        Session(base=llama, config=config, listener=listener, journal=Journal.open(folder)).stream(Document.from_text(text, "d"))
+        Session(base=llama, config=config, listener=dies_after(0, SleepEnded), journal=Journal.open(folder)).stream(
+            Document.from_text(text, "d")
+        )
     with pytest.raises(SleepError, match="d: chunk 0 differs from the one that the unfinished sleep read; give the same document"):
         Session(base=llama, config=config, listener=ignore, journal=Journal.open(folder)).stream(
             Document.from_text(text.replace("Maren", "Maria"), "d")
