@@ -50,8 +50,8 @@ class ModelConfig:
 class ProtocolConfig:
     name: str = "auto"
     """`auto`: the shipped protocol that was trained on this base model, else `unlearned`: the ridge write as it is before training;
-    `untrained`: study items made from the text, by gradient; a protocol's folder; or the name of a write rule that learns nothing
-    beforehand."""
+    `untrained`: study items made from the text, by gradient; a protocol's folder, or the name of one that comes with nrem; or the name
+    of a write rule that learns nothing beforehand."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,7 +148,8 @@ def resolve(kind: type[T], layers: Sequence[tuple[str, Mapping[str, Any]]]) -> T
             raise ConfigError(f"{where}: {cause}") from None
         path = ".".join(str(part) for part in first["loc"])
         where = next((name for name, values in reversed(layers) if _has(values, first["loc"])), layers[-1][0])
-        raise ConfigError(f"{where}: {path} is {_short(first['input'], repr)}; {first['msg'].lower()}") from None
+        wanted = "input should be a list, such as [1, 2]" if first["type"] == "tuple_type" else first["msg"].lower()
+        raise ConfigError(f"{where}: {path} is {_short(first['input'], repr)}; {wanted}") from None
 
 
 def _refuse_unknown(kind: type, values: Mapping[str, Any], where: str, prefix: str) -> None:

@@ -18,7 +18,7 @@ from nrem.consolidation.guard import Guard
 from nrem.consolidation.probe.material import StudyMaterial
 from nrem.consolidation.probe.recall import RecallMeter
 from nrem.consolidation.probe.sample import QUESTIONS
-from nrem.consolidation.protocol.folder import find_protocol, read_curves, retired_protocol, shipped_for, with_calibration
+from nrem.consolidation.protocol.folder import find_protocol, named_folder, read_curves, retired_protocol, shipped_for, with_calibration
 from nrem.consolidation.protocol.protocol import Protocol
 from nrem.consolidation.protocol.unlearned import ID as UNLEARNED
 from nrem.consolidation.protocol.unlearned import unlearned_protocol
@@ -91,7 +91,7 @@ def make_protocol(base: Base, config: Config, record: MemoryRecord | None = None
     else:
         protocol = find_protocol(name, base.tokenizer, base.identity, base.model.device)
         if protocol.learned is not None and wanted != "auto":
-            remember_protocol(protocol.sha256, Path(name))
+            remember_protocol(protocol.sha256, named_folder(name))
     protocol = with_calibration(protocol, calibration_folder(base, protocol))
     if record is not None and record.protocol["sha256"] != protocol.sha256:
         if wanted in ("auto", "unlearned") and (untrained := Protocol(base.tokenizer)).sha256 == record.protocol["sha256"]:

@@ -60,12 +60,18 @@ def shipped() -> list[Path]:
 
 
 def find_protocol(name: str, tokenizer: Any, base: BaseIdentity, device: torch.device) -> Protocol:
-    """`untrained`, the name of a rule that learns nothing beforehand, or a protocol's folder."""
+    """`untrained`, the name of a rule that learns nothing beforehand or of a protocol that comes with nrem, or a protocol's folder."""
     if name == "untrained":
         return Protocol(tokenizer)
     if name in RULES and RULES[name].learned is None:
         return Protocol(tokenizer, id=name, rule=name)
-    return load_protocol(Path(name), tokenizer, base, device)
+    return load_protocol(named_folder(name), tokenizer, base, device)
+
+
+def named_folder(name: str | Path) -> Path:
+    """The folder of this name, or else that of the protocol which comes with nrem under it."""
+    folder = Path(name)
+    return folder if folder.exists() else next((f for f in shipped() if f.name == str(name)), folder)
 
 
 def shipped_for(base: BaseIdentity) -> Path | None:
@@ -274,7 +280,7 @@ def _tensors(folder: Path) -> dict[str, Tensor]:
 def _read(folder: Path) -> dict[str, Any]:
     path = folder / PROTOCOL
     if not path.exists():
-        raise MissingFileError(f"{folder}: no protocol there ({PROTOCOL} is missing); name a protocol's folder, `auto` or `untrained`")
+        raise MissingFileError(f"{folder}: no protocol there ({PROTOCOL} is missing); name a protocol's folder or one that comes with nrem")
     try:
         values: dict[str, Any] = parse_json(path.read_text(encoding="utf-8"))
         version = values["schema_version"]

@@ -15,7 +15,7 @@ from typing import Any
 
 import torch
 
-from nrem.consolidation.protocol.folder import adopt_parameters, check_protocol_target, save_protocol
+from nrem.consolidation.protocol.folder import adopt_parameters, check_protocol_target, named_folder, save_protocol
 from nrem.consolidation.protocol.protocol import Protocol
 from nrem.consolidation.read.split_model import SplitModel
 from nrem.consolidation.train.bench import Bench
@@ -132,7 +132,7 @@ def make_bench(base: Base, config: TrainConfig, job: TrainJob) -> tuple[Bench, s
         readers=_reader_modules(base, config, set(shapes)),
     )
     parameters = trainable()[config.rule].create(sizes, generator)
-    learned = adopt_parameters(job.start_from, parameters) if job.start_from else set()
+    learned = adopt_parameters(named_folder(job.start_from), parameters) if job.start_from else set()
     parameters.to(base.model.device)
     protocol = Protocol(
         base.tokenizer,

@@ -14,7 +14,7 @@ from typing import Any
 
 from nrem.consolidation.dream.asker import Asker
 from nrem.consolidation.protocol.asker_file import ASKER, load_asker, save_asker
-from nrem.consolidation.protocol.folder import PROTOCOL, load_protocol
+from nrem.consolidation.protocol.folder import PROTOCOL, load_protocol, named_folder
 from nrem.consolidation.read.split_model import SplitModel
 from nrem.consolidation.train.asker_trainer import AskerConfig, AskerTrainer
 from nrem.consolidation.train.asking import CuedText, asked_about, mean_nll
@@ -114,7 +114,7 @@ def train_asker(base: Base, job: AskerJob, config: AskerConfig, *, resume: bool,
 def _start(base: Base, job: AskerJob, learned: LearnedWrite[Any], rank: int) -> Asker:
     if job.start_from is None:
         return Asker.like(learned, rank).to(base.model.device)
-    if (asker := load_asker(job.start_from, base.identity, base.model.device)) is None:
+    if (asker := load_asker(named_folder(job.start_from), base.identity, base.model.device)) is None:
         raise MissingFileError(f"--from {job.start_from}: no asker there ({ASKER} is missing); leave --from out to begin anew")
     if asker.rank != rank:
         raise UsageError(f"--from {job.start_from}: its asker has rank {asker.rank}, got {rank}; give --set rank={asker.rank}")

@@ -18,9 +18,11 @@ from nrem.consolidation.protocol.folder import (
     find_protocol,
     load_parameters,
     load_protocol,
+    named_folder,
     retired_folder,
     retired_protocol,
     save_protocol,
+    shipped,
     shipped_for,
 )
 from nrem.consolidation.protocol.protocol import Protocol
@@ -120,11 +122,23 @@ def test_auto_takes_none_that_was_trained_on_another_model(base: Base) -> None:
     assert find_protocol("untrained", base.tokenizer, base.identity, CPU).rule == "study"
 
 
+def test_what_comes_with_nrem_has_a_name_and_a_folder_of_the_same_name_goes_before_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    (name,) = [folder.name for folder in shipped()]
+    assert named_folder(name) == shipped()[0]
+    Path(name).mkdir()
+    assert named_folder(name) == Path(name)
+    assert named_folder("gone") == Path("gone")
+
+
 def test_what_does_not_fit_is_refused(llama: Base, other_llama: Base, tmp_path: Path) -> None:
     folder = save_protocol(tmp_path / "protocol", tiny.make_keyed_protocol(llama), llama.identity, {})
     with pytest.raises(BaseMismatchError, match=r"this protocol was trained on llama \(weights .*\), got llama .*: load that model"):
         load_protocol(folder, llama.tokenizer, other_llama.identity, CPU)
-    with pytest.raises(MissingFileError, match=re.escape("gone: no protocol there (protocol.json is missing); name a protocol's folder")):
+    gone = "gone: no protocol there (protocol.json is missing); name a protocol's folder or one that comes with nrem"
+    with pytest.raises(MissingFileError, match=re.escape(gone)):
         load_protocol(tmp_path / "gone", llama.tokenizer, llama.identity, CPU)
     values = json.loads((folder / PROTOCOL).read_text(encoding="utf-8"))
     (folder / PROTOCOL).write_text(json.dumps(values | {"schema_version": 99}), encoding="utf-8")

@@ -1,5 +1,6 @@
 """Training from a protocol that there is: smaller steps, modules that begin anew beside it, and a reader that is held."""
 
+import re
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal
@@ -12,7 +13,7 @@ from nrem.consolidation.train.data import Sampler, read_source
 from nrem.consolidation.train.optimisers import PACES
 from nrem.consolidation.train.trainer import ProtocolTrainer, TrainConfig
 from nrem.consolidation.write.ridge_site import RidgeSite
-from nrem.memory.errors import SleepError, UsageError
+from nrem.memory.errors import ConfigError, SleepError, UsageError
 from nrem.memory.saved.journal import Journal
 from nrem.runtime.measure.train import TrainJob, make_bench
 from nrem.runtime.measure.train_job import GO_ON_STEP_SIZE, TrainFlags, training_config
@@ -31,6 +32,10 @@ def test_going_on_from_a_protocol_takes_smaller_steps() -> None:
     going_on = replace(new, start_from=Path("protocol"))
     assert training_config(going_on).step_size == GO_ON_STEP_SIZE < TrainConfig().step_size
     assert training_config(replace(going_on, settings=("step_size=0.5", "rank=8"))) == TrainConfig(rule="delta", rank=8, step_size=0.5)
+    assert training_config(replace(new, settings=("chunks_together=[1, 2]",))).chunks_together == (1, 2)
+    wanted = "--set chunks_together=1,2: chunks_together is '1,2'; input should be a list, such as [1, 2]"
+    with pytest.raises(ConfigError, match=re.escape(wanted)):
+        training_config(replace(new, settings=("chunks_together=1,2",)))
 
 
 def test_a_module_that_begins_beside_trained_ones_writes_in_units_of_its_outputs(llama: Base, tmp_path: Path) -> None:
