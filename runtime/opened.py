@@ -12,11 +12,13 @@ from typing import Any
 
 from nrem.memory.errors import BaseMismatchError, ConfigError, MemoryFolderError
 from nrem.memory.saved.record import MemoryRecord
-from nrem.runtime.config import RENAMED, Config, Flags, config_from_dict
+from nrem.runtime.config import RENAMED, Config, Flags, config_from_dict, load_config
 from nrem.runtime.models.known import recall_base
 
 WRITTEN = ("stream", "fast_weights", "probes", "study", "sleep", "dreams", "guard")
 """Sections that say how an adapter was written."""
+ASKING = ("model", "protocol", "answer")
+"""Sections that say how a memory is asked."""
 NOT_TAKEN = ("sleep.curves",)
 """Names a file."""
 LIMITS: Mapping[str, int] = {
@@ -72,6 +74,18 @@ def opened_config(
         )
     asked = {key.removeprefix("model.") for key in config.given if key.startswith("model.")}
     return replace(config, model=replace(config.model, **{key: value for key, value in known.items() if key not in asked}))
+
+
+def asking_flags(source: str | None) -> Flags:
+    """What a preset or a TOML file says about asking, as flags: the rest of it is for sleeps, and a memory was made with its own."""
+    if source is None:
+        return {}
+    config = load_config(source)
+    values, given = asdict(config), [key.split(".", 1) for key in config.given if key.partition(".")[0] in ASKING]
+    layer: dict[str, dict[str, Any]] = {}
+    for section, key in given:
+        layer.setdefault(section, {})[key] = values[section][key]
+    return {f"--config {source}": layer}
 
 
 def written_values(record: MemoryRecord, where: str) -> dict[str, Any]:

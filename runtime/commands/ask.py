@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from nrem.runtime.commands.options import (
+    AskingOption,
     JsonOption,
     MemoryArgument,
     ModelOption,
@@ -23,14 +24,16 @@ def ask(
     questions: Annotated[list[str], typer.Argument(metavar="QUESTION", help="- reads one a line from standard input.", show_default=False)],
     way: WayOption = None,
     why: Annotated[bool, typer.Option("--why", help="Show what each answer leans on: where in the document, and its words.")] = False,
+    config: AskingOption = None,
     model: ModelOption = None,
     settings: SetOption = None,
     as_json: JsonOption = False,
 ) -> None:
     """Answer questions from a memory, one answer a line; a person at a terminal also sees how sure it is, and what it leans on."""
+    from nrem.runtime.opened import asking_flags
     from nrem.runtime.wake.ready import check_ready
 
-    flags = {**model_flag(model), **way_flag(way)}
+    flags = {**asking_flags(config), **model_flag(model), **way_flag(way)}
     asked = _each_question(questions)
     check_ready(memory, settings or [], flags)
 

@@ -26,6 +26,12 @@ ConfigOption = Annotated[
     Optional[str],  # noqa: UP045
     typer.Option("--config", metavar="F", help="A preset (default, fast, gpu-4bit) or a TOML file.", show_default=False),
 ]
+AskingOption = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option(
+        "--config", metavar="F", help="A preset or a TOML file, such as tune writes: what it says about asking.", show_default=False
+    ),
+]
 SetOption = Annotated[
     Optional[list[str]],  # noqa: UP045
     typer.Option("--set", metavar="A.B=C", help="Set one key of the configuration; may be given often.", show_default=False),

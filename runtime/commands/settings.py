@@ -23,7 +23,8 @@ HEAD = """\
 A setting is given as `--set SECTION.KEY=VALUE`, any number of times, or in a TOML file with `--config FILE.toml`.
 `--config` also takes the name of a preset. Defaults come first, then the file, then `--set`.
 An unknown key is refused, with the nearest known one.
-The resolved configuration is saved in the memory's `memory.json`.
+The resolved configuration is saved in the memory's `memory.json`, for the passes that read on and write anew.
+How a memory is asked (`model`, `protocol`, `answer`) is yours: `nrem ask` takes it from its own `--config` and `--set`.
 
 ```toml
 [stream]

@@ -43,8 +43,12 @@ def use_it(found: Tuning, documents: Sequence[str], folder: Path) -> str:
         return "put the document in the prompt"
     if found.recommendation.way == "floor":
         return "ask without sleeping, or tune again with more questions or other levels"
-    slept = shlex.join(["nrem", "sleep", *documents, "--config", str(folder / "config.toml"), "-o", "memories/NAME"])
-    return f"{slept}, then nrem ask memories/NAME QUESTION, which answers by {found.recommendation.answer_way}"
+    by = ["--config", str(folder / "config.toml")]
+    slept, asked = (
+        shlex.join(["nrem", "sleep", *documents, *by, "-o", "memories/NAME"]),
+        shlex.join(["nrem", "ask", "memories/NAME", "QUESTION", *by]),
+    )
+    return f"{slept}, then {asked}, which answers by {found.recommendation.answer_way}"
 
 
 def tuning_table(found: Tuning) -> Table:

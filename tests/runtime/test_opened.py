@@ -19,7 +19,7 @@ from nrem.runtime.config import load_config
 from nrem.runtime.models.cache import cache_folder
 from nrem.runtime.models.known import recall_base
 from nrem.runtime.models.load import load
-from nrem.runtime.opened import LIMITS, opened_config
+from nrem.runtime.opened import LIMITS, asking_flags, opened_config
 from nrem.runtime.parts import config_of
 from nrem.runtime.wake.wake import Wake
 from tests.cli import Shell, save_model
@@ -136,6 +136,20 @@ def test_only_what_this_process_made_speaks_for_the_user(shell: Shell, memory: P
 def test_the_user_decides_the_same(shell: Shell, memory: Path) -> None:
     config = config_of(Memory.load(memory), ["answer.sleep_again=2", "answer.max_new_tokens=3"], {"--way": {"answer": {"way": "direct"}}})
     assert (config.answer.sleep_again, config.answer.max_new_tokens, config.answer.way) == (2, 3, "direct")
+
+
+def test_a_file_says_how_questions_are_asked_and_nothing_else(shell: Shell, memory: Path) -> None:
+    lines = ("[answer]", 'way = "direct"', 'wording = "In short: {question}"', "[sleep]", "passes = 7")
+    (shell.folder / "asking.toml").write_text("\n".join(lines), encoding="utf-8")
+    before, config = config_of(Memory.load(memory)), config_of(Memory.load(memory), (), asking_flags("asking.toml"))
+    assert (config.answer.way, config.answer.wording) == ("direct", "In short: {question}")
+    assert config.sleep == before.sleep
+    assert config_of(Memory.load(memory), ["answer.way=read"], asking_flags("asking.toml")).answer.way == "read"
+    assert asking_flags("default") == {"--config default": {}}
+    done = shell("ask", "m", "Who kept the lighthouse?", "--config", "asking.toml", "--json")
+    assert (done.code, json.loads(done.out)["way"], done.err) == (0, "direct", "")
+    done = shell("ask", "m", "Who?", "--config", "asking.toml", "--way", "read", "--json")
+    assert json.loads(done.out)["way"] == "read"
 
 
 def test_how_an_adapter_was_written_is_taken(shell: Shell, memory: Path) -> None:

@@ -15,8 +15,8 @@ from tests.cli import SLEEP, Shell
 
 FLAGS = {
     "sleep": "--out -o --passes --dreams --budget --model --config --set --resume --force --forget-text --encoding --json --quiet -q",
-    "ask": "--way --why --model --set --json",
-    "chat": "--way --model --set",
+    "ask": "--way --why --config --model --set --json",
+    "chat": "--way --config --model --set",
     "ls": "--json",
     "show": "--plot --dreams --json",
     "verify": "--model --json",
