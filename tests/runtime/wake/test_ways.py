@@ -17,7 +17,7 @@ from nrem.runtime.readers.document import Document
 from nrem.runtime.session.session import Session
 from nrem.runtime.wake.answer import Answer
 from nrem.runtime.wake.decode import WAIT
-from nrem.runtime.wake.search import SNIPPET_TOKENS
+from nrem.runtime.wake.search import NEARLY, SNIPPET_TOKENS, _names
 from nrem.runtime.wake.snippet import snippet
 from nrem.runtime.wake.vote import FEWEST, SURE, ahead, elect
 from nrem.runtime.wake.wake import SHOWN_TOKENS, Wake
@@ -96,6 +96,26 @@ def test_one_round_is_what_the_index_finds_first_and_more_rounds_add(memory: Mem
     assert parse_way("search:3").chunks(text, "xyzzy") == []
 
 
+def test_the_second_chunk_is_beside_the_best_where_it_matches_nearly_as_well(tmp_path: Path) -> None:
+    text = EvictedText(tmp_path)
+    parts = ("Maren Tull kept the lamp.", "Aldo Fenn kept the lamp.", "Wexley paid 340 crowns for the boat.", "The harbour froze in 1858.")
+    for index, part in enumerate(parts):
+        text.append(Chunk(document="d", title="", index=index, start=100 * index, end=100 * index + len(part), text=part, num_tokens=10))
+    for question, indices in (
+        ("Who kept the lamp?", [0, 1]),
+        ("Who paid 340 crowns for the lamp?", [2]),
+        ("Did Aldo Fenn keep the lamp?", [1]),
+    ):
+        scores = [hit.score for hit in text.search(question, 2)]
+        assert (scores[-1] >= NEARLY * scores[0] and len(scores) > 1) is (len(indices) > 1)
+        assert [chunk.index for chunk in parse_way("search").chunks(text, question)] == indices
+        assert (
+            parse_way("read").chunks(text, question)
+            == parse_way("think").chunks(text, question)
+            == parse_way("search").chunks(text, question)
+        )
+
+
 def test_a_second_round_goes_by_the_names_that_the_first_has_found(tmp_path: Path) -> None:
     text = EvictedText(tmp_path)
     kept = "The Orrin lighthouse was kept by Maren Tull."
@@ -105,6 +125,12 @@ def test_a_second_round_goes_by_the_names_that_the_first_has_found(tmp_path: Pat
     question = "Where did the keeper of the Orrin lighthouse come from?"
     assert [hit.chunk.index for hit in text.search(question, 2)] == [0, 1]
     assert [chunk.index for chunk in parse_way("search:2").chunks(text, question)] == [0, 2]
+
+
+def test_what_has_no_capital_is_no_name(tmp_path: Path) -> None:
+    assert _names("Анна встретила мужа в городе Москва в 1858 году.") == ["Анна", "Москва", "1858"]
+    assert _names("über Nacht kam Maren O’Tull") == ["Nacht", "Maren", "O’Tull"]
+    assert _names("灯台 12") == ["灯台"]
 
 
 def test_a_snippet_is_where_the_questions_words_are() -> None:
