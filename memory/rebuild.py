@@ -39,7 +39,7 @@ def merge(first: Memory, second: Memory, rewrite: Rewrite | None = None) -> Memo
     if first.text is not None and second.text is not None:
         texts = [*first.text, *(replace(chunk, index=shift[chunk.index]) for chunk in second.text)]
     if in_one and rewrite is not None and texts is not None:
-        passes = [c.passes for memory in (first, second) for c in memory.record.chunks]
+        passes = [memory.record.passes_kept(c) for memory in (first, second) for c in memory.record.chunks]
         segments, shift_segment = [_rewritten(rewrite, texts, dict(enumerate(passes)))], 0
     elif in_one and written[0] and written[1]:
         both = written[0].joined(written[1].renumbered(shift))
@@ -91,7 +91,8 @@ def forget(memory: Memory, indices: Sequence[int], rewrite: Rewrite | None = Non
         segment = memory.segments[old]
         moved = Segment(segment.weights, segment.written.renumbered(shift) if segment.written else None)
         if old in touched and rewrite is not None and texts is not None:
-            segments.append(_rewritten(rewrite, texts, {shift[c.index]: c.passes for c in kept if c.segment == old}))
+            held = {shift[c.index]: memory.record.passes_kept(c) for c in kept if c.segment == old}
+            segments.append(_rewritten(rewrite, texts, held))
         else:
             segments.append(_solved(segment.weights, moved) if old in touched else moved)
     record = replace(
@@ -107,7 +108,7 @@ def forget(memory: Memory, indices: Sequence[int], rewrite: Rewrite | None = Non
 
 
 def _rewritten(rewrite: Rewrite, texts: Sequence[Chunk], passes: Mapping[int, int]) -> Segment:
-    """These chunks, as far as passes were made over them, in an adapter of their own."""
+    """These chunks, as far as passes over them were kept, in an adapter of their own."""
     return Segment(rewrite([chunk for chunk in texts if passes.get(chunk.index)], passes))
 
 

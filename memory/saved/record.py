@@ -163,6 +163,10 @@ class MemoryRecord:
     def num_tokens(self) -> int:
         return sum(d.num_tokens for d in self.documents)
 
+    def passes_kept(self, chunk: ChunkRecord) -> int:
+        """Passes over a chunk that its adapter holds: none where the guard rolled their sleep back."""
+        return chunk.passes if chunk.sleep >= 0 and self.sleeps[chunk.sleep].kept else 0
+
     @property
     def num_segments(self) -> int:
         return 1 + max((c.segment for c in self.chunks), default=0)

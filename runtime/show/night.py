@@ -23,7 +23,7 @@ FET = "1 FET (forward-equivalent token) is what one token through the base model
 
 def is_written(record: MemoryRecord, chunk: ChunkRecord) -> bool:
     """Whether a pass over it was made, and kept."""
-    return chunk.passes > 0 and chunk.sleep >= 0 and record.sleeps[chunk.sleep].kept
+    return record.passes_kept(chunk) > 0
 
 
 def counts(record: MemoryRecord) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Extend, merge, forget: each equals the memory made from scratch with the same statistics."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,6 +12,8 @@ from nrem.consolidation.read import batches as sleep_texts
 from nrem.memory.errors import UsageError
 from nrem.memory.memory import Memory, Route
 from nrem.memory.rebuild import forget, merge
+from nrem.memory.stream.chunk import Chunk
+from nrem.memory.weights.fast_weights import FastWeights
 from nrem.memory.weights.statistics import Statistics, WrittenStatistics
 from nrem.runtime.models.load import Base
 from nrem.runtime.readers.document import Document
@@ -207,3 +210,24 @@ def test_a_question_takes_what_matches_from_all_segments(llama: Base, protocol: 
     shares = memory.text.shares(question, 8)
     assert len(shares) > 1
     assert memory.route(question) == Route(memory.record.chunks[next(iter(shares))].segment, tuple(sorted(shares.items())))
+
+
+def test_what_the_guard_rolled_back_is_not_written_anew(llama: Base, protocol: Path) -> None:
+    memory = sleep_on(llama, protocol, tiny.STORY, OTHER, settings=("stream.buffer_tokens=64", "fast_weights.segment_chunks=0"))
+    first, second, *_ = memory.record.sleeps
+    second.kept = False
+    assert memory.record.passes_kept(memory.record.chunks[first.chunks[0]]) == 3
+    assert memory.record.passes_kept(memory.record.chunks[second.chunks[0]]) == 0
+    written: list[dict[str, int]] = []
+
+    def rewrite(chunks: Sequence[Chunk], passes: Mapping[int, int]) -> FastWeights:
+        written.append({chunk.text: passes[chunk.index] for chunk in chunks})
+        return memory.segments[0].weights.copy()
+
+    kept = {memory.record.chunks[i].index for sleep in memory.record.sleeps if sleep.kept for i in sleep.chunks}
+    assert memory.text is not None
+    texts = {chunk.index: chunk.text for chunk in memory.text}
+    forget(memory, [first.chunks[0]], rewrite)
+    assert written.pop() == {texts[i]: 3 for i in kept - {first.chunks[0]}}
+    merge(memory, memory, rewrite)
+    assert written.pop() == {texts[i]: 3 for i in kept}
