@@ -17,6 +17,7 @@ class Answer:
     """Tokens of the prompt that come from a text; 0 closed book."""
     answer_tokens: int
     fet: float
+    """Forward-equivalent tokens; the adapter's own products are left out, a twentieth on the default model."""
     seconds: float
     confidence: float = 0.0
     """Probability that the answer is right, where `nrem ceiling` has calibrated it for the protocol and this way of answering: so often
@@ -53,3 +54,5 @@ class Thought(NamedTuple):
     ids: Sequence[int]
     text: str
     seconds: float
+    fet: float
+    """Of the prompt that it was thought behind, too: the answer's is another, and is read again."""
