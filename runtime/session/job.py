@@ -38,8 +38,13 @@ def run_sleep(
     with one_writer(real_target(job.out), "nrem sleep"):
         documents = check_job(job, config, tell) if documents is None else documents
         if job.resume and is_there(job) and not (job.force and difference(job, config, documents)):
+            memory = Memory.load(job.out)
+            if job.forget_text and memory.text is not None:
+                memory.save(job.out, force=True, forget_text=True)
+                tell(f"{job.out}: the memory is there already; its text was left out now")
+                return Memory.load(job.out)
             tell(f"{job.out}: nothing is unfinished, the memory is there already")
-            return Memory.load(job.out)
+            return memory
         return _run(job, config, documents, base, listener, tell)
 
 

@@ -169,8 +169,9 @@ def _sleep_cells(record: MemoryRecord, sleep: SleepRecord) -> tuple[str, ...]:
 
 
 def chunks_table(record: MemoryRecord) -> Table:
-    """Every chunk: the passes that it was granted, what that did, and why it left."""
-    table = plain_table(">chunk", "document", ">characters", ">tokens", ">surprisal", ">sleep", ">passes", *PROBES, "exit")
+    """Every chunk: the passes that it was granted, what that did, and why it left; its segment, from 0, where there are several."""
+    where = [">segment"] if record.num_segments > 1 else []
+    table = plain_table(">chunk", "document", ">characters", ">tokens", ">surprisal", ">sleep", *where, ">passes", *PROBES, "exit")
     for c in record.chunks:
         table.add_row(
             str(c.index),
@@ -179,6 +180,7 @@ def chunks_table(record: MemoryRecord) -> Table:
             str(c.num_tokens),
             f"{c.surprisal:.2f}",
             str(c.sleep + 1) if c.sleep >= 0 else "",
+            *([str(c.segment)] if where else []),
             str(c.passes),
             *probe_cells(c),
             c.exit or "waiting",

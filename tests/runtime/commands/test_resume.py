@@ -100,6 +100,17 @@ def test_resume_where_nothing_is_unfinished(shell: Shell) -> None:
     assert again.out == first.out
 
 
+def test_resume_leaves_out_the_text_of_a_memory_that_is_there(shell: Shell) -> None:
+    sleep = ("sleep", "story.md", "--config", "tiny.toml", "-o", "m", "--resume", "--json")
+    assert shell(*sleep).code == 0
+    assert (shell.folder / "m" / "text").exists()
+    done = shell(*sleep, "--forget-text")
+    assert done.code == 0
+    assert "m: the memory is there already; its text was left out now" in done.err
+    assert not (shell.folder / "m" / "text").exists()
+    assert "nothing is unfinished, the memory is there already" in shell(*sleep, "--forget-text").err
+
+
 def test_a_folder_of_somebody_else_is_left_alone(shell: Shell) -> None:
     (shell.folder / "m.unfinished").mkdir()
     (shell.folder / "m.unfinished" / "novel.txt").write_text("Chapter 1", encoding="utf-8")
