@@ -67,7 +67,8 @@ class Config:
     guard: GuardConfig = field(default_factory=GuardConfig)
     answer: AnswerConfig = field(default_factory=AnswerConfig)
     seed: int = 0
-    """Seed of the fast weights' start and of the study questions."""
+    """Seed of what is drawn: further dreams, votes, and, where nothing was learned, the start of the fast
+    weights and the study questions."""
     given: Mapping[str, str] = field(default_factory=dict, compare=False, repr=False, metadata={"setting": False})
     """No setting: which keys were set by whoever called, and where, such as `--set seed=2`. Not saved."""
 

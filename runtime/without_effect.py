@@ -70,8 +70,8 @@ SWITCHES = (
         'study.objective is "next-token", which reads the text and asks nothing',
     ),
 )
-ANSWERING = ("model.", "protocol.", "answer.")
-"""What a memory goes by that is only asked."""
+ANSWERING = ("model.", "protocol.", "answer.", "seed")
+"""What a memory goes by that is only asked; the seed draws votes."""
 
 
 def without_effect(config: Config, protocol: Protocol) -> list[str]:

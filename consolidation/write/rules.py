@@ -10,7 +10,7 @@ from nrem.consolidation.write.ridge import Ridge, RidgeRule
 from nrem.consolidation.write.rule import WriteRule
 from nrem.consolidation.write.study import StudyRule
 
-OWN_WEIGHTS = frozenset({"seed", "fast_weights.rank", "fast_weights.target", "fast_weights.layers"})
+OWN_WEIGHTS = frozenset({"fast_weights.rank", "fast_weights.target", "fast_weights.layers"})
 """What fast weights are made by where no protocol has learned any."""
 
 

@@ -23,7 +23,6 @@ from tests import tiny
 from tests.dreaming import make_asker, understand
 
 OTHER: dict[str, str] = {
-    "seed": "5",
     "sleep.replay": "0.0",
     "fast_weights.rank": "3",
     "fast_weights.target": "up_proj",
