@@ -105,7 +105,10 @@ class Sleeper:
                 self._tell(index, progress, active, report, time.perf_counter() - pass_started)
                 if checkpoint:
                     checkpoint(*self._state(progress, reading, before))
-            recall = self._recall_after(progress, chunks)
+            recall: dict[int, Recall] = {}
+            if any(p.passes for p in progress):
+                self.rule.complete()  # from here on the fast weights hold all that was written
+                recall = self._recall_after(progress, chunks)
             self.rule.end()
             self.meter.forget()
         result = self._judge(index, chunks, replay, progress, recall, before, started, spent)
@@ -189,9 +192,6 @@ class Sleeper:
 
     def _recall_after(self, progress: Sequence[Progress], chunks: Sequence[Chunk]) -> dict[int, Recall]:
         """Recall at the end; a chunk that left early is looked at again, since later passes moved the weights."""
-        if not any(p.passes for p in progress):
-            return {}
-        self.rule.complete()
         return {p.chunk: UNASKED for p in progress} | self.meter.measure(asked(progress, chunks))
 
     def _judge(

@@ -98,7 +98,8 @@ class WriteRule(ABC):
 
     @abstractmethod
     def write(self, active: Sequence[int]) -> PassReport:
-        """One pass: read the active chunks (by index) and the replay with the current fast weights, then write once."""
+        """One pass: read the active chunks (by index) and the replay with all that was written before, then write once. A rule that does
+        not write into the fast weights themselves brings them up to it in `publish`."""
 
     @abstractmethod
     def end(self) -> None:

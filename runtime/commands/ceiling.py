@@ -11,7 +11,7 @@ from nrem.runtime.commands.options import ConfigOption, JsonOption, ModelOption,
 def ceiling(
     documents: Annotated[
         Optional[list[str]],  # noqa: UP045
-        typer.Argument(metavar="DOC", help="Texts to measure on; default: two that come with nrem.", show_default=False),
+        typer.Argument(metavar="DOC", help="Texts to measure on; default: the six that come with nrem.", show_default=False),
     ] = None,
     passes: Annotated[str, typer.Option("--passes", metavar="N,N", help="Levels to measure.")] = "0,1,2,4,8",
     questions: Annotated[
@@ -28,7 +28,7 @@ def ceiling(
     as_json: JsonOption = False,
     be_quiet: QuietOption = False,
 ) -> None:
-    """Measure how many passes pay on a model with its protocol; later sleeps go no deeper."""
+    """Measure how many passes pay on a model with its protocol; later sleeps go no deeper by themselves."""
     from nrem.runtime.commands.progress import ProgressBar
     from nrem.runtime.config import load_config
     from nrem.runtime.measure.ceiling import calibration_documents, measure_ceiling
