@@ -55,8 +55,21 @@ def ask(
 
 def _each_question(questions: Sequence[str]) -> Iterator[str]:
     """Those given, which are looked at now, and those on standard input as they come."""
-    from nrem.runtime.readers.source import typed
     from nrem.runtime.wake.config import check_question
 
     given = [question if question == "-" else check_question(question) for question in questions]
-    return (line for question in given for line in (typed() if question == "-" else [question]) if line.strip())
+    return (line for question in given for line in (_typed_questions() if question == "-" else [question]))
+
+
+def _typed_questions() -> Iterator[str]:
+    """One a line of standard input."""
+    from nrem.memory.errors import UsageError
+    from nrem.runtime.readers.source import typed
+    from nrem.runtime.wake.config import check_question
+
+    for number, line in enumerate(typed(), 1):
+        if line.strip():
+            try:
+                yield check_question(line.strip())
+            except UsageError as error:
+                raise UsageError(f"standard input, line {number}: {error}") from None

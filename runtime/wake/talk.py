@@ -3,7 +3,6 @@
 import sys
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import suppress
-from itertools import islice
 from pathlib import Path
 
 from nrem.memory.errors import MemoryFolderError, NremError, UsageError
@@ -31,15 +30,31 @@ def open_wake(folder: Path, settings: Sequence[str] = (), flags: Flags | None = 
 
 def ask_each(wake: Wake, questions: Iterable[str]) -> Iterator[Answer]:
     """Answers in order, a batch of them as soon as it is there."""
-    asked = (q.strip() for q in questions if q.strip())
-    first = list(islice(asked, wake.config.answer.batch_size))
-    if not first:
-        raise UsageError("question: got none; ask something, or give - and one question a line on standard input")
-    while first:
+    asked = False
+    for batch in _batches((q.strip() for q in questions if q.strip()), wake.config.answer.batch_size):
         if is_another(wake.memory):
             raise MemoryFolderError(f"{wake.memory.name}: was changed or deleted while it was asked; ask again")
-        yield from wake.answers(first)
-        first = list(islice(asked, wake.config.answer.batch_size))
+        yield from wake.answers(batch)
+        asked = True
+    if not asked:
+        raise UsageError("question: got none; ask something, or give - and one question a line on standard input")
+
+
+def _batches(questions: Iterable[str], size: int) -> Iterator[list[str]]:
+    """So many at a time; where one cannot be asked, those in front of it come first."""
+    batch: list[str] = []
+    try:
+        for question in questions:
+            batch.append(question)
+            if len(batch) == size:
+                yield batch
+                batch = []
+    except UsageError:
+        if batch:
+            yield batch
+        raise
+    if batch:
+        yield batch
 
 
 def is_another(memory: Memory) -> bool:

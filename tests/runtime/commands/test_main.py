@@ -22,7 +22,7 @@ FLAGS = {
     "verify": "--model --json",
     "eval": "--questions --arms --wrong --model --json",
     "rm": "--yes -y",
-    "extend": "--out -o --model --json --quiet -q",
+    "extend": "--out -o --budget --model --json --quiet -q",
     "merge": "--out -o --json",
     "forget": "--chunk --out -o --json",
     "demo": "--out -o --passes --dreams --model --config --set --force --json --quiet -q",
@@ -178,6 +178,15 @@ def test_questions_come_from_standard_input(shell: Shell, memory: str, monkeypat
     done = shell("ask", memory, "-")
     assert done.code == 2
     assert "question: got none" in done.err
+
+
+def test_a_question_that_cannot_be_asked_costs_no_other_its_answer(shell: Shell, memory: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    lines = ["Who kept the lighthouse?", "", "When did the harbour freeze?", "x" * 1001, "Who?"]
+    monkeypatch.setattr("sys.stdin", io.StringIO("\n".join(lines)))
+    done = shell("ask", memory, "-")
+    assert (done.code, len(done.out.splitlines())) == (2, 2)
+    assert "nrem: standard input, line 4: question: got 1001 characters, expected at most 1000" in done.err
+
 
 
 def test_what_is_set_too_late_is_told(shell: Shell, memory: str) -> None:
