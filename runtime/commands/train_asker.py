@@ -34,6 +34,7 @@ def train_asker(
 ) -> None:
     """Train an asker for a protocol's base model, once: how to ask about a text before it is slept on."""
     from nrem.consolidation.train.asker_trainer import AskerConfig
+    from nrem.memory.saved.lock import one_writer
     from nrem.runtime.config import load_config, resolve, setting_layers
     from nrem.runtime.measure import train_asker as measure
     from nrem.runtime.measure.train_table import asker_line
@@ -44,9 +45,10 @@ def train_asker(
     measure.check_asker_job(job, resume=resume)
     base = load_base(load_config(flags=model_flag(model)))
     try:
-        report = measure.train_asker(
-            base, job, config, resume=resume, tell=lambda figures: print(asker_line(figures), file=sys.stderr, flush=True)
-        )
+        with one_writer(protocol, "nrem train-asker"):
+            report = measure.train_asker(
+                base, job, config, resume=resume, tell=lambda figures: print(asker_line(figures), file=sys.stderr, flush=True)
+            )
     except KeyboardInterrupt:
         if job.workshop.exists():
             fail(f"interrupted; the same command with --resume goes on from the last checkpoint in {job.workshop}", 130)

@@ -29,6 +29,7 @@ def train_router(
     """Train small models to decide when to think (DeGRPO), on a world where only long chains need it."""
     import sys
 
+    from nrem.memory.saved.lock import one_writer
     from nrem.runtime.config import resolve, setting_layers
     from nrem.runtime.route.config import RouterConfig
     from nrem.runtime.route.job import RouterJob, run_router
@@ -43,7 +44,8 @@ def train_router(
             print(progress_line(seed, phase, done, steps, figures), file=sys.stderr, flush=True)
 
     try:
-        result = run_router(job, config, note=note)
+        with one_writer(out, "nrem train-router"):
+            result = run_router(job, config, note=note)
     except KeyboardInterrupt:
         if out.exists():
             fail(f"interrupted; the same command with --resume goes on from what is in {out}", 130)

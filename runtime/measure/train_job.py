@@ -10,6 +10,7 @@ from typing import Any
 from nrem.consolidation.train.trainer import TrainConfig
 from nrem.consolidation.write.rules import trainable
 from nrem.memory.errors import UsageError
+from nrem.memory.saved.lock import one_writer
 from nrem.runtime.config import Flags, load_config, resolve, setting_layers
 from nrem.runtime.measure.smoke import tiny_data, tiny_training
 from nrem.runtime.measure.train import TrainJob, TrainReport, train_protocol
@@ -40,7 +41,8 @@ class TrainFlags:
 
 
 def run_training(flags: TrainFlags, *, tell: Callable[[dict[str, Any]], None]) -> TrainReport:
-    """Train, or with `smoke` only see that training works. Raises `UsageError` for flags that do not go together."""
+    """Train, or with `smoke` only see that training works. Raises `UsageError` for flags that do not go together, and
+    `InUseError` where another training writes there."""
     if flags.smoke:
         return _smoke(flags, tell)
     if flags.rule not in trainable():
@@ -52,7 +54,8 @@ def run_training(flags: TrainFlags, *, tell: Callable[[dict[str, Any]], None]) -
         raise UsageError("train-protocol: --data and --out are needed; --smoke does without, on a tiny model")
     base = load_base(load_config(flags=flags.model))
     job = TrainJob(data=flags.data, out=flags.out, minutes=flags.minutes, held_out=flags.held_out, start_from=flags.start_from)
-    return train_protocol(base, job, config, resume=flags.resume, tell=tell)
+    with one_writer(flags.out, "nrem train-protocol"):
+        return train_protocol(base, job, config, resume=flags.resume, tell=tell)
 
 
 def training_config(flags: TrainFlags) -> TrainConfig:

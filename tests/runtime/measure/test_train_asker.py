@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import torch
+from filelock import FileLock
 from safetensors.torch import load_file
 
 from nrem.consolidation.protocol.asker_file import ASKER, load_asker
@@ -18,6 +19,7 @@ from nrem.consolidation.train import training
 from nrem.consolidation.train.asker_trainer import AskerConfig
 from nrem.consolidation.train.asking import CuedText, mean_nll
 from nrem.memory.errors import MissingFileError, NremError, SleepError, UsageError
+from nrem.memory.saved.lock import lock_file
 from nrem.runtime.measure.train_asker import AskerJob, train_asker
 from nrem.runtime.models.load import Base
 from tests import cli, tiny
@@ -147,6 +149,10 @@ def test_the_command(shell: cli.Shell, llama: Base, job: AskerJob, model_folder:
     again = shell("train-asker", *flags, *quick)
     assert (again.code, again.err.count("\n")) == (2, 1)
     assert "nrem: protocol: protocol.asker-training holds an earlier training; go on with --resume" in again.err
+    with FileLock(lock_file(Path("protocol"))):
+        busy = shell("train-asker", *flags, *quick, "--resume")
+    assert (busy.code, busy.err.count("\n")) == (1, 1)
+    assert "protocol: " in busy.err
     more = shell("train-asker", *flags, *quick, "--resume")
     assert more.code == 0, more.err
     assert "saved in protocol/asker.safetensors; use it with --set protocol.name=protocol" in more.out
