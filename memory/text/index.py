@@ -3,89 +3,85 @@
 A chunk is about several things, a question about one: the best window of a chunk says more than its average. Words count beside their
 pieces. Of 855 questions about manuals, invented documents and long articles the right chunk is first for 0.77, with whole chunks and pieces
 alone for 0.71; with what a document is about counted in each of its chunks, of invented documents for 0.87 instead of 0.75
-(benchmarks/LOG.md). Knows nothing about chunks but their texts.
+(benchmarks/LOG.md). Each sentence is read once; chunks and windows are spans of sentences. Knows nothing about chunks but their texts.
 """
 
 import re
 from collections.abc import Iterable, Sequence
-from itertools import zip_longest
-from typing import Any
+from itertools import groupby, zip_longest
+from typing import TYPE_CHECKING
 
-from nrem.memory.text.pieces import SCHEME, pieces_of, words_of
+from nrem.memory.text.terms import TERMS, terms_of
 
-WORDS_COUNT = 3
-"""How often a whole word counts, beside its pieces."""
+if TYPE_CHECKING:
+    from nrem.memory.text.postings import Postings  # brings numpy, which those who only read the text do without
+
 WINDOW = 3
 """Sentences or lines of a window."""
-RULES = f"{SCHEME}; words {WORDS_COUNT} times; windows of {WINDOW}; subjects"
-"""Names how an index is made; one that was saved under other rules is made anew."""
+RULES = f"{TERMS}; windows of {WINDOW}; subjects; by sentences"
+"""Names how an index is made and kept; one that was saved under other rules is made anew."""
 _END = re.compile(r"(?<=[.!?。！？])\s+|(?<=[。！？])|\n+")
 
 
 class SearchIndex:
     """Scores chunks for a question."""
 
-    def __init__(self, chunks: Any, windows: Any, counts: Sequence[int]) -> None:
-        """Two `bm25s.BM25`, and how many windows each chunk has, in order."""
-        self._chunks, self._windows, self._counts = chunks, windows, list(counts)
+    def __init__(self, postings: "Postings", num_sentences: Sequence[int]) -> None:
+        """`num_sentences`: of each chunk, in order, 1 or more. Its rows are those, and one of what its document is about."""
+        import numpy as np
+
+        from nrem.memory.text.bm25 import Spans
+
+        self.postings, self.num_sentences = postings, list(num_sentences)
+        sentences = np.asarray(self.num_sentences, dtype=np.int64)
+        ends = np.cumsum(sentences + 1)
+        firsts = ends - sentences - 1
+        num_windows = np.maximum(1, sentences - WINDOW + 1)
+        self._num_windows = int(num_windows.sum())
+        self._first_windows = np.cumsum(num_windows) - num_windows
+        starts = np.arange(self._num_windows) + np.repeat(firsts - self._first_windows, num_windows)
+        self._windows = Spans(postings, starts, np.minimum(starts + WINDOW, np.repeat(ends - 1, num_windows)))
+        self._chunks = Spans(postings, firsts, ends)
 
     @classmethod
     def of(cls, texts: Iterable[str], subjects: Iterable[str] = ()) -> "SearchIndex | None":
         """Of these texts, a chunk each; None where they have no words. `subjects`, one a text: what its document is about. A word that
         names a document is then in all of its chunks, and does not lead to those that happen to repeat it."""
-        wholes: list[list[str]] = []
-        parts: list[list[str]] = []
-        counts: list[int] = []
+        from nrem.memory.text.postings import RowReader
+
+        reader, num_sentences = RowReader(), []
         for text, subject in zip_longest(texts, subjects, fillvalue=""):
-            terms = _terms(text)
-            wholes.append(terms and terms + _terms(subject))
-            windows = windows_of(text)
-            counts.append(len(windows))
-            parts += [_terms(window) for window in windows]
-        if not any(wholes):
-            return None
-        return cls(_index(wholes), _index(parts), counts)
+            sentences = sentences_of(text)
+            has_words = [reader.add(sentence) for sentence in sentences]
+            reader.add(subject if any(has_words) else "")
+            num_sentences.append(len(sentences))
+        postings = reader.postings()
+        return None if postings is None else cls(postings, num_sentences)
 
     def scores(self, question: str) -> list[float]:
         """One a chunk, 0 to 1: half of what its whole text scores relative to the best, half of what its best window does."""
-        terms = _terms(question)
-        wholes, windows = (_scores(index, terms) for index in (self._chunks, self._windows))
-        best, start = [], 0
-        for count in self._counts:
-            best.append(max(windows[start : start + count], default=0.0))
-            start += count
-        most, most_of_windows = max(wholes, default=0.0), max(best, default=0.0)
-        if not most or not most_of_windows:
-            return [0.0] * len(wholes)
-        return [(a / most + b / most_of_windows) / 2 for a, b in zip(wholes, best, strict=True)]
+        import numpy as np
 
-    def parts(self) -> tuple[Any, Any, list[int]]:
-        """What it was made with, for `index_file`."""
-        return self._chunks, self._windows, self._counts
-
-
-def windows_of(text: str) -> list[str]:
-    """Every run of `WINDOW` sentences or lines; the whole text where it has fewer."""
-    parts = [part for part in _END.split(text) if part and part.strip()]
-    return [" ".join(parts[i : i + WINDOW]) for i in range(max(1, len(parts) - WINDOW + 1))]
+        known = self.postings.terms
+        wholes = np.zeros(len(self.num_sentences), dtype=np.float32)
+        windows = np.zeros(self._num_windows, dtype=np.float32)
+        for number, again in groupby(known[term] for term in terms_of(question) if term in known):
+            before = self.postings.before(number)
+            whole, window = self._chunks.scores(before), self._windows.scores(before)
+            for _ in again:
+                wholes += whole
+                windows += window
+        if not windows.any():
+            return [0.0] * len(self.num_sentences)
+        best = np.maximum.reduceat(windows, self._first_windows).astype(np.float64)
+        scores: list[float] = ((wholes.astype(np.float64) / wholes.max() + best / best.max()) / 2).tolist()
+        return scores
 
 
-def _terms(text: str) -> list[str]:
-    return [*pieces_of(text), *(f"={word}" for word in words_of(text) for _ in range(WORDS_COUNT))]
+def sentences_of(text: str) -> list[str]:
+    """The sentences or lines; one that is empty where there are none.
 
-
-def _index(rows: Sequence[Sequence[str]]) -> Any:
-    import bm25s
-
-    vocabulary: dict[str, int] = {}
-    ids = [[vocabulary.setdefault(term, len(vocabulary)) for term in row] for row in rows]
-    index = bm25s.BM25()
-    index.index((ids, vocabulary), show_progress=False)
-    return index
-
-
-def _scores(index: Any, terms: list[str]) -> list[float]:
-    if not index.get_tokens_ids(terms):
-        return [0.0] * int(index.scores["num_docs"])
-    scores: list[float] = index.get_scores(terms).tolist()
-    return scores
+    >>> sentences_of("One. Two!\\nThree"), sentences_of("  ")
+    (['One.', 'Two!', 'Three'], [''])
+    """
+    return [part for part in _END.split(text) if part and part.strip()] or [""]

@@ -32,9 +32,7 @@ def pieces_of(text: str) -> list[str]:
     >>> pieces_of("The bridge"), pieces_of("灯台"), pieces_of("R")
     (['<bri', 'brid', 'ridg', 'idge', 'dge>'], ['灯', '灯台', '台'], ['<r>'])
     """
-    if not text.isascii():
-        text = unicodedata.normalize("NFKC", text)
-    return [piece for word in _words().findall(text.lower()) for piece in _pieces(word)]
+    return [piece for word in all_words(text) for piece in pieces_of_word(word)]
 
 
 def words_of(text: str) -> list[str]:
@@ -43,12 +41,27 @@ def words_of(text: str) -> list[str]:
     >>> words_of("The bridge at Wexley")
     ['bridge', 'wexley']
     """
+    return [word for word in all_words(text) if is_searched_whole(word)]
+
+
+def all_words(text: str) -> list[str]:
+    """Every word in reading order, stop words as well, as it is searched for: in small letters of one width.
+
+    >>> all_words("The ＢＲＩＤＧＥ")
+    ['the', 'bridge']
+    """
     if not text.isascii():
         text = unicodedata.normalize("NFKC", text)
-    return [word for word in _words().findall(text.lower()) if word not in _stop_words() and not _IS_PAIRED.search(word)]
+    return _words().findall(text.lower())
 
 
-def _pieces(word: str) -> Iterator[str]:
+def is_searched_whole(word: str) -> bool:
+    """Whether one of `all_words` is in `words_of`."""
+    return word not in _stop_words() and not _IS_PAIRED.search(word)
+
+
+def pieces_of_word(word: str) -> Iterator[str]:
+    """What one of `all_words` adds to `pieces_of`."""
     if word.isascii() or not _IS_PAIRED.search(word):
         yield from _grams(word)
         return

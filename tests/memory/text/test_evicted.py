@@ -3,7 +3,6 @@
 from collections.abc import Callable
 from pathlib import Path
 
-import bm25s
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -16,6 +15,7 @@ from nrem.memory.saved.files import TEXT_INDEX
 from nrem.memory.stream.chunk import Chunk
 from nrem.memory.text import index_file
 from nrem.memory.text.evicted import SHARPNESS, EvictedText, Hit
+from nrem.memory.text.index import SearchIndex
 
 TEXTS = [
     "The Orrin lighthouse was built in 1874 on the northern rocks. ",
@@ -214,7 +214,7 @@ def test_a_saved_index_is_used_and_gives_the_same_hits(tmp_path: Path, monkeypat
     hits = evicted.search("lamp in winter")
     assert evicted.save_index() == tmp_path / TEXT_INDEX == evicted.save_index()
     assert sorted(path.name for path in tmp_path.iterdir()) == ["chunks.jsonl", "index.safetensors"]
-    monkeypatch.setattr(bm25s.BM25, "index", refuse)
+    monkeypatch.setattr(SearchIndex, "of", refuse)
     assert EvictedText(tmp_path).search("lamp in winter") == hits
 
 
@@ -250,16 +250,27 @@ def test_an_index_that_cannot_be_used_is_made_anew(tmp_path: Path, fate: str) ->
 @pytest.mark.parametrize(
     "change",
     [
-        lambda a: a | {"counts": a["counts"] * 0 + 10**9},  # a few bytes that ask for gigabytes
-        lambda a: a | {"counts": a["counts"][:-1]},
-        lambda a: a | {"chunks.indices": a["chunks.indices"] + 10**6},
-        lambda a: a | {"windows.indices": a["windows.indices"] - 10**6},
-        lambda a: a | {"chunks.indptr": a["chunks.indptr"][::-1].copy()},
-        lambda a: a | {"chunks.data": a["chunks.data"] * np.float32("nan")},
-        lambda a: a | {"chunks.terms": np.frombuffer(b"[1]", dtype=np.uint8)},
-        lambda a: {key: value for key, value in a.items() if key != "windows.data"},
+        lambda a: a | {"sentences": a["sentences"] * 0 + 10**9},  # a few bytes that ask for gigabytes
+        lambda a: a | {"sentences": a["sentences"][:-1]},
+        lambda a: a | {"sentences": a["sentences"] * 0},
+        lambda a: a | {"rows": a["rows"] + 10**6},
+        lambda a: a | {"rows": a["rows"] - 10**6},
+        lambda a: a | {"rows": a["rows"].astype(np.float32)},
+        lambda a: a | {"starts": a["starts"][::-1].copy()},
+        lambda a: a | {"starts": a["starts"][:, None].copy()},
+        lambda a: a | {"counts": a["counts"] * np.uint8(0)},
+        lambda a: a | {"counts": a["counts"].astype(np.float32) * np.float32("nan")},
+        lambda a: a | {"terms": np.frombuffer(b"[1]", dtype=np.uint8)},
+        lambda a: (
+            {"sentences": a["sentences"], "terms": np.frombuffer(b"[]", dtype=np.uint8), "starts": a["starts"][:1]}
+            | {key: a[key][:0] for key in ("rows", "counts")}
+        ),
+        lambda a: {key: value for key, value in a.items() if key != "counts"},
     ],
-    ids=["giant", "a count short", "points outside", "points before", "backwards", "nan", "no terms", "a part short"],
+    ids=[
+        *("giant", "a count short", "no sentences", "points outside", "points before", "half rows", "backwards", "two axes"),
+        *("counts nothing", "nan", "no terms", "empty", "a part short"),
+    ],
 )
 def test_an_index_that_somebody_made_up_is_not_used(
     tmp_path: Path, change: Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]
