@@ -12,8 +12,9 @@ from nrem.memory.saved.leftovers import targets
 from nrem.memory.saved.lock import one_writer, tidied
 from nrem.memory.saved.own import check_keepable, foreign, holds_own, of_journal, of_memory
 from nrem.memory.saved.record import MemoryRecord
-from nrem.memory.saved.record_file import read_record
+from nrem.memory.saved.record_file import read_tidied_record
 from nrem.memory.saved.replace import delete_folder
+from nrem.memory.saved.scratch import sweep_once
 
 UNFINISHED_ENTRY = "unfinished"
 """The problem of an entry that is a sleep which was cut off."""
@@ -42,8 +43,10 @@ def list_memories(folder: Path) -> list[Entry]:
             f"{folder}: no such folder; name one that holds memories, `nrem sleep DOC -o {shlex.quote(f'{folder}/NAME')}` makes the first"
         )
     if (folder / MEMORY).exists():
+        tidied(folder)
         return [_entry(folder)]
-    for left in targets(folder):
+    sweep_once()
+    for left in targets(folder):  # those that something is left of, found in one look: reading each memory takes no further one
         tidied(left)
     found = (path for path in sorted(folder.iterdir()) if path.is_dir() and not path.name.startswith("."))
     return [_entry(path) for path in found if _is_memory(path)]
@@ -119,7 +122,7 @@ def _entry(folder: Path) -> Entry:
     try:
         if not (folder / MEMORY).exists():
             return Entry(folder, None, size, UNFINISHED_ENTRY)
-        record = read_record(folder)
+        record = read_tidied_record(folder)
     except (NremError, OSError) as error:
         said = f"cannot be read ({error.strerror})" if isinstance(error, OSError) and error.strerror else str(error)
         return Entry(folder, None, size, said.removeprefix(f"{folder}: "))

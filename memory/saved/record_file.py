@@ -45,9 +45,14 @@ def write_record(folder: Path, record: MemoryRecord) -> None:
 
 
 def read_record(folder: Path) -> MemoryRecord:
-    """The `memory.json` of a folder, validated, after what a killed writer left beside it is tidied up; the errors say what else the folder
-    may be."""
+    """`read_tidied_record`, after what a killed writer left beside the folder is tidied up."""
     tidied(folder)
+    return read_tidied_record(folder)
+
+
+def read_tidied_record(folder: Path) -> MemoryRecord:
+    """The `memory.json` of a folder, validated; the errors say what else the folder may be. For who has just tidied up: to find out whether
+    there is something to tidy takes a look at all that lies beside the folder."""
     if not folder.is_dir():
         raise MissingFileError(f"{folder}: no such memory; `nrem ls` lists them, `nrem sleep DOC -o {shlex.quote(str(folder))}` makes one")
     path = folder / MEMORY

@@ -1,5 +1,7 @@
 """The library lists what is in a folder, and deletes memories and nothing else."""
 
+import os
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -7,6 +9,8 @@ import pytest
 from nrem.memory.errors import MemoryFolderError, MissingFileError, UsageError
 from nrem.memory.library.folder import check_is_unfinished, delete_memory, list_memories
 from nrem.memory.memory import Memory
+from nrem.memory.saved import leftovers
+from nrem.memory.saved.scratch import PREFIX, sweep_once
 from nrem.runtime.models.load import Base
 from nrem.runtime.readers.document import Document
 from nrem.runtime.session.session import Session
@@ -55,6 +59,34 @@ def test_a_memory_itself_is_the_only_entry(library: Path) -> None:
 def test_a_folder_that_is_not_there(tmp_path: Path) -> None:
     with pytest.raises(MissingFileError, match="no such folder"):
         list_memories(tmp_path / "nix")
+
+
+def test_a_listing_looks_at_what_lies_beside_the_memories_once(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Once for each memory took four seconds for 2,000 of them."""
+    for number in range(30):
+        (tmp_path / f"m{number}").mkdir()
+        (tmp_path / f"m{number}" / "memory.json").write_text("{", encoding="utf-8")
+    looked: list[object] = []
+    scandir = os.scandir
+
+    def counted(folder: "str | os.PathLike[str]") -> object:
+        if Path(folder) == tmp_path:
+            looked.append(folder)
+        return scandir(folder)
+
+    monkeypatch.setattr(leftovers.os, "scandir", counted)
+    assert len(list_memories(tmp_path)) == 30
+    assert 0 < len(looked) <= 5
+
+
+def test_a_listing_takes_away_text_that_killed_sessions_left(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (left := tmp_path / "temporary" / f"{PREFIX}x").mkdir(parents=True)
+    (left / "chunks.jsonl").write_text("{}", encoding="utf-8")
+    (tmp_path / "library").mkdir()
+    monkeypatch.setattr(tempfile, "tempdir", str(left.parent))
+    sweep_once.cache_clear()
+    assert list_memories(tmp_path / "library") == []
+    assert not left.exists()
 
 
 @pytest.mark.parametrize("name", ["good", "bad", "cut.unfinished"])
