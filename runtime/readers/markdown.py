@@ -17,11 +17,14 @@ _YAML = re.compile(r"---[ \t]*\r?\n(.*?)^(?:---|\.\.\.)[ \t]*\r?$\n?", re.DOTALL
 _TOML = re.compile(r"\+\+\+[ \t]*\r?\n(.*?)^\+\+\+[ \t]*\r?$\n?", re.DOTALL | re.MULTILINE)
 _YAML_TITLE = re.compile(r"^title[ \t]*:[ \t]*(.*(?:\n[ \t]+\S.*)*)", re.MULTILINE | re.IGNORECASE)
 _BEFORE = re.compile(
-    r"\s+|<!--.*?-->|<h1[^>]*>(?P<h1>.*?)</h1>|</?(?!h[2-6]\b)[a-z][^>]*>|\[?!\[[^]]*\]\([^)]*\)(?:\]\([^)]*\))?",
+    r"\s+|<!--.*?-->|</?(?!h[2-6]\b)[a-z][^>]*>|\[?!\[[^]]*\]\([^)]*\)(?:\]\([^)]*\))?",
     re.DOTALL | re.IGNORECASE,
 )
-"""White space, a comment, a heading in HTML, another tag, a picture or badge."""
-_ATX = re.compile(r" {0,3}#[ \t]+(.*?)(?:[ \t]+#+)?[ \t]*\r?$", re.MULTILINE)
+"""White space, a comment, a tag, a picture or badge."""
+_H1 = re.compile(r"<h1[^>]*>(.*?)</h1>", re.DOTALL | re.IGNORECASE)
+_H1_END = re.compile(r"</h1>", re.IGNORECASE)
+_ATX = re.compile(r" {0,3}#[ \t]+(.*)")
+"""Its end is cut by hand: a pattern that also looks for closing marks tries every way to divide a run of spaces."""
 _SETEXT = re.compile(r" {0,3}(\S.*(?:\n[ \t]*(?!=+\s*$)\S.*){0,3})\r?\n {0,3}=+[ \t]*\r?$", re.MULTILINE)
 
 
@@ -45,15 +48,30 @@ def markdown_title(start: str) -> str:
             if title := titled(front.group(1)):
                 return title
             at = front.end()
-    while before := _BEFORE.match(start, at):
-        if before["h1"] and (title := _one_line(html.unescape(re.sub(r"<[^>]*>", " ", before["h1"])))):
+    closed = max((end.start() for end in _H1_END.finditer(start)), default=0)  # behind it none is, and none is looked for
+    while found := (_H1.match(start, at) if at < closed else None) or _BEFORE.match(start, at):
+        if found.re is _H1 and (title := _one_line(html.unescape(_without_tags(found.group(1))))):
             return title
-        at = before.end()
+        at = found.end()
     line = start.rfind("\n", 0, at) + 1
     if start[line:at].strip():  # behind something on the same line no heading begins
         return ""
-    heading = _ATX.match(start, line) or _SETEXT.match(start, line)
+    if heading := _ATX.match(start, line):
+        return _one_line(_without_closing_marks(heading.group(1)))
+    heading = _SETEXT.match(start, line)
     return _one_line(heading.group(1)) if heading else ""
+
+
+def _without_tags(text: str) -> str:
+    end = text.rfind(">") + 1  # behind it no tag ends, and none is looked for
+    return re.sub(r"<[^>]*>", " ", text[:end]) + text[end:]
+
+
+def _without_closing_marks(line: str) -> str:
+    """Marks close a heading only behind a space: "C#" keeps its own."""
+    line = line.removesuffix("\r").rstrip(" \t")
+    words = line.rstrip("#")
+    return words if words.endswith((" ", "\t")) else line
 
 
 def _yaml_title(front: str) -> str:

@@ -1,8 +1,12 @@
 """The title of a document is what its start says it is, in any of the forms that people write, else its name."""
 
+import re
+import time
 from pathlib import Path
 
 import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
 
 from nrem.runtime.readers.markdown import markdown_title
 from nrem.runtime.readers.read import read_document
@@ -43,6 +47,58 @@ MARKDOWN = {
 @pytest.mark.parametrize(("start", "title"), MARKDOWN.items())
 def test_the_title_of_markdown(start: str, title: str) -> None:
     assert markdown_title(start) == title
+
+
+ATX = re.compile(r" {0,3}#[ \t]+(.*?)(?:[ \t]+#+)?[ \t]*\r?$", re.MULTILINE)
+"""A heading behind a mark, all in one; a run of spaces takes it the square of their number."""
+
+
+@settings(max_examples=500, deadline=None)
+@given(
+    st.text(st.sampled_from("###   \t\r\xa0ab"), max_size=12).map(lambda line: f"# {line}"), st.sampled_from(["", "\n", "\r\n", "\nText"])
+)
+@example("# C# #", "")
+@example("# ## ##", "")
+@example("# a #\r\r", "\n")
+def test_a_marked_title_is_what_the_pattern_finds(line: str, after: str) -> None:
+    found = ATX.match(line + after)
+    assert found is not None
+    assert markdown_title(line + after) == " ".join(found.group(1).split())
+
+
+RUNS = [
+    " ",
+    "#",
+    " #",
+    "\t",
+    "\r",
+    "\n",
+    "=",
+    "= ",
+    "<",
+    "<h1>",
+    "<!--",
+    "<p",
+    "<h1><",
+    "[",
+    "![",
+    "![a](",
+    "title: ",
+    "\n title",
+    "\n---",
+    "\n =",
+]
+
+
+@pytest.mark.parametrize(
+    "around", ["# x{}y", "{}", "x\n{}y", "<h1>{}</h1>", "---\n{}", "---\ntitle:{}\n---\n", "---\ntitle: >{}\n---\n", "\n   {}\n==="]
+)
+@pytest.mark.parametrize("run", RUNS)
+def test_no_start_takes_long(around: str, run: str) -> None:
+    """8,000 spaces in a title took a second and a half."""
+    begun = time.perf_counter()
+    markdown_title(around.format(run * (160_000 // len(run))))
+    assert time.perf_counter() - begun < 0.5
 
 
 @pytest.mark.parametrize(

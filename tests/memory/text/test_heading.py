@@ -1,0 +1,46 @@
+"""Headings: found as the pattern that says it all in one finds them, in time that grows with the length of the text."""
+
+import re
+import time
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+
+from nrem.memory.text.heading import headings
+
+PATTERN = re.compile(r"^#{1,6}\s+(.+?)\s*#*\s*$", re.MULTILINE)
+LINE = st.text(st.sampled_from("###   \t\r\x0b\xa0\u2003ab*"), max_size=14) | st.from_regex(r"\A#{0,7}[ \t]{1,3}\w[\w# ]{0,6}#{0,3} ?\Z")
+
+
+@settings(max_examples=500, deadline=None)
+@given(LINE)
+@example("# #")
+@example("# C#  ")
+@example("####### seven")
+def test_a_line_is_the_heading_that_the_pattern_finds(line: str) -> None:
+    expected = [(match.start(), match[1]) for match in PATTERN.finditer(line) if match[1].strip()]
+    assert headings(line) == expected
+
+
+@settings(max_examples=300, deadline=None)
+@given(
+    st.lists(st.sampled_from(["# A", "## B ##", "", "Text.", "  # Code", "#No", "### C#", "#### \tD  "]), max_size=8),
+    st.sampled_from(["\n", "\r\n"]),
+)
+def test_a_text_has_the_headings_that_the_pattern_finds(lines: list[str], end: str) -> None:
+    text = end.join(lines)
+    assert headings(text) == [(match.start(), match[1]) for match in PATTERN.finditer(text)]
+
+
+def test_a_heading_ends_with_its_line() -> None:
+    assert headings("#\nText.\n# \n## B\n#   \n") == [(11, "B")]
+
+
+@pytest.mark.parametrize("line", ["# x{}y", "# {}y", "#{}", "# x{}#", "# x{}# y"])
+@pytest.mark.parametrize("run", [" ", "#", " #", "\t "])
+def test_long_runs_take_no_time(line: str, run: str) -> None:
+    """800 spaces took the pattern a second."""
+    start = time.perf_counter()
+    headings(line.format(run * 50_000))
+    assert time.perf_counter() - start < 0.5
