@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from nrem.memory.errors import BaseMismatchError, UsageError
 from nrem.memory.memory import Memory
+from nrem.memory.names import told_apart
 from nrem.memory.saved.record import ChunkRecord, DocumentRecord, MemoryRecord, SleepRecord
 from nrem.memory.stream.chunk import Chunk
 from nrem.memory.weights.fast_weights import FastWeights
@@ -35,9 +36,11 @@ def merge(first: Memory, second: Memory, rewrite: Rewrite | None = None) -> Memo
     shift = {c.index: c.index + offset for c in second.record.chunks}
     written = first.segments[0].written, second.segments[0].written
     in_one = first.record.segment_chunks == 0 and len(first.segments) == len(second.segments) == 1
+    documents, names = _told_apart(first.record, second.record)
     texts = None
     if first.text is not None and second.text is not None:
-        texts = [*first.text, *(replace(chunk, index=shift[chunk.index]) for chunk in second.text)]
+        moved_texts = (replace(chunk, index=shift[chunk.index]) for chunk in second.text)
+        texts = [replace(chunk, document=names[chunk.index]) for chunk in (*first.text, *moved_texts)]
     if in_one and rewrite is not None and texts is not None:
         passes = [memory.record.passes_kept(c) for memory in (first, second) for c in memory.record.chunks]
         segments, shift_segment = [_rewritten(rewrite, texts, dict(enumerate(passes)))], 0
@@ -53,8 +56,8 @@ def merge(first: Memory, second: Memory, rewrite: Rewrite | None = None) -> Memo
     ]
     record = replace(
         first.record,
-        documents=[*first.record.documents, *second.record.documents],
-        chunks=[*first.record.chunks, *chunks],
+        documents=documents,
+        chunks=[replace(c, document=names[c.index]) for c in (*first.record.chunks, *chunks)],
         sleeps=[*first.record.sleeps, *(_renumbered(s, shift, s.index + sleeps) for s in second.record.sleeps)],
         fet=_added(first.record.fet, second.record.fet),
         seconds=_added(first.record.seconds, second.record.seconds),
@@ -105,6 +108,18 @@ def forget(memory: Memory, indices: Sequence[int], rewrite: Rewrite | None = Non
     made = _memory(record, segments, texts, made_here=memory.made_here)
     made.origins = dict(memory.origins)
     return made
+
+
+def _told_apart(*records: MemoryRecord) -> tuple[list[DocumentRecord], list[str]]:
+    """The documents of all, each under a name of its own, and for every chunk the name of its document."""
+    given = [document for record in records for document in record.documents]
+    documents = [replace(document, name=name) for document, name in zip(given, told_apart([d.name for d in given]), strict=True)]
+    rest, names = iter(documents), list[str]()
+    for record in records:
+        for document in record.documents:  # by place: earlier versions gave two documents one name
+            names += [next(rest).name] * document.num_chunks
+        names += [c.document for c in record.chunks[record.num_chunks :]]
+    return documents, names
 
 
 def _rewritten(rewrite: Rewrite, texts: Sequence[Chunk], passes: Mapping[int, int]) -> Segment:

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from nrem.memory.errors import UsageError
 from nrem.memory.library.folder import check_is_unfinished
+from nrem.memory.names import told_apart
 from nrem.memory.saved.files import MEMORY, UNFINISHED
 from nrem.memory.saved.own import check_keepable, of_journal
 from nrem.memory.saved.record_file import read_record
@@ -75,7 +76,7 @@ def difference(job: SleepJob, config: Config, documents: Sequence[Document]) -> 
     """What tells the memory that is there from the one that is asked for, in words; empty where nothing does. Reads the documents."""
     record = read_record(job.out)
     if [d.sha256 for d in record.documents] != [_sha256(d) for d in documents]:
-        mine, given = (", ".join(d.name for d in of) or "nothing" for of in (record.documents, documents))
+        mine, given = (", ".join(told_apart([d.name for d in of])) or "nothing" for of in (record.documents, documents))
         return f"is of {mine}, got {given}" + (" with another text" if mine == given else "")
     return "" if record.config == to_dict(config) else "was made with another configuration"
 
