@@ -22,6 +22,7 @@ from nrem.memory.saved.leftovers import tidy
 from nrem.memory.saved.lock import one_writer
 from nrem.memory.saved.own import of_memory
 from nrem.memory.saved.record import MemoryRecord
+from nrem.memory.saved.record_counts import check_counts
 from nrem.memory.saved.record_file import keeps_text, read_checked_record, write_record
 from nrem.memory.saved.replace import NEW, beside, one_mode, place_folder, replace_folder
 from nrem.memory.saved.scratch import Scratch
@@ -84,7 +85,8 @@ class Memory:
         """Write the folder, whole or not at all; `force` replaces an older memory, and never anything else: files of others that lie in its
         folder stay there. A symbolic link is followed. Returns the folder.
 
-        Raises `InUseError` where another process writes there, or has written since this memory was read from there.
+        Raises `InUseError` where another process writes there, or has written since this memory was read from there, and `SleepError` where
+        a document is not read to its end: what `load` would refuse is not written.
         """
         check_kind("path", path, (str, Path), "the name of a folder")
         target = real_target(Path(path))
@@ -101,6 +103,9 @@ class Memory:
                     f"{target}: a memory of {len(segments)} segments needs its text to find the one that a question is about; "
                     "keep the text, or sleep with --set fast_weights.segment_chunks=0 to write all into one adapter"
                 )
+            _check_read_to_the_end(self.record, self.text, target)
+            check_counts(self.record, str(target))
+            _check_fit(self.record, segments, self.text, target)
             made = beside(target, NEW)
             try:
                 made.mkdir()
@@ -141,8 +146,9 @@ class Memory:
         folders = [segment_folder(made, index) for index in range(len(segments))]
         texts = (made / TEXT / TEXT_CHUNKS, made / TEXT / TEXT_INDEX)
         kept = [path for path in (*(f / name for f in folders for name in FILES), *texts) if path.exists()]
-        for chunk, read in zip(self.record.chunks, self.text or (), strict=False):  # what is in the window only has no text yet
-            chunk.dreamt = len(read.dreamt)
+        if self.text is not None:
+            for chunk, read in zip(self.record.chunks, self.text, strict=True):
+                chunk.dreamt = len(read.dreamt)
         self.record.files = {path.relative_to(made).as_posix(): sha256_file(path) for path in kept}
         self.record.forgot_text = forget_text or self.text is None
         write_record(made, self.record)
@@ -264,6 +270,18 @@ class Memory:
         """Size of the adapters' weights as files keep them, bytes: what they share counts once."""
         first, *later = (segment.weights for segment in self.segments[: self.record.num_segments])
         return first.num_bytes + sum(own_bytes(weights, first) for weights in later)
+
+
+def _check_read_to_the_end(record: MemoryRecord, text: EvictedText | None, target: Path) -> None:
+    """Raise `SleepError` where chunks are missing: in the documents, which are noted when they end, or in the text, for those that stand in
+    a session's window still."""
+    count, noted, kept = len(record.chunks), record.num_chunks, None if text is None else len(text)
+    if noted < count or kept not in (count, None):
+        of = f"{noted} are of documents that have ended" + ("" if kept is None else f" and {kept} have left the window")
+        raise SleepError(
+            f"{target}: not saved, since a document is not read to its end: of {count} chunks {of}; give it to Session.stream again, "
+            "or the next one, with finish=True, then save"
+        )
 
 
 def _check_fit(record: MemoryRecord, segments: Sequence[Segment], text: EvictedText | None, folder: Path) -> None:
