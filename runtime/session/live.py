@@ -30,6 +30,11 @@ class LiveContext:
         """Begin anew: what was read has left the window."""
         self._cache = self._last_logits = None
 
+    @property
+    def empty(self) -> bool:
+        """Whether nothing was read since."""
+        return self._cache is None
+
     @torch.no_grad()
     def read(self, text: str, *, required: bool) -> list[float]:
         """Read text behind what was read before; surprisals in nats, one a token. Where it is not `required` and the budget does not afford

@@ -43,29 +43,50 @@ class Unfinished:
     """Keeps a session's checkpoints in a journal; does nothing where there is none."""
 
     journal: Journal | None
+    _writer: SegmentWriter | None = None
+    """Whose work is kept."""
     _checked_at: float = 0.0
     _hashes: dict[str, str] = field(default_factory=dict)
     """sha256 of the files of sealed segments, by their names in the journal's folder."""
 
-    def during_sleep(self, memory: Memory, ledger: Ledger, state: dict[str, Any], tensors: dict[str, Tensor]) -> None:
-        """After a pass; at most every two seconds."""
-        if time.monotonic() - self._checked_at >= CHECKPOINT_SECONDS:
-            self._save(memory, ledger, {"sleep": state, "more": True}, tensors)
+    def refused(self, what: str, did: str) -> SleepError:
+        """The error for another document than the one that was cut off: what stands before and behind "the unfinished sleep" in it."""
+        if self.journal is not None:
+            return SleepError(f"{what} the unfinished sleep {did}; give the same document, or start again with --force")
+        way_out = "give the same document, or begin anew with a new Session, or with the memory as it was saved"
+        return SleepError(f"{what} the call that was cut off {did}; {way_out}")
 
-    def after_sleep(self, memory: Memory, ledger: Ledger, writer: SegmentWriter, *, more: bool) -> None:
+    def during_sleep(self, left: int, state: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+        """After a pass; at most every two seconds. `left`, here and below: chunks whose window is over, so that a run that goes on need not
+        read them again; not all of them may be in the evicted text yet."""
+        if self._is_due:
+            self._save(left, {"sleep": state, "more": True}, tensors)
+
+    def after_dreams(self, left: int) -> None:
+        """Chunks with their dreams are in the evicted text; at most every two seconds."""
+        if self._is_due:
+            self.after_sleep(left, more=False)
+
+    def after_sleep(self, left: int, *, more: bool) -> None:
         """A sleep is over and in the record; `more`: the next one follows at once, on chunks that wait already."""
-        tensors = {f"fast/{k}": v for k, v in writer.sleeper.fast.tensors().items()}
-        tensors |= {f"rule/{k}": v for k, v in writer.sleeper.rule.state().items()}
-        self._save(memory, ledger, {"sleep": None, "more": more}, tensors)
+        if self._writer is not None:
+            tensors = {f"fast/{k}": v for k, v in self._writer.sleeper.fast.tensors().items()}
+            tensors |= {f"rule/{k}": v for k, v in self._writer.sleeper.rule.state().items()}
+            self._save(left, {"sleep": None, "more": more}, tensors)
 
-    def _save(self, memory: Memory, ledger: Ledger, sleep: dict[str, Any], tensors: dict[str, Tensor]) -> None:
-        if self.journal is None:
+    @property
+    def _is_due(self) -> bool:
+        return time.monotonic() - self._checked_at >= CHECKPOINT_SECONDS
+
+    def _save(self, left: int, sleep: dict[str, Any], tensors: dict[str, Tensor]) -> None:
+        if self.journal is None or self._writer is None:
             return
+        memory, ledger = self._writer.memory, self._writer.ledger
         assert memory.text is not None
         self._keep_sealed(self.journal.folder, memory)
         memory.text.sync()  # a checkpoint must not outlive the text that it counts
         evicted = len(memory.text)
-        record = replace(memory.record, documents=[], chunks=memory.record.chunks[:evicted])  # what was only in the window is read again
+        record = replace(memory.record, documents=[], chunks=memory.record.chunks[:left])  # what was only in the window is read again
         state = {"record": record.to_dict(), "evicted": evicted, "ledger": ledger.state(), "sealed": len(memory.segments) - 1, **sleep}
         state |= {"text_sha256": memory.text.sha256, "files": self._hashes}
         self.journal.checkpoint(state, tensors)
@@ -86,7 +107,7 @@ class Unfinished:
         """Bring everything back to the last checkpoint; returns what was cut off there."""
         if self.journal is None:
             return CutOff()
-        memory = writer.memory
+        self._writer, memory = writer, writer.memory
         assert memory.text is not None
         if (latest := self.journal.latest()) is None:
             memory.text.truncate(0)

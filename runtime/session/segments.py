@@ -5,6 +5,7 @@ segment holds chunks of one document only. Knows nothing about windows, buffers 
 """
 
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from itertools import takewhile
 
 from torch import Tensor
@@ -30,7 +31,7 @@ class SegmentWriter:
         self.base, self.config, self.protocol, self.memory, self.ledger = base, config, protocol, memory, ledger
         self.listener, self.capacity = listener, memory.record.segment_chunks
         self.sleeper = self._sleeper()
-        held = {c.index: c.passes for c in memory.record.chunks if c.segment == self.open and c.passes}
+        held = {c.index: passes for c in self._held if (passes := memory.record.passes_kept(c))}
         self.sleeper.rule.go_on(memory.segments[-1].written, held)
 
     @property
@@ -49,10 +50,24 @@ class SegmentWriter:
             yield run
             rest = rest[len(run) :]
 
+    @contextmanager
+    def whole_or_not(self) -> Iterator[None]:
+        """What a sleep writes inside is written whole or, where it is cut off, not at all."""
+        fast, rule = self.sleeper.fast.clone(), {key: tensor.clone() for key, tensor in self.sleeper.rule.state().items()}
+        try:
+            yield
+        except BaseException:
+            self.sleeper.rule.end()
+            self.sleeper.meter.forget()
+            self.sleeper.fast.restore(fast)
+            self.sleeper.rule.restore(rule)
+            self.seal()
+            raise
+
     def home(self, passes: int) -> int:
         """The segment that the chunks of a sleep of so many passes belong to: the open one, or, as long as nothing was written into it, the
         one before. So no segment is saved that holds nothing, but for a memory's first, which PEFT opens."""
-        begun = passes > 0 or any(c.passes for c in self._held)
+        begun = passes > 0 or self._begun
         return self.open if begun else max(0, self.open - 1)
 
     def replay(self, run: Sequence[Chunk]) -> list[Chunk]:
@@ -61,7 +76,7 @@ class SegmentWriter:
         assert self.memory.text is not None
         held = [c.index for c in self._held]
         if self.sleeper.rule.rereads:
-            return [self.memory.text.get(index) for index in held if self.memory.record.chunks[index].passes]
+            return [self.memory.text.get(index) for index in held if self.memory.record.passes_kept(self.memory.record.chunks[index])]
         count = min(len(held), round(self.config.sleep.replay * len(run)))
         shift = len(self.memory.record.sleeps)  # other chunks in every sleep
         return [self.memory.text.get(held[(i * len(held) // count + shift) % len(held)]) for i in range(count)]
@@ -75,7 +90,7 @@ class SegmentWriter:
             self.sleeper.rule.restore(rule)
 
     def seal(self) -> Segment:
-        """Give the open segment what it must keep to be changed later."""
+        """Give the open segment what it must keep to be changed later, be it by another session."""
         segment = self.memory.segments[-1]
         segment.written = self.sleeper.rule.written
         return segment
@@ -89,12 +104,17 @@ class SegmentWriter:
         """The chunks of earlier sleeps that belong to the open segment."""
         return [c for c in self.memory.record.chunks if c.sleep >= 0 and c.segment == self.open]
 
+    @property
+    def _begun(self) -> bool:
+        """Whether anything is written into the open segment."""
+        return any(map(self.memory.record.passes_kept, self._held))
+
     def _room(self, chunk: Chunk) -> int:
         """How many more chunks the open segment takes, of this chunk's document."""
         if not self.capacity:
             return len(self.memory.record.chunks)
         held = self._held
-        if not any(c.passes for c in held):
+        if not self._begun:
             return self.capacity
         return 0 if held and held[-1].document != chunk.document else max(0, self.capacity - len(held))
 

@@ -6,10 +6,9 @@ The nouns live in `nrem.memory`, the night in `nrem.consolidation.sleep`, what a
 keeps the record.
 """
 
-import hashlib
-import statistics
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
@@ -22,8 +21,9 @@ from nrem.consolidation.events import ChunkRead, Listener, NightEnded, SleepEnde
 from nrem.consolidation.sleep import SleepResult
 from nrem.memory.errors import SleepError, UsageError
 from nrem.memory.memory import Memory
+from nrem.memory.names import unique
 from nrem.memory.saved.journal import Journal
-from nrem.memory.saved.record import ChunkRecord, DocumentRecord, SleepRecord
+from nrem.memory.saved.record import SleepRecord
 from nrem.memory.stream.buffer import EvictionBuffer
 from nrem.memory.stream.chunk import Chunk, cut_chunks
 from nrem.memory.stream.window import Window
@@ -34,9 +34,11 @@ from nrem.runtime.config import Config, load_config, to_dict
 from nrem.runtime.models.load import Base
 from nrem.runtime.parts import check_parts, config_of, load_base, make_dreamer, make_fast_weights, make_protocol, make_record
 from nrem.runtime.readers.document import Document
-from nrem.runtime.readers.read import read_document
+from nrem.runtime.readers.read import open_documents, read_document
 from nrem.runtime.session.eviction import Eviction
 from nrem.runtime.session.live import LiveContext
+from nrem.runtime.session.mark import Mark
+from nrem.runtime.session.notes import Watched, chunk_record, note_sleep
 from nrem.runtime.session.resume import CutOff, Unfinished
 from nrem.runtime.session.segments import SegmentWriter
 from nrem.runtime.wake.answer import Answer
@@ -51,9 +53,10 @@ class Session:
     >>> session.stream("report.md")                           # doctest: +SKIP
     >>> print(session.answer("When was it signed?").answer)   # doctest: +SKIP
 
-    Given a `Memory`, the session answers from it and can read on. With a `journal`, a killed session goes on from its last checkpoint when
-    the same documents are streamed again. Sessions in several threads may share a base model: they take turns, chunk by chunk, sleep by
-    sleep and question by question.
+    Given a `Memory`, the session answers from it and can read on, with a budget of its own where the configuration has one. What an
+    exception cuts off can be called again: it goes on from there. With a `journal`, so does a killed session, from its last checkpoint,
+    when the same documents are streamed again. Sessions in several threads may share a base model: they take turns, chunk by chunk, sleep
+    by sleep and question by question.
     """
 
     def __init__(
@@ -75,18 +78,17 @@ class Session:
             self.protocol = make_protocol(self.base, self.config, memory.record if memory else None)
         if memory is not None:
             memory.record.protocol.setdefault("rule", self.protocol.rule)  # schema 1 did not name it
-        self.ledger = Ledger(self.config.sleep.budget_fet or None, self.config.sleep.budget_seconds or None)
+        self.memory = memory or self._new_memory(journal)
+        self.ledger = self._new_ledger()
         self.window = Window(self.config.stream, self.base.count_tokens)
         self.buffer = EvictionBuffer(self.config.stream.buffer_tokens)
         self.live = LiveContext(self.base, self.protocol, self.ledger)
-        self.memory = memory or self._new_memory(journal)
-        self.ledger.restore({"fet": self.memory.record.fet, "seconds": self.memory.record.seconds})
         self._unfinished, self._cut_off = Unfinished(journal), CutOff()
         if journal is not None:
             with turn(self.base.model):
                 self._cut_off = self._unfinished.take_up(self.base, to_dict(self.config), self.ledger, self.writer)
-        self._known = len(self.memory.record.chunks)
-        """Chunks that an earlier session has read."""
+        self._known = self._left = len(self.memory.record.chunks)
+        """Chunks that were read before: by an earlier session, or by a call that was cut off; and those whose window is over."""
 
     @cached_property
     def writer(self) -> SegmentWriter:
@@ -99,22 +101,40 @@ class Session:
         """Read a document to its end, sleeping whenever the buffer is full; `finish` also sleeps on what is left in window and buffer.
 
         A `str` or `Path` is a file name; `Document.from_text` takes text itself. Raises `DocumentError` for a document that
-        cannot be read and `SleepError` where a resumed document has changed.
+        cannot be read and `SleepError` where it is not the one that was cut off. A name that the memory has already gets a number.
         """
         document = document if isinstance(document, Document) else read_document(document)
+        document = replace(document, name=unique(document.name, {d.name for d in self.memory.record.documents}))
         self._own_text()
-        digest, characters = hashlib.sha256(), 0
+        with self._to_be_repeated():
+            self._check_goes_on(document.name)
+            self._read_window_again()
+            self._stream(document)
+            if finish:
+                self._check_nothing_missing()
+                self._evict(self.window.flush())
+                if len(self.buffer):
+                    self.sleep()
+                self._finish()
+                self.listener(NightEnded(record=self.memory.record))
+        return self.memory
 
-        def watched() -> Iterator[str]:
-            nonlocal characters
-            for piece in document.pieces():
-                digest.update(piece.encode())
-                characters += len(piece)
-                yield piece
+    def read(self, *documents: Document | str | Path) -> Memory:
+        """Stream several documents, all opened before the first is read; the session finishes with the last. Raises `UsageError` for
+        none, and what `open_documents` raises."""
+        if not documents:
+            raise UsageError("documents: got none; give at least one file name or Document")
+        *earlier, last = open_documents(documents)
+        with self._to_be_repeated():
+            for document in earlier:
+                self.stream(document, finish=False)
+            return self.stream(last)
 
-        tokens: list[int] = []
+    def _stream(self, document: Document) -> None:
+        """Take in all chunks of a document, and note it."""
+        watched, tokens = Watched(document), list[int]()
         for chunk in cut_chunks(
-            watched(),
+            watched.pieces(),
             count_tokens=self.base.count_tokens,
             max_tokens=self.config.stream.chunk_tokens,
             document=document.name,
@@ -123,32 +143,26 @@ class Session:
         ):
             tokens.append(chunk.num_tokens)
             self._take_in(chunk)
-        self.memory.record.documents.append(
-            DocumentRecord(
-                name=document.name,
-                title=document.title,
-                sha256=digest.hexdigest(),
-                num_characters=characters,
-                num_tokens=sum(tokens),
-                num_chunks=len(tokens),
-            )
-        )
-        if finish:
-            self._check_nothing_missing()
-            self._evict(self.window.flush())
-            if len(self.buffer):
-                self.sleep()
-            self._finish()
-            self.listener(NightEnded(record=self.memory.record))
-        return self.memory
+        self.memory.record.documents.append(watched.record(tokens))
 
-    def read(self, *documents: Document | str | Path) -> Memory:
-        """Stream several documents; the session finishes with the last. Raises `UsageError` for none."""
-        if not documents:
-            raise UsageError("documents: got none; give at least one file name or Document")
-        for document in documents[:-1]:
-            self.stream(document, finish=False)
-        return self.stream(documents[-1])
+    @contextmanager
+    def _to_be_repeated(self) -> Iterator[None]:
+        """What is cut off inside, by whatever, is taken back as far as it would be in the way of the same call."""
+        mark = Mark.of(self.memory.record, self.window)
+        try:
+            yield
+        except BaseException:
+            self.window = mark.take_back(self.memory.record, self._left)
+            self._known = len(self.memory.record.chunks)
+            self.live.drop()
+            raise
+
+    @in_turn
+    def _read_window_again(self) -> None:
+        """Where reading was cut off, what stands in the window of earlier documents is no longer before the model's eyes."""
+        if self.live.empty and self.window.chunks and self.window.chunks[-1].index >= self._left:
+            for text in (self.window.overlap, *(chunk.text for chunk in self.window.chunks)):
+                self.live.read(text, required=False)
 
     @in_turn
     def _take_in(self, chunk: Chunk) -> None:
@@ -156,7 +170,7 @@ class Session:
         known = chunk.index < self._known
         if evicted := self.window.push(chunk):
             self._evict(evicted)
-            if self.buffer.full or evicted[-1].index + 1 == self._cut_off.at:
+            if self._is_time(evicted[-1].index):
                 self.sleep()
             if self.window.overlap and not known:
                 self.live.read(self.window.overlap, required=not self.memory.record.sleeps)
@@ -164,79 +178,82 @@ class Session:
             return
         started = time.perf_counter()
         surprisals = self.live.read(chunk.text, required=not self.memory.record.sleeps)
-        record = ChunkRecord(
-            document=chunk.document,
-            index=chunk.index,
-            start=chunk.start,
-            end=chunk.end,
-            num_tokens=chunk.num_tokens,
-            surprisal=statistics.fmean(surprisals) if surprisals else 0.0,
-            surprisal_median=statistics.median(surprisals) if surprisals else 0.0,
-            exit="empty" if chunk.says_nothing else "",
-        )
+        record = chunk_record(chunk, surprisals)
         self.memory.record.chunks.append(record)
         speed = len(surprisals) / max(time.perf_counter() - started, 1e-9)
         self.listener(ChunkRead(chunk=chunk, surprisal=record.surprisal, tokens_per_second=speed))
 
+    def _is_time(self, last: int) -> bool:
+        """Whether to sleep, now that this chunk has left the window; not while what waits is evicted again, after the call was cut off."""
+        waiting = self.buffer.peek()
+        return last + 1 == self._cut_off.at or (self.buffer.full and waiting[-1].index <= last)
+
     def _evict(self, chunks: Sequence[Chunk]) -> None:
         """From the window to disk and buffer."""
         self.live.drop()
+        self._left = len(self.memory.record.chunks)
         self.eviction.take(chunks)
 
     @cached_property
     def eviction(self) -> Eviction:
         """What takes in what leaves the window."""
         dreamer = make_dreamer(self.base, self.config, self.protocol, self.ledger)
-        return Eviction(self.base, self.memory, self.buffer, dreamer, self.listener)
+        return Eviction(self.base, self.memory, self.buffer, dreamer, self.listener, self._unfinished)
+
+    def _check_goes_on(self, name: str) -> None:
+        """Raise `SleepError` where another document is half read."""
+        record = self.memory.record
+        if len(record.chunks) > record.num_chunks and (begun := record.chunks[record.num_chunks].document) != name:
+            raise self._unfinished.refused(f"{name}: is not {begun}, of which", "has read a part")
 
     def _check_nothing_missing(self) -> None:
-        """Of a run that goes on: other documents may begin like those that it read, and end earlier."""
-        read = self.memory.record.num_chunks
-        if len(self.memory.record.chunks) > read:
-            known = len(self.memory.record.chunks)
-            raise SleepError(
-                f"{self.memory.record.documents[-1].name}: ends after {read} chunks, but the unfinished sleep has read {known}; give the "
-                "same document, or start again with --force"
-            )
+        """Of a call that goes on: other documents may begin like those that were read, and end earlier."""
+        read, known = self.memory.record.num_chunks, len(self.memory.record.chunks)
+        if known > read:
+            name = self.memory.record.documents[-1].name
+            raise self._unfinished.refused(f"{name}: ends after {read} chunks, but", f"has read {known}")
 
     # -- sleep ----------------------------------------------------------------------------------------------------------------
 
     @in_turn
     def sleep(self) -> list[SleepRecord]:
-        """Consolidate everything in the buffer into the fast weights, and empty it: one sleep for each segment that it goes to."""
+        """Consolidate everything in the buffer into the fast weights, and empty it: one sleep for each segment that it goes to.
+
+        What an exception cuts off waits on: nothing of it is written, and the call can be repeated.
+        """
         if not len(self.buffer):
             raise SleepError("sleep: the buffer is empty, nothing was evicted yet; stream a document first")
-        chunks, records = self.buffer.drain(), []
+        assert self.memory.text is not None
+        chunks, records = self.buffer.peek(), []
+        self._cut_off = replace(self._cut_off, at=len(self.memory.text))
         for run in self.writer.deal(chunks):
-            resume, self._cut_off = self._cut_off.sleep, CutOff()
-            result = self.writer.sleeper.sleep(
-                len(self.memory.record.sleeps),
-                run,
-                self.writer.replay(run),
-                signals={c.index: self.memory.record.chunks[c.index].signals for c in run},
-                price=self.memory.record.sleeps[-1].price if self.memory.record.sleeps else None,
-                checkpoint=self._checkpoint,
-                resume=resume,
-            )
+            with self.writer.whole_or_not():
+                result = self.writer.sleeper.sleep(
+                    len(self.memory.record.sleeps),
+                    run,
+                    self.writer.replay(run),
+                    signals={c.index: self.memory.record.chunks[c.index].signals for c in run},
+                    price=self.memory.record.sleeps[-1].price if self.memory.record.sleeps else None,
+                    checkpoint=self._checkpoint,
+                    resume=self._cut_off.sleep,
+                )
+            more = run[-1] is not chunks[-1]
             self._note_sleep(result)
-            self._unfinished.after_sleep(self.memory, self.ledger, self.writer, more=run[-1] is not chunks[-1])
+            self._cut_off = CutOff(at=self._cut_off.at if more else 0)
+            self._unfinished.after_sleep(self._left, more=more)
             records.append(result.record)
             self.listener(SleepEnded(record=result.record, chunks=tuple(self.memory.record.chunks[c.index] for c in run)))
         return records
 
     def _checkpoint(self, state: dict[str, Any], tensors: dict[str, Tensor]) -> None:
-        self._unfinished.during_sleep(self.memory, self.ledger, state, tensors)
+        self._unfinished.during_sleep(self._left, state, tensors)
 
     def _note_sleep(self, result: SleepResult) -> None:
-        home = self.writer.home(result.record.passes)
-        self.memory.record.sleeps.append(result.record)
-        for p in result.progress:
-            record = self.memory.record.chunks[p.chunk]
-            record.sleep, record.segment = result.record.index, home
-            record.passes, record.exit, record.pass_fet = p.passes, p.exit or "", p.signals.get("pass_fet", 0.0)
-            record.num_probes, record.recall_before, record.recall_after = p.num_probes, p.recall[0], p.recall[-1]
-            record.nll_before, record.nll_after = p.nll[0], p.nll[-1]
-            record.looked_at, record.recall, record.nll = list(p.looked_at), list(p.recall), list(p.nll)
+        note_sleep(self.memory.record, result, self.writer.home(result.record.passes))
+        self.writer.seal()
+        for chunk in self.buffer.drain():
+            if self.memory.record.chunks[chunk.index].sleep < 0:
+                self.buffer.add(chunk)
         spent = self.ledger.state()
         self.memory.record.fet, self.memory.record.seconds = spent["fet"], spent["seconds"]
 
@@ -263,8 +280,19 @@ class Session:
         memory = Memory(record=make_record(self.base, self.config, self.protocol), segments=[Segment(weights)], text=text)
         return memory if journal else memory.with_scratch_text()
 
+    def _new_ledger(self) -> Ledger:
+        """With what the memory has cost so far; a budget is for what this session adds to it."""
+        sleep, spent = self.config.sleep, Ledger()
+        spent.restore({"fet": self.memory.record.fet, "seconds": self.memory.record.seconds})
+        limits = (
+            sleep.budget_fet and sleep.budget_fet + spent.total_fet,
+            sleep.budget_seconds and sleep.budget_seconds + spent.total_seconds,
+        )
+        return Ledger(limits[0] or None, limits[1] or None, spent.fet, spent.seconds)
+
     def _own_text(self) -> None:
-        """Reading on must not touch the files of a saved memory: from here on the session works on a copy of its text."""
+        """Reading on must not touch the files of a saved memory: from here on the session works on a copy of its text, and its budget is
+        the one that the record names."""
         text, folder = self.memory.text, self.memory.folder
         if text is None:
             raise UsageError(f"{self.memory.name} has forgotten its text and cannot be extended; sleep again on all of its documents")
@@ -275,6 +303,8 @@ class Session:
             )
         if folder is not None and text.folder.is_relative_to(folder):
             self.memory.with_scratch_text(text)
+        sleep = self.config.sleep
+        self.memory.record.config.setdefault("sleep", {}).update(budget_fet=sleep.budget_fet, budget_seconds=sleep.budget_seconds)
 
     @in_turn
     def _finish(self) -> None:

@@ -93,7 +93,6 @@ def test_a_memory_that_ran_out_can_be_read_on(llama: Base, tmp_path: Path, free:
     config = config_for(llama, tmp_path, f"sleep.budget_fet={sum(free.record.fet.values()) / 3:.0f}")
     memory = Memory.load(consolidate(document(), base=llama, config=config).save(tmp_path / "m"))
     count, segments = len(memory.record.chunks), len(memory.segments)
-    memory.record.config["sleep"]["budget_fet"] = 0.0
     grown = extend(memory, Document.from_text("Captain Orla Bix sank near Hallow in 1902. " * 6, "more"), base=llama)
     new = grown.record.chunks[count:]
     assert new

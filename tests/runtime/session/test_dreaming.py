@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from nrem.consolidation.dream.dreamer import Dreamer
-from nrem.consolidation.events import ChunkDreamt, ChunksEvicted, Event, PassDone, SleepEnded, ignore
+from nrem.consolidation.events import ChunkDreamt, ChunkRead, ChunksEvicted, Event, PassDone, SleepEnded, ignore
 from nrem.consolidation.protocol.asker_file import save_asker
 from nrem.consolidation.protocol.folder import load_protocol, save_protocol
 from nrem.memory.errors import SleepError
@@ -260,3 +260,34 @@ def test_the_saved_protocol_loads_with_its_asker(llama: Base, protocols: dict[st
     loaded = {name: load_protocol(path, llama.tokenizer, llama.identity, torch.device("cpu")) for name, path in protocols.items()}
     assert {name: protocol.asker is not None for name, protocol in loaded.items()} == {"ridge": True, "keyed": True, "no asker": False}
     assert loaded["ridge"].sha256 == replace(loaded["ridge"], asker=None).sha256 == loaded["no asker"].sha256
+
+
+@pytest.mark.parametrize(("lived", "kept"), [(0, 0), (1, 0), (2, 2), (5, 4), (8, 8)])
+def test_a_run_that_was_killed_while_it_dreamt_loses_the_last_few_chunks_only(
+    llama: Base,
+    protocols: dict[str, Path],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    dreamt_about: list[str],
+    lived: int,
+    kept: int,
+) -> None:
+    """All of a large window is read by then, and no chunk of it is read again."""
+    monkeypatch.setattr(unfinished, "CHECKPOINT_SECONDS", 0.0)
+    monkeypatch.setattr(eviction, "TEXTS", 2)
+    config = config_for(protocols["ridge"], "stream.window_tokens=1024", "stream.overlap_tokens=64")
+    document, folder, events = Document.from_text(tiny.STORY * 4, "d"), tmp_path / "m.unfinished", list[Event]()
+    whole = consolidate(document, base=llama, config=config)
+    with pytest.raises(Killed):
+        Session(base=llama, config=config, listener=dies_after(lived, ChunkDreamt), journal=Journal.open(folder)).stream(document)
+    dreamt_about.clear()
+    memory = Session(base=llama, config=config, listener=events.append, journal=Journal.open(folder)).stream(document)
+    assert dreamt_about == [chunk.text for chunk in list(whole.text or ())[kept:]]
+    if kept:
+        read = [event.chunk.index for event in events if isinstance(event, ChunkRead)]
+        assert min(read) > kept, "what was read is not read again, though not all of it was dreamt about"
+    assert dreams_of(memory) == dreams_of(whole)
+    assert memory.record.chunks == whole.record.chunks
+    assert [(s.chunks, s.passes) for s in memory.record.sleeps] == [(s.chunks, s.passes) for s in whole.record.sleeps]
+    assert all(torch.equal(t, change(whole)[name]) for name, t in change(memory).items())
+    assert memory.record.fet == pytest.approx(whole.record.fet)
