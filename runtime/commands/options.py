@@ -54,6 +54,10 @@ DreamsOption = Annotated[
         show_default=False,
     ),
 ]
+BudgetOption = Annotated[
+    Optional[str],  # noqa: UP045
+    typer.Option("--budget", metavar="B", help="Cap on all that is computed: 400kFET, 1.5M or 90s.", show_default=False),
+]
 OutOption = Annotated[
     Optional[Path],  # noqa: UP045
     typer.Option("--out", "-o", metavar="MEMORY", help="Default: the same folder.", show_default=False),
@@ -122,6 +126,16 @@ def passes_flag(count: int | None) -> "Flags":
 
 def dreams_flag(count: int | None) -> "Flags":
     return {} if count is None else {"--dreams": {"dreams": {"per_sentence": count}}}
+
+
+def budget_flag(text: str | None) -> "Flags":
+    if text is None:
+        return {}
+
+    from nrem.consolidation.budget import parse_budget
+
+    budget = parse_budget(text)
+    return {"--budget": {"sleep": {"budget_fet": budget.fet, "budget_seconds": budget.seconds}}}
 
 
 def model_flag(name: str | None) -> "Flags":

@@ -1,11 +1,12 @@
 """`nrem sleep`."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Optional
+from typing import Annotated
 
 import typer
 
 from nrem.runtime.commands.options import (
+    BudgetOption,
     ConfigOption,
     DreamsOption,
     JsonOption,
@@ -13,6 +14,7 @@ from nrem.runtime.commands.options import (
     PassesOption,
     QuietOption,
     SetOption,
+    budget_flag,
     dreams_flag,
     fail,
     model_flag,
@@ -20,19 +22,13 @@ from nrem.runtime.commands.options import (
     print_memory,
 )
 
-if TYPE_CHECKING:
-    from nrem.runtime.config import Flags
-
 
 def sleep(
     documents: Annotated[list[str], typer.Argument(metavar="DOC", help="Text files or pipes; - is standard input.", show_default=False)],
     out: Annotated[Path, typer.Option("--out", "-o", metavar="MEMORY", help="The folder to make.", show_default=False)],
     passes: PassesOption = None,
     dreams: DreamsOption = None,
-    budget: Annotated[
-        Optional[str],  # noqa: UP045
-        typer.Option("--budget", metavar="B", help="Cap on all that is computed: 400kFET, 1.5M or 90s.", show_default=False),
-    ] = None,
+    budget: BudgetOption = None,
     model: ModelOption = None,
     config: ConfigOption = None,
     settings: SetOption = None,
@@ -53,7 +49,9 @@ def sleep(
     from nrem.runtime.session.ready import SleepJob, check_job
 
     job = SleepJob(documents=tuple(documents), out=out, resume=resume, force=force, forget_text=forget_text, encoding=encoding)
-    resolved = load_config(config, settings or [], {**model_flag(model), **passes_flag(passes), **dreams_flag(dreams), **_budget(budget)})
+    resolved = load_config(
+        config, settings or [], {**model_flag(model), **passes_flag(passes), **dreams_flag(dreams), **budget_flag(budget)}
+    )
     progress = ProgressBar(quiet=be_quiet)
     try:
         with one_writer(real_target(out), "nrem sleep"):
@@ -70,13 +68,3 @@ def sleep(
     finally:
         progress.close()
     print_memory(memory.record, out, as_json=as_json)
-
-
-def _budget(text: str | None) -> "Flags":
-    if text is None:
-        return {}
-
-    from nrem.consolidation.budget import parse_budget
-
-    budget = parse_budget(text)
-    return {"--budget": {"sleep": {"budget_fet": budget.fet, "budget_seconds": budget.seconds}}}

@@ -188,7 +188,6 @@ def test_a_question_that_cannot_be_asked_costs_no_other_its_answer(shell: Shell,
     assert "nrem: standard input, line 4: question: got 1001 characters, expected at most 1000" in done.err
 
 
-
 def test_what_is_set_too_late_is_told(shell: Shell, memory: str) -> None:
     done = shell("ask", memory, "Who?", "--set", "stream.chunk_tokens=64")
     assert (done.code, len(done.out.splitlines())) == (0, 1)
