@@ -7,9 +7,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from nrem.consolidation.protocol.folder import PROTOCOL, named_folder
 from nrem.consolidation.train.trainer import TrainConfig
 from nrem.consolidation.write.rules import trainable
 from nrem.memory.errors import UsageError
+from nrem.memory.saved.json_text import parse_json
 from nrem.memory.saved.lock import one_writer
 from nrem.runtime.config import Flags, load_config, resolve, setting_layers
 from nrem.runtime.measure.smoke import tiny_data, tiny_training
@@ -18,6 +20,8 @@ from nrem.runtime.models.tiny import tiny_base
 from nrem.runtime.parts import load_base
 
 SMOKE_MINUTES = 0.05
+SHAPE = ("rank", "reader_rank", "error_vocabulary", "target", "layers", "reader_target", "reader_layers")
+"""Keys that say what is learned, and not how."""
 GO_ON_STEP_SIZE = 1.5e-3
 """Step size from a protocol that is trained already; one for a beginning loses some of what it learned (benchmarks/LOG.md)."""
 
@@ -60,8 +64,15 @@ def run_training(flags: TrainFlags, *, tell: Callable[[dict[str, Any]], None]) -
 
 def training_config(flags: TrainFlags) -> TrainConfig:
     """What the flags say about the training itself; `--set` has the last word."""
-    going_on = [("--from", {"step_size": GO_ON_STEP_SIZE})] if flags.start_from else []
+    going_on = [("--from", {"step_size": GO_ON_STEP_SIZE} | _shape(flags.start_from))] if flags.start_from else []
     return resolve(TrainConfig, [("--rule", {"rule": flags.rule}), *going_on, *setting_layers(flags.settings)])
+
+
+def _shape(start_from: Path) -> dict[str, Any]:
+    """Which modules the protocol that is gone on from has learned for, and at which ranks: of others nothing would be taken."""
+    path = named_folder(start_from) / PROTOCOL
+    trained = parse_json(path.read_text(encoding="utf-8")).get("about", {}).get("training", {}) if path.is_file() else {}
+    return {key: trained[key] for key in SHAPE if key in trained}
 
 
 def _smoke(flags: TrainFlags, tell: Callable[[dict[str, Any]], None]) -> TrainReport:

@@ -8,7 +8,7 @@ from typing import Literal
 import pytest
 import torch
 
-from nrem.consolidation.protocol.folder import save_protocol
+from nrem.consolidation.protocol.folder import save_protocol, shipped
 from nrem.consolidation.train.data import Sampler, read_source
 from nrem.consolidation.train.optimisers import PACES
 from nrem.consolidation.train.trainer import ProtocolTrainer, TrainConfig
@@ -36,6 +36,20 @@ def test_going_on_from_a_protocol_takes_smaller_steps() -> None:
     wanted = "--set chunks_together=1,2: chunks_together is '1,2'; input should be a list, such as [1, 2]"
     with pytest.raises(ConfigError, match=re.escape(wanted)):
         training_config(replace(new, settings=("chunks_together=1,2",)))
+
+
+def test_going_on_is_for_the_modules_and_ranks_of_the_protocol_before(llama: Base, tmp_path: Path) -> None:
+    """Else what it has learned for others would be lost without a word."""
+    trained = {"rank": 6, "reader_rank": 3, "layers": "upper-third", "reader_target": "all-linear", "step_size": 0.5, "gone": 1}
+    folder = save_protocol(tmp_path / "p", tiny.make_ridge_protocol(llama), llama.identity, {"training": trained})
+    flags = TrainFlags(
+        data=(), out=None, minutes=1, rule="ridge", settings=(), model={}, held_out=None, start_from=folder, resume=False, smoke=False
+    )
+    flags = replace(flags, settings=("reader_rank=5",))
+    found = training_config(flags)
+    assert (found.rank, found.reader_rank, found.layers, found.reader_target) == (6, 5, "upper-third", "all-linear")
+    assert found.step_size == GO_ON_STEP_SIZE
+    assert training_config(replace(flags, start_from=shipped()[0])).reader_target == "all-linear"
 
 
 def test_a_module_that_begins_beside_trained_ones_writes_in_units_of_its_outputs(llama: Base, tmp_path: Path) -> None:
