@@ -37,7 +37,9 @@ def commands_in(text: str) -> list[tuple[list[str], bool]]:
     """Every command in a Markdown text as words, and whether it is whole: those of code blocks are, those within a sentence may be cut."""
     found = []
     for block in FENCE.findall(text):
-        for line in block.replace("\\\n", " ").splitlines():
+        lines = block.replace("\\\n", " ").splitlines()
+        shown = [line for line in lines if line.startswith("$ ")]  # the others are what these print
+        for line in shown or lines:
             for part in line.removeprefix("$ ").split(" | "):
                 if words := _words(part):
                     found.append((words, True))

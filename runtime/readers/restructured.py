@@ -13,8 +13,8 @@ from nrem.runtime.readers.text import text_document
 _BEFORE = re.compile(r"[ \t]*\r?\n|\.\.(?:[ \t].*)?\r?\n(?:[ \t]+\S.*\r?\n|[ \t]*\r?\n(?=[ \t]))*|:[^:\n]+:.*\r?\n(?:[ \t]+\S.*\r?\n)*")
 """A blank line, what begins with two dots and is indented below, or a field."""
 _LINE = r"(?P<mark>[!-/:-@\[-`{-~])(?P=mark){2,}[ \t]*\r?$"
-_OVER = re.compile(_LINE + r"\n[ \t]*(?P<title>\S.*?)[ \t]*\r?\n(?P=mark){3,}[ \t]*\r?$", re.MULTILINE)
-_UNDER = re.compile(r"(?P<title>\S.*?)[ \t]*\r?\n" + _LINE, re.MULTILINE)
+_OVER = re.compile(_LINE + r"\n[ \t]*(?P<title>\S.*)\n(?P=mark){3,}[ \t]*\r?$", re.MULTILINE)
+_UNDER = re.compile(r"(?P<title>\S.*)\n" + _LINE, re.MULTILINE)
 
 
 @final
