@@ -77,11 +77,13 @@ def test_an_extension_takes_a_budget(shell: Shell, asleep: dict[str, Any]) -> No
     assert "--budget: got 'lots', expected a number above 0 of FET or seconds" in done.err
 
 
-def test_a_budget_in_seconds_begins_anew_as_well(llama: Base, tmp_path: Path) -> None:
-    config = tiny.make_config("guard.enabled=false", "sleep.budget_seconds=1000")
+@pytest.mark.parametrize("unit", ["fet", "seconds"])
+def test_what_was_spent_before_is_not_taken_from_it(llama: Base, unit: str, tmp_path: Path) -> None:
+    config = tiny.make_config("guard.enabled=false", f"sleep.budget_{unit}=1000000")
     folder = consolidate(Document.from_text(tiny.STORY, "a"), base=llama, config=config).save(tmp_path / "m")
     memory = Memory.load(folder)
-    memory.record.seconds["passes"] = 2000.0
+    spent = getattr(memory.record, unit)
+    spent["passes"] = 2e6
     grown = extend(memory, Document.from_text(OTHER, "b"), base=llama)
     assert all(c.passes for c in grown.record.chunks)
-    assert grown.record.seconds["passes"] > 2000
+    assert getattr(grown.record, unit)["passes"] > 2e6
