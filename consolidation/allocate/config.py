@@ -15,8 +15,8 @@ UNTRAINED_PASSES = 32
 @dataclass(frozen=True, kw_only=True)
 class SleepConfig:
     passes: int | Literal["auto"] = "auto"
-    """Most passes a chunk gets in one sleep; with the uniform allocator, what every chunk gets. 0 writes nothing; "auto" is what the
-    protocol was trained for, or 32 for an untrained one."""
+    """Most passes a chunk gets in one sleep; with the uniform allocator, what every chunk gets. 0 writes nothing; "auto" is as
+    deep as passes were measured to pay (`nrem ceiling`), else what the protocol was trained for, or 32 for an untrained one."""
     allocator: str = "elimination"
     """A row of `allocators`. `elimination`: a chunk leaves when solved or hopeless; `uniform`: all get the same; `greedy`: levels are
     planned from predicted gains; `priced`: a pass is granted where it promises more than it costs, at a price that follows the spending.

@@ -11,7 +11,7 @@ Layers = Literal["upper-half", "upper-third", "upper-quarter", "all"]
 @dataclass(frozen=True, kw_only=True)
 class FastWeightsConfig:
     rank: int = 16
-    """Rank r of the factors; engines such as vLLM accept 8, 16, 32, 64 or 128."""
+    """Rank r of the factors; engines such as vLLM accept 16, 32, 64, 128, 256, 320 or 512."""
     target: str = "auto"
     """Suffix of the adapted modules; "auto" is the MLP's output projection (`down_proj` in Llama, `mlp.c_proj` in GPT-2)."""
     layers: Layers = "upper-half"

@@ -24,6 +24,9 @@ A setting is given as `--set SECTION.KEY=VALUE`, any number of times, or in a TO
 `--config` also takes the name of a preset. Defaults come first, then the file, then `--set`.
 An unknown key is refused, with the nearest known one.
 The resolved configuration is saved in the memory's `memory.json`, for the passes that read on and write anew.
+With the shipped protocol, which has learned its own modules and ranks, some keys change nothing: all of `study`,
+`fast_weights.rank`, `target`, `layers` and `question_chunks`, `sleep.replay`, `probes.facts_per_chunk` and
+`probes.keyword_variants`. They are for other write rules; whoever sets one is told.
 How a memory is asked (`model`, `protocol`, `answer`) is yours: `nrem ask` takes it from its own `--config` and `--set`.
 
 ```toml

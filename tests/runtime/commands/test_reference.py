@@ -1,5 +1,6 @@
 """The pages of commands and settings say what the program does: they are made from it."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Callable
@@ -7,6 +8,7 @@ from dataclasses import fields
 
 import pytest
 
+from nrem.consolidation.write.rules import RULES
 from nrem.runtime.commands.main import COMMANDS
 from nrem.runtime.commands.reference import commands_page
 from nrem.runtime.commands.settings import settings_page
@@ -29,6 +31,16 @@ def test_a_page_is_what_the_program_says(page: str) -> None:
 def test_every_command_has_its_section() -> None:
     headings = [line for line in commands_page().splitlines() if line.startswith("## ")]
     assert headings == [f"## nrem {name}" for name in COMMANDS]
+
+
+def test_the_page_names_what_the_shipped_protocol_does_not_go_by() -> None:
+    paragraph = settings_page().split("some keys change nothing")[1].split("They are for other")[0]
+    idle = frozenset[str]().union(*(row.uses for row in RULES.values())) - RULES["ridge"].uses
+    for key in idle:
+        section, name = key.split(".")
+        assert f"all of `{section}`" in paragraph if section == "study" else f"`{name}`" in paragraph or f"`{key}`" in paragraph, key
+    named = set(re.findall(r"`([a-z_.]+)`", paragraph)) - {"study"}
+    assert {name.rsplit(".", 1)[-1] for name in named} == {key.rsplit(".", 1)[-1] for key in idle if not key.startswith("study.")}
 
 
 def test_every_setting_is_there_with_its_default_and_a_meaning() -> None:
