@@ -1,9 +1,12 @@
-"""What a session notes in the record of its memory: documents and chunks as they are read, and sleeps. Knows no models and no files."""
+"""What a session notes in the record of its memory: documents and chunks as they are read, and sleeps; and what it has cost so far. Knows
+no models and no files."""
 
 import hashlib
 import statistics
 from collections.abc import Iterator, Sequence
 
+from nrem.consolidation.allocate.config import SleepConfig
+from nrem.consolidation.budget import Ledger
 from nrem.consolidation.sleep import SleepResult
 from nrem.memory.saved.record import ChunkRecord, DocumentRecord, MemoryRecord
 from nrem.memory.stream.chunk import Chunk
@@ -58,3 +61,12 @@ def note_sleep(record: MemoryRecord, result: SleepResult, segment: int) -> None:
         chunk.num_probes, chunk.recall_before, chunk.recall_after = p.num_probes, p.recall[0], p.recall[-1]
         chunk.nll_before, chunk.nll_after = p.nll[0], p.nll[-1]
         chunk.looked_at, chunk.recall, chunk.nll = list(p.looked_at), list(p.recall), list(p.nll)
+
+
+def ledger_of(record: MemoryRecord, sleep: SleepConfig) -> Ledger:
+    """With what the memory has cost so far; a budget is for what a session adds to it."""
+    spent = Ledger()
+    spent.restore({"fet": record.fet, "seconds": record.seconds})
+    fet, seconds = (sleep.budget_fet, spent.total_fet), (sleep.budget_seconds, spent.total_seconds)
+    most_fet, most_seconds = (budget + before if budget else None for budget, before in (fet, seconds))
+    return Ledger(most_fet, most_seconds, spent.fet, spent.seconds)

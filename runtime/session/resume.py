@@ -56,6 +56,17 @@ class Unfinished:
         way_out = "give the same document, or begin anew with a new Session, or with the memory as it was saved"
         return SleepError(f"{what} the call that was cut off {did}; {way_out}")
 
+    def check_goes_on(self, record: MemoryRecord, name: str) -> None:
+        """Raise `SleepError` where another document than this is half read."""
+        if len(record.chunks) > record.num_chunks and (begun := record.chunks[record.num_chunks].document) != name:
+            raise self.refused(f"{name}: is not {begun}, of which", "has read a part")
+
+    def check_nothing_missing(self, record: MemoryRecord) -> None:
+        """Of a call that goes on: other documents may begin like those that were read, and end earlier."""
+        read, known = record.num_chunks, len(record.chunks)
+        if known > read:
+            raise self.refused(f"{record.documents[-1].name}: ends after {read} chunks, but", f"has read {known}")
+
     def during_sleep(self, left: int, state: dict[str, Any], tensors: dict[str, Tensor]) -> None:
         """After a pass; at most every two seconds. `left`, here and below: chunks whose window is over, so that a run that goes on need not
         read them again; not all of them may be in the evicted text yet."""

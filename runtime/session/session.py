@@ -16,7 +16,6 @@ from typing import Any
 
 from torch import Tensor
 
-from nrem.consolidation.budget import Ledger
 from nrem.consolidation.events import ChunkRead, Listener, NightEnded, SleepEnded, ignore
 from nrem.consolidation.sleep import SleepResult
 from nrem.memory.errors import SleepError, UsageError
@@ -38,7 +37,7 @@ from nrem.runtime.readers.read import open_documents, read_document
 from nrem.runtime.session.eviction import Eviction
 from nrem.runtime.session.live import LiveContext
 from nrem.runtime.session.mark import Mark
-from nrem.runtime.session.notes import Watched, chunk_record, note_sleep
+from nrem.runtime.session.notes import Watched, chunk_record, ledger_of, note_sleep
 from nrem.runtime.session.resume import CutOff, Unfinished
 from nrem.runtime.session.segments import SegmentWriter
 from nrem.runtime.wake.answer import Answer
@@ -79,7 +78,7 @@ class Session:
         if memory is not None:
             memory.record.protocol.setdefault("rule", self.protocol.rule)  # schema 1 did not name it
         self.memory = memory or self._new_memory(journal)
-        self.ledger = self._new_ledger()
+        self.ledger = ledger_of(self.memory.record, self.config.sleep)
         self.window = Window(self.config.stream, self.base.count_tokens)
         self.buffer = EvictionBuffer(self.config.stream.buffer_tokens)
         self.live = LiveContext(self.base, self.protocol, self.ledger)
@@ -107,11 +106,11 @@ class Session:
         document = replace(document, name=unique(document.name, {d.name for d in self.memory.record.documents}))
         self._own_text()
         with self._to_be_repeated():
-            self._check_goes_on(document.name)
+            self._unfinished.check_goes_on(self.memory.record, document.name)
             self._read_window_again()
             self._stream(document)
             if finish:
-                self._check_nothing_missing()
+                self._unfinished.check_nothing_missing(self.memory.record)
                 self._evict(self.window.flush())
                 if len(self.buffer):
                     self.sleep()
@@ -200,19 +199,6 @@ class Session:
         dreamer = make_dreamer(self.base, self.config, self.protocol, self.ledger)
         return Eviction(self.base, self.memory, self.buffer, dreamer, self.listener, self._unfinished)
 
-    def _check_goes_on(self, name: str) -> None:
-        """Raise `SleepError` where another document is half read."""
-        record = self.memory.record
-        if len(record.chunks) > record.num_chunks and (begun := record.chunks[record.num_chunks].document) != name:
-            raise self._unfinished.refused(f"{name}: is not {begun}, of which", "has read a part")
-
-    def _check_nothing_missing(self) -> None:
-        """Of a call that goes on: other documents may begin like those that were read, and end earlier."""
-        read, known = self.memory.record.num_chunks, len(self.memory.record.chunks)
-        if known > read:
-            name = self.memory.record.documents[-1].name
-            raise self._unfinished.refused(f"{name}: ends after {read} chunks, but", f"has read {known}")
-
     # -- sleep ----------------------------------------------------------------------------------------------------------------
 
     @in_turn
@@ -279,16 +265,6 @@ class Session:
         text = EvictedText(journal.folder / "text") if journal else None
         memory = Memory(record=make_record(self.base, self.config, self.protocol), segments=[Segment(weights)], text=text)
         return memory if journal else memory.with_scratch_text()
-
-    def _new_ledger(self) -> Ledger:
-        """With what the memory has cost so far; a budget is for what this session adds to it."""
-        sleep, spent = self.config.sleep, Ledger()
-        spent.restore({"fet": self.memory.record.fet, "seconds": self.memory.record.seconds})
-        limits = (
-            sleep.budget_fet and sleep.budget_fet + spent.total_fet,
-            sleep.budget_seconds and sleep.budget_seconds + spent.total_seconds,
-        )
-        return Ledger(limits[0] or None, limits[1] or None, spent.fet, spent.seconds)
 
     def _own_text(self) -> None:
         """Reading on must not touch the files of a saved memory: from here on the session works on a copy of its text, and its budget is

@@ -65,6 +65,7 @@ class Wake:
         """
         question = check_question(question)
         if window:
+            self.way(way)
             with self.memory.attached(self.base.model, self.memory.route(question)):
                 return self.answerer.ask(question, window)
         return self.answers([question], way)[0]
