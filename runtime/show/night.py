@@ -12,7 +12,7 @@ from nrem.memory.saved.record import ChunkRecord, MemoryRecord
 EXITS = {
     "solved": "known",
     "hopeless": "no gain to expect",
-    "cap": "all the passes it may have",
+    "cap": "another pass promises too little, or it had the most there are",
     "budget": "no budget for more passes",
     "waiting": "not slept on yet",
     "empty": "nothing in it to learn",
@@ -75,7 +75,7 @@ def ends(exits: dict[str, int]) -> str:
     """How chunks left, in words.
 
     >>> ends({"cap": 2, "budget": 1})
-    '2 cap (all the passes it may have), 1 budget (no budget for more passes)'
+    '2 cap (another pass promises too little, or it had the most there are), 1 budget (no budget for more passes)'
     """
     return ", ".join(f"{count:,} {reason} ({EXITS[reason]})" for reason, count in exits.items())
 
