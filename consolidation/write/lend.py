@@ -1,7 +1,8 @@
 """Lending fast weights to a model for a batch in which several memories are asked at once: every group of rows has its own.
 
-`FastWeights.attached` is the way of one memory; this one is differentiable, in the model's own dtype, and used where protocols are trained
-and measured. Rows are group-major: as many for each group. Knows nothing about the form in which a rule writes.
+`FastWeights.attached` is the way of a finished adapter, cut to its rank; what is lent here is whole, differentiable and in the model's own
+dtype: passes read through it with what they have written so far, dreams with the reader alone, and protocols are trained and measured by
+it. Rows are group-major: as many for each group. Knows nothing about the form in which a rule writes.
 """
 
 from collections.abc import Iterator, Mapping

@@ -172,7 +172,8 @@ class RidgeRule(WriteRule):
         return loss
 
     def _read(self, rows: SleepRows[K], group: Sequence[K], number: int, gathered: Mapping[str, Gathered], *, charged: bool) -> Tensor:
-        """Read a batch with what is written so far, and gather what a pass solves for; gives the mean loss of each text."""
+        """Read a batch with what is written so far, and gather what a pass solves for; gives the mean loss of each text. The fast weights
+        are silent meanwhile: they hold the same, cut to their rank."""
         texts, lower = rows.texts(group), rows.lower(group)
         with self.ledger.debit("passes", self._reading_fet(number, rows, group) if charged else 0.0), self.fast.silenced():
             with lent(self.split.model, self.parameters, {n: c[None] for n, c in self._changes.items()} or None):
