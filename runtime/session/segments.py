@@ -16,7 +16,7 @@ from nrem.consolidation.guard import Guard
 from nrem.consolidation.protocol.protocol import Protocol
 from nrem.consolidation.sleep import Sleeper
 from nrem.memory.memory import Memory
-from nrem.memory.saved.record import ChunkRecord
+from nrem.memory.saved.record import ChunkRecord, SleepRecord
 from nrem.memory.stream.chunk import Chunk
 from nrem.memory.weights.segment import Segment
 from nrem.runtime.config import Config
@@ -64,10 +64,10 @@ class SegmentWriter:
             self.seal()
             raise
 
-    def home(self, passes: int) -> int:
-        """The segment that the chunks of a sleep of so many passes belong to: the open one, or, as long as nothing was written into it, the
-        one before. So no segment is saved that holds nothing, but for a memory's first, which PEFT opens."""
-        begun = passes > 0 or self._begun
+    def home(self, sleep: SleepRecord) -> int:
+        """The segment that the chunks of a sleep belong to: the open one, or, as long as nothing that was kept is written into it, the one
+        before. So no segment is saved that holds nothing, but for a memory's first, which PEFT opens."""
+        begun = (sleep.kept and sleep.passes > 0) or self._begun
         return self.open if begun else max(0, self.open - 1)
 
     def replay(self, run: Sequence[Chunk]) -> list[Chunk]:

@@ -235,7 +235,7 @@ class Session:
         self._unfinished.during_sleep(self._left, state, tensors)
 
     def _note_sleep(self, result: SleepResult) -> None:
-        note_sleep(self.memory.record, result, self.writer.home(result.record.passes))
+        note_sleep(self.memory.record, result, self.writer.home(result.record))
         self.writer.seal()
         for chunk in self.buffer.drain():
             if self.memory.record.chunks[chunk.index].sleep < 0:
