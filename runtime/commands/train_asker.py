@@ -35,6 +35,7 @@ def train_asker(
     """Train an asker for a protocol's base model, once: how to ask about a text before it is slept on."""
     from nrem.consolidation.train.asker_trainer import AskerConfig
     from nrem.memory.saved.lock import one_writer
+    from nrem.memory.saved.target import real_target
     from nrem.runtime.config import load_config, resolve, setting_layers
     from nrem.runtime.measure import train_asker as measure
     from nrem.runtime.measure.train_table import asker_line
@@ -45,7 +46,7 @@ def train_asker(
     measure.check_asker_job(job, resume=resume)
     base = load_base(load_config(flags=model_flag(model)))
     try:
-        with one_writer(protocol, "nrem train-asker"):
+        with one_writer(real_target(protocol), "nrem train-asker"):
             report = measure.train_asker(
                 base, job, config, resume=resume, tell=lambda figures: print(asker_line(figures), file=sys.stderr, flush=True)
             )

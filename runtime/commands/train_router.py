@@ -30,6 +30,7 @@ def train_router(
     import sys
 
     from nrem.memory.saved.lock import one_writer
+    from nrem.memory.saved.target import real_target
     from nrem.runtime.config import resolve, setting_layers
     from nrem.runtime.route.config import RouterConfig
     from nrem.runtime.route.job import RouterJob, run_router
@@ -44,7 +45,7 @@ def train_router(
             print(progress_line(seed, phase, done, steps, figures), file=sys.stderr, flush=True)
 
     try:
-        with one_writer(out, "nrem train-router"):
+        with one_writer(real_target(out), "nrem train-router"):
             result = run_router(job, config, note=note)
     except KeyboardInterrupt:
         if out.exists():

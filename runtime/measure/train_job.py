@@ -13,6 +13,7 @@ from nrem.consolidation.write.rules import trainable
 from nrem.memory.errors import UsageError
 from nrem.memory.saved.json_text import parse_json
 from nrem.memory.saved.lock import one_writer
+from nrem.memory.saved.target import real_target
 from nrem.runtime.config import Flags, load_config, resolve, setting_layers
 from nrem.runtime.measure.smoke import tiny_data, tiny_training
 from nrem.runtime.measure.train import TrainJob, TrainReport, train_protocol
@@ -57,8 +58,9 @@ def run_training(flags: TrainFlags, *, tell: Callable[[dict[str, Any]], None]) -
     if not flags.data or flags.out is None:
         raise UsageError("train-protocol: --data and --out are needed; --smoke does without, on a tiny model")
     base = load_base(load_config(flags=flags.model))
-    job = TrainJob(data=flags.data, out=flags.out, minutes=flags.minutes, held_out=flags.held_out, start_from=flags.start_from)
-    with one_writer(flags.out, "nrem train-protocol"):
+    out = real_target(flags.out)
+    job = TrainJob(data=flags.data, out=out, minutes=flags.minutes, held_out=flags.held_out, start_from=flags.start_from)
+    with one_writer(out, "nrem train-protocol"):
         return train_protocol(base, job, config, resume=flags.resume, tell=tell)
 
 
@@ -81,7 +83,6 @@ def _smoke(flags: TrainFlags, tell: Callable[[dict[str, Any]], None]) -> TrainRe
     config = resolve(TrainConfig, [("the smoke training", tiny), *setting_layers(flags.settings)])
     with tempfile.TemporaryDirectory(prefix="nrem-smoke-") as scratch:
         folder = Path(scratch)
-        job = TrainJob(
-            data=(tiny_data(folder),), out=flags.out or folder / "protocol", minutes=SMOKE_MINUTES, held_out_passages=2, levels=(1, 2)
-        )
+        out = real_target(flags.out) if flags.out else folder / "protocol"
+        job = TrainJob(data=(tiny_data(folder),), out=out, minutes=SMOKE_MINUTES, held_out_passages=2, levels=(1, 2))
         return train_protocol(tiny_base(), job, config, resume=flags.resume, tell=tell)

@@ -33,6 +33,7 @@ from tests.cli import SLEEP, Shell
         (("show", "."), 1, "nrem: .: not a memory, memory.json is missing"),
         (("rm", ".", "--yes"), 1, "nrem: .: not a memory, memory.json is missing; nrem deletes memories only"),
         (("train-protocol", "--rule", "hebb"), 2, "nrem: --rule: got 'hebb', expected ridge, keyed, delta, gradient"),
+        (("train-protocol", "--smoke", "-o", "."), 2, ": exists and is not a protocol; choose another name"),
         (("train-protocol",), 2, "nrem: train-protocol: --data and --out are needed"),
     ],
 )
