@@ -1,7 +1,7 @@
 """`search`: adapter and text together, in one round of search or several.
 
-One round takes the best chunk, and the second one beside it where it matches nearly as well: then the best is the right one in two of
-three questions only. A further round adds the best chunk that is not there yet. From the second round on the query is the question with
+One round takes the best chunk, and the second one beside it where it matches nearly as well: then the best is the right one for three in
+five only. A further round adds the best chunk that is not there yet. From the second round on the query is the question with
 the names and years of what the round before has found: of questions that need two paragraphs, two rounds find both for 0.75 (HotpotQA)
 and 0.34 (MuSiQue), the two best chunks for the question alone for 0.52 and 0.22 (benchmarks/LOG.md).
 """
@@ -15,7 +15,7 @@ from nrem.runtime.wake.way import Amount, Way
 
 SNIPPET_TOKENS = 96
 """Tokens that several rounds leave of each chunk; one round keeps its chunk whole."""
-NEARLY = 0.6
+NEARLY = 0.8
 """Share of the best chunk's score from which the second one is beside it (benchmarks/LOG.md)."""
 _WORD = re.compile(r"\b(?:[^\W\d_][\w’'.-]*|\d{4}\b)")
 """A word, or a year."""
