@@ -262,6 +262,13 @@ def adopt_parameters(folder: Path, parameters: LearnedWrite[Any]) -> set[str]:
     return writes
 
 
+def training_of(folder: Path) -> dict[str, Any]:
+    """Keys and values of the training that a folder's protocol went through; none where there is no protocol, or that was not kept."""
+    about = _read(folder).get("about") if (folder / PROTOCOL).is_file() else None
+    training = about.get("training") if isinstance(about, dict) else None
+    return training if isinstance(training, dict) else {}
+
+
 def _rule_of(values: Mapping[str, Any]) -> str:
     return str(OLD_NAMES.get(values["rule"], values["rule"]) if values["schema_version"] == 1 else values["rule"])
 

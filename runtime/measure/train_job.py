@@ -7,11 +7,10 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from nrem.consolidation.protocol.folder import PROTOCOL, named_folder
+from nrem.consolidation.protocol.folder import named_folder, training_of
 from nrem.consolidation.train.trainer import TrainConfig
 from nrem.consolidation.write.rules import trainable
 from nrem.memory.errors import UsageError
-from nrem.memory.saved.json_text import parse_json
 from nrem.memory.saved.lock import one_writer
 from nrem.memory.saved.target import real_target
 from nrem.runtime.config import Flags, load_config, resolve, setting_layers
@@ -72,8 +71,7 @@ def training_config(flags: TrainFlags) -> TrainConfig:
 
 def _shape(start_from: Path) -> dict[str, Any]:
     """Which modules the protocol that is gone on from has learned for, and at which ranks: of others nothing would be taken."""
-    path = named_folder(start_from) / PROTOCOL
-    trained = parse_json(path.read_text(encoding="utf-8")).get("about", {}).get("training", {}) if path.is_file() else {}
+    trained = training_of(named_folder(start_from))
     return {key: trained[key] for key in SHAPE if key in trained}
 
 

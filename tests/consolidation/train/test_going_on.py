@@ -13,7 +13,7 @@ from nrem.consolidation.train.data import Sampler, read_source
 from nrem.consolidation.train.optimisers import PACES
 from nrem.consolidation.train.trainer import ProtocolTrainer, TrainConfig
 from nrem.consolidation.write.ridge_site import RidgeSite
-from nrem.memory.errors import ConfigError, SleepError, UsageError
+from nrem.memory.errors import ConfigError, MemoryFolderError, SleepError, UsageError
 from nrem.memory.saved.journal import Journal
 from nrem.runtime.measure.train import TrainJob, make_bench
 from nrem.runtime.measure.train_job import GO_ON_STEP_SIZE, TrainFlags, training_config
@@ -50,6 +50,9 @@ def test_going_on_is_for_the_modules_and_ranks_of_the_protocol_before(llama: Bas
     assert (found.rank, found.reader_rank, found.layers, found.reader_target) == (6, 5, "upper-third", "all-linear")
     assert found.step_size == GO_ON_STEP_SIZE
     assert training_config(replace(flags, start_from=shipped()[0])).reader_target == "all-linear"
+    (folder / "protocol.json").write_text("{", encoding="utf-8")
+    with pytest.raises(MemoryFolderError, match=r"protocol\.json: damaged"):
+        training_config(flags)
 
 
 def test_a_module_that_begins_beside_trained_ones_writes_in_units_of_its_outputs(llama: Base, tmp_path: Path) -> None:
