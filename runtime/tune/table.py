@@ -44,10 +44,8 @@ def use_it(found: Tuning, documents: Sequence[str], folder: Path) -> str:
     if found.recommendation.way == "floor":
         return "ask without sleeping, or tune again with more questions or other levels"
     by = ["--config", str(folder / "config.toml")]
-    slept, asked = (
-        shlex.join(["nrem", "sleep", *documents, *by, "-o", "memories/NAME"]),
-        shlex.join(["nrem", "ask", "memories/NAME", "QUESTION", *by]),
-    )
+    slept = shlex.join(["nrem", "sleep", *documents, *by, "-o", "memories/NAME"])
+    asked = shlex.join(["nrem", "ask", "memories/NAME", "QUESTION", *by])
     return f"{slept}, then {asked}, which answers by {found.recommendation.answer_way}"
 
 

@@ -1,47 +1,14 @@
 """Evicted text comes back as it went in, also after a kill, and is found by its words."""
 
-from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from safetensors import safe_open
-from safetensors.numpy import save
 
 from nrem.memory.errors import MemoryFolderError, UsageError
-from nrem.memory.saved.files import TEXT_INDEX
-from nrem.memory.stream.chunk import Chunk
-from nrem.memory.text import index_file
-from nrem.memory.text.evicted import SHARPNESS, EvictedText, Hit
-from nrem.memory.text.index import SearchIndex
-
-TEXTS = [
-    "The Orrin lighthouse was built in 1874 on the northern rocks. ",
-    "Keeper Maren Tull lit the lamp at six every evening. ",
-    "The harbour froze in the winter of 1891, and the lamp with it. ",
-    "Nobody came. ",
-    "\u2028Ünïcode, “quotes”,\nnew\r\nlines, \x00 and 😀.\n",
-]
-
-
-def make_chunk(index: int, text: str) -> Chunk:
-    return Chunk(document="d", title="t", index=index, start=0, end=len(text), text=text, num_tokens=len(text.split()))
-
-
-CHUNKS = [make_chunk(i, text) for i, text in enumerate(TEXTS)]
-
-
-def make_text(folder: Path, chunks: list[Chunk] = CHUNKS) -> EvictedText:
-    evicted = EvictedText(folder)
-    for chunk in chunks:
-        evicted.append(chunk)
-    return evicted
-
-
-def indices(hits: list[Hit]) -> list[int]:
-    return [hit.chunk.index for hit in hits]
+from nrem.memory.text.evicted import SHARPNESS, EvictedText
+from tests.evicted import CHUNKS, indices, make_chunk, make_text
 
 
 def test_chunks_come_back_in_order_and_by_index(tmp_path: Path) -> None:
@@ -203,98 +170,6 @@ def test_search_sees_what_was_appended_and_not_what_was_cut_off(tmp_path: Path) 
     assert indices(evicted.search("zeppelin")) == [5]
     evicted.truncate(5)
     assert evicted.search("zeppelin") == []
-
-
-def refuse(*args: object, **kwargs: object) -> None:
-    raise AssertionError("the index was built again")
-
-
-def test_a_saved_index_is_used_and_gives_the_same_hits(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    evicted = make_text(tmp_path)
-    hits = evicted.search("lamp in winter")
-    assert evicted.save_index() == tmp_path / TEXT_INDEX == evicted.save_index()
-    assert sorted(path.name for path in tmp_path.iterdir()) == ["chunks.jsonl", "index.safetensors"]
-    monkeypatch.setattr(SearchIndex, "of", refuse)
-    assert EvictedText(tmp_path).search("lamp in winter") == hits
-
-
-@pytest.mark.parametrize("fate", ["stale", "missing file", "one bit", "cut file", "a folder"])
-def test_an_index_that_cannot_be_used_is_made_anew(tmp_path: Path, fate: str) -> None:
-    evicted = make_text(tmp_path)
-    index = evicted.save_index()
-    assert index is not None
-    expected = [1, 2]
-    if fate == "stale":  # as many chunks and bytes, other words
-        evicted.truncate(4)
-        evicted.append(make_chunk(4, TEXTS[4].replace("quotes", "lamp, a")[: len(TEXTS[4])]))
-        expected = [1, 2, 4]
-    elif fate == "missing file":
-        index.unlink()
-    elif fate == "one bit":
-        content = index.read_bytes()
-        index.write_bytes(content[:-9] + bytes([content[-9] ^ 1]) + content[-8:])
-    elif fate == "cut file":
-        index.write_bytes(index.read_bytes()[:-9])
-    else:
-        index.unlink()
-        index.mkdir()
-    assert not EvictedText(tmp_path).has_index
-    if fate == "a folder":
-        index.rmdir()
-    evicted = EvictedText(tmp_path)
-    assert sorted(indices(evicted.search("lit lamp"))) == expected
-    evicted.save_index()
-    assert sorted(indices(EvictedText(tmp_path).search("lit lamp"))) == expected
-
-
-@pytest.mark.parametrize(
-    "change",
-    [
-        lambda a: a | {"sentences": a["sentences"] * 0 + 10**9},  # a few bytes that ask for gigabytes
-        lambda a: a | {"sentences": a["sentences"][:-1]},
-        lambda a: a | {"sentences": a["sentences"] * 0},
-        lambda a: a | {"rows": a["rows"] + 10**6},
-        lambda a: a | {"rows": a["rows"] - 10**6},
-        lambda a: a | {"rows": a["rows"].astype(np.float32)},
-        lambda a: a | {"starts": a["starts"][::-1].copy()},
-        lambda a: a | {"starts": a["starts"][:, None].copy()},
-        lambda a: a | {"counts": a["counts"] * np.uint8(0)},
-        lambda a: a | {"counts": a["counts"].astype(np.float32) * np.float32("nan")},
-        lambda a: a | {"terms": np.frombuffer(b"[1]", dtype=np.uint8)},
-        lambda a: (
-            {"sentences": a["sentences"], "terms": np.frombuffer(b"[]", dtype=np.uint8), "starts": a["starts"][:1]}
-            | {key: a[key][:0] for key in ("rows", "counts")}
-        ),
-        lambda a: {key: value for key, value in a.items() if key != "counts"},
-    ],
-    ids=[
-        *("giant", "a count short", "no sentences", "points outside", "points before", "half rows", "backwards", "two axes"),
-        *("counts nothing", "nan", "no terms", "empty", "a part short"),
-    ],
-)
-def test_an_index_that_somebody_made_up_is_not_used(
-    tmp_path: Path, change: Callable[[dict[str, np.ndarray]], dict[str, np.ndarray]]
-) -> None:
-    """Its hash is right: whoever makes it up can compute one."""
-    index = make_text(tmp_path).save_index()
-    assert index is not None
-    with safe_open(index, "np") as file:
-        about = file.metadata()
-        arrays = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
-    assert EvictedText(tmp_path).has_index
-    arrays = change(arrays)
-    stamp = about[index_file.ABOUT].partition(" ")[2]
-    index.write_bytes(save(arrays, metadata={index_file.ABOUT: f"{index_file.hash_of(arrays, stamp)} {stamp}"}))
-    assert not EvictedText(tmp_path).has_index
-    assert sorted(indices(EvictedText(tmp_path).search("lit lamp"))) == [1, 2]
-
-
-def test_an_index_goes_when_its_words_have_gone(tmp_path: Path) -> None:
-    evicted = make_text(tmp_path)
-    evicted.save_index()
-    evicted.truncate(0)
-    assert evicted.save_index() is None
-    assert not (tmp_path / TEXT_INDEX).exists()
 
 
 def test_requests_that_make_no_sense_are_refused(tmp_path: Path) -> None:
