@@ -32,7 +32,6 @@ from nrem.memory.stream.chunk import Chunk
 from nrem.memory.text.evicted import EvictedText
 from nrem.memory.weights.fast_weights import FastWeights
 from nrem.memory.weights.segment import FILES, Segment
-from nrem.memory.weights.shared import own_bytes
 from nrem.memory.weights.turns import turn
 
 
@@ -65,7 +64,7 @@ class Memory:
     def with_scratch_text(self, chunks: Iterable[Chunk] = ()) -> Self:
         """Keep these chunks as the evicted text, in a folder that lives as long as the memory."""
         scratch = Scratch()
-        text = EvictedText(scratch.folder)
+        text = EvictedText(scratch.folder / TEXT)
         for chunk in chunks:  # these may lie in the folder that goes now
             text.append(chunk)
         self.scratch, self.text = scratch, text
@@ -137,7 +136,7 @@ class Memory:
         """All files, into a new folder."""
         for index, segment in enumerate(segments):
             segment_folder(made, index).mkdir(exist_ok=True)
-            first = segments[0].weights if index else None
+            first = segments[0] if index else None
             segment.save(segment_folder(made, index), self.record.base.name, self.record.base.revision, first)
         if self.text is not None and len(self.text) and not forget_text:
             (made / TEXT).mkdir()
@@ -165,7 +164,7 @@ class Memory:
         for index in range(record.num_segments):
             place = segment_folder(folder, index)
             named = {name for name in (STATISTICS, WRITTEN) if (place / name).relative_to(folder).as_posix() in record.files}
-            first = segments[0].weights if index and WRITTEN in named else None
+            first = segments[0] if index and WRITTEN in named else None
             segments.append(Segment.load(place, statistics=STATISTICS in named, first=first))
         text = EvictedText(folder / TEXT) if keeps_text(record) else None
         _check_fit(record, segments, text, folder)
@@ -268,8 +267,8 @@ class Memory:
     @property
     def num_bytes(self) -> int:
         """Size of the adapters' weights as files keep them, bytes: what they share counts once."""
-        first, *later = (segment.weights for segment in self.segments[: self.record.num_segments])
-        return first.num_bytes + sum(own_bytes(weights, first) for weights in later)
+        first, *later = self.segments[: self.record.num_segments]
+        return first.num_bytes() + sum(segment.num_bytes(first) for segment in later)
 
 
 def _check_read_to_the_end(record: MemoryRecord, text: EvictedText | None, target: Path) -> None:
@@ -292,5 +291,5 @@ def _check_fit(record: MemoryRecord, segments: Sequence[Segment], text: EvictedT
     for segment in segments:
         if segment.written and (foreign := [index for index in segment.written.chunks if not 0 <= index < count]):
             raise MemoryFolderError(f"{folder}: has statistics of chunk {foreign[0]}, and {count} are recorded; restore it or sleep again")
-    if any(segment.weights.factors.keys() != segments[0].weights.factors.keys() for segment in segments):
+    if any(segment.modules != segments[0].modules for segment in segments):
         raise MemoryFolderError(f"{folder}: its segments adapt other modules than the first one; restore it or sleep again")

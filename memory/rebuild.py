@@ -48,7 +48,7 @@ def merge(first: Memory, second: Memory, rewrite: Rewrite | None = None) -> Memo
         both = written[0].joined(written[1].renumbered(shift))
         segments, shift_segment = [_solved(first.segments[0].weights, Segment(first.segments[0].weights, both))], 0
     else:
-        moved = [Segment(s.weights, s.written.renumbered(shift) if s.written else None) for s in second.segments]
+        moved = [segment.renumbered(shift) for segment in second.segments]
         segments, shift_segment = [*first.segments, *moved], len(first.segments)
     chunks = [
         replace(c, index=shift[c.index], segment=c.segment + shift_segment, sleep=c.sleep + sleeps if c.sleep >= 0 else -1)
@@ -91,13 +91,12 @@ def forget(memory: Memory, indices: Sequence[int], rewrite: Rewrite | None = Non
     texts = [replace(c, index=shift[c.index]) for c in memory.text if c.index in shift] if memory.text is not None else None
     segments = []
     for old in alive:
-        segment = memory.segments[old]
-        moved = Segment(segment.weights, segment.written.renumbered(shift) if segment.written else None)
+        moved = memory.segments[old].renumbered(shift)
         if old in touched and rewrite is not None and texts is not None:
             held = {shift[c.index]: memory.record.passes_kept(c) for c in kept if c.segment == old}
             segments.append(_rewritten(rewrite, texts, held))
         else:
-            segments.append(_solved(segment.weights, moved) if old in touched else moved)
+            segments.append(_solved(moved.weights, moved) if old in touched else moved)
     record = replace(
         memory.record,
         documents=_documents_without(memory.record, [memory.record.chunks[i] for i in gone]),

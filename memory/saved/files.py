@@ -20,9 +20,14 @@ UNFINISHED = ".unfinished"
 RESUME = "resume.safetensors"
 EVENTS = "journal.jsonl"
 SEALED = "segments"
-"""Segments of the unfinished run that will not change any more."""
+"""The folder of what `sealed_folder` names."""
 
 
 def segment_folder(memory: Path, index: int) -> Path:
     """Where a segment lies: the first one in the memory's own folder, so that PEFT opens it by itself."""
     return memory if index == 0 else memory / f"{SEGMENT}{index:04d}"
+
+
+def sealed_folder(run: Path, index: int) -> Path:
+    """Where an unfinished run keeps a segment that will not change any more."""
+    return run / SEALED / f"{index:04d}"

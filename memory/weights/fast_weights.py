@@ -184,6 +184,11 @@ class FastWeights:
     @classmethod
     def load(cls, folder: Path) -> Self:
         """Read PEFT's two files. Whether they fit a model shows when they are attached to it."""
+        return cls.mapped(folder).float()
+
+    @classmethod
+    def mapped(cls, folder: Path) -> Self:
+        """`load`, with the values as the file holds them, which stay in it until they are looked at."""
         config = read_adapter_config(folder)
         tensors = load_file(folder / ADAPTER_WEIGHTS)
         factors = {}
@@ -197,8 +202,13 @@ class FastWeights:
             if A.ndim != 2 or B.ndim != 2 or len(A) != B.shape[1]:
                 shapes = f"{tuple(A.shape)} and {tuple(B.shape)}"
                 raise MemoryFolderError(f"{folder}: {ADAPTER_WEIGHTS} has factors of {name} of shapes {shapes}; restore the file")
-            factors[name] = Factors(A.float(), B.float())
+            factors[name] = Factors(A, B)
         return cls(factors, config.transposed)
+
+    def float(self) -> Self:
+        """The same values in float32, in tensors of their own."""
+        widened = {n: Factors(f.A.to(torch.float32, copy=True), f.B.to(torch.float32, copy=True)) for n, f in self.factors.items()}
+        return type(self)(widened, self.transposed)
 
     def copy(self) -> Self:
         """The same values in tensors of their own."""

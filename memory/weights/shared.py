@@ -16,6 +16,7 @@ from nrem.memory.errors import MemoryFolderError
 from nrem.memory.saved.files import WRITTEN
 from nrem.memory.saved.json_text import json_text, parse_json
 from nrem.memory.weights.fast_weights import Factors, FastWeights
+from nrem.memory.weights.kept import KeptWeights
 
 SHARED = "shared"
 """The key of the file's metadata: columns that are the first segment's, of each module that does not have all of them, and no others."""
@@ -45,29 +46,32 @@ def save_own(weights: FastWeights, first: FastWeights, folder: Path) -> bool:
     return True
 
 
-def load_own(folder: Path, first: FastWeights) -> FastWeights:
-    """What `save_own` wrote, whole again, in tensors of its own. Raises `MemoryFolderError` for what does not fit `first`; whatever else a
-    damaged file makes of it is the caller's to tell."""
+def load_own(folder: Path, first: KeptWeights) -> KeptWeights:
+    """What `save_own` wrote. Raises `MemoryFolderError` for what does not fit `first`; whatever else a damaged file makes of it is the
+    caller's to tell."""
     with safe_open(folder / WRITTEN, framework="pt") as file:
         listed = parse_json(file.metadata()[SHARED])
         tensors = {key: file.get_tensor(key) for key in file.keys()}  # noqa: SIM118 - not a dict
     problem = MemoryFolderError(f"{folder}: {WRITTEN} does not fit the first adapter of its memory; restore it or sleep again")
     if not isinstance(listed, dict):
         raise problem
-    factors = {}
-    for name in [*first.factors, *(name for name in listed if name not in first.factors)]:
-        before = first.factors.get(name)
+    known = first.own.factors
+    own, shared = dict[str, Factors](), dict[str, int]()
+    for name in [*known, *(name for name in listed if name not in known)]:
+        before = known.get(name)
         count = listed.get(name, len(before.A) if before else 0)
         if not isinstance(count, int) or isinstance(count, bool) or not 0 <= count <= (len(before.A) if before else 0):
             raise problem
-        own = _pair(tensors, name)
-        parts = [part for part in (Factors(before.A[:count], before.B[:, :count]) if before else None, own) if part is not None]
-        if not parts or any(p.A.shape[1] != parts[0].A.shape[1] or len(p.B) != len(parts[0].B) for p in parts):
+        mine = _pair(tensors, name)
+        if mine is None and before is None:
             raise problem
-        factors[name] = Factors(torch.cat([p.A for p in parts]), torch.cat([p.B for p in parts], 1))
+        if mine and before and (mine.A.shape[1] != before.A.shape[1] or len(mine.B) != len(before.B)):
+            raise problem
+        own |= {name: mine} if mine else {}
+        shared |= {name: count} if before else {}
     if tensors:  # of a module that nothing names
         raise problem
-    return FastWeights(factors, first.transposed)
+    return KeptWeights(FastWeights(own, first.own.transposed), first, shared)
 
 
 def _common(mine: Factors, theirs: Factors) -> int:
@@ -96,4 +100,4 @@ def _pair(tensors: dict[str, Tensor], name: str) -> Factors | None:
         if A is None and B is None:
             return None
         raise MemoryFolderError(f"{WRITTEN}: the factors of {name} are not whole; restore the file or sleep again")
-    return Factors(A.float(), B.float())
+    return Factors(A, B)

@@ -38,7 +38,7 @@ def verify_memory(folder: Path, flags: Flags | None = None) -> Iterator[Check]:
         yield Check("files", False, problem)
         return
     yield Check("files", True, f"{len(memory.record.files)} files as they were saved")
-    count = sum(len(segment.weights.tensors()) for segment in memory.segments)
+    count = sum(2 * len(segment.modules) for segment in memory.segments)
     yield Check("tensors", True, f"{count} tensors, all finite")  # loading has looked at each
     config = config_of(memory, flags=flags)
     base = load_base(config)

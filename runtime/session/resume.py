@@ -4,7 +4,6 @@ The journal's folder holds the evicted text as it grows and the last checkpoint;
 to the checkpoint is recognised rather than done again.
 """
 
-import shutil
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
@@ -15,12 +14,10 @@ from torch import Tensor
 
 from nrem.consolidation.budget import Ledger
 from nrem.memory.errors import MemoryFolderError, SleepError
-from nrem.memory.memory import Memory
 from nrem.memory.saved.atomic import sha256_file
-from nrem.memory.saved.files import SEALED
+from nrem.memory.saved.files import sealed_folder
 from nrem.memory.saved.journal import Journal
 from nrem.memory.saved.record import MemoryRecord
-from nrem.memory.saved.replace import replace_folder
 from nrem.memory.weights.segment import Segment
 from nrem.runtime.models.load import Base
 from nrem.runtime.session.segments import SegmentWriter
@@ -94,7 +91,7 @@ class Unfinished:
             return
         memory, ledger = self._writer.memory, self._writer.ledger
         assert memory.text is not None
-        self._keep_sealed(self.journal.folder, memory)
+        self._note_sealed(self.journal.folder, len(memory.segments) - 1)
         memory.text.sync()  # a checkpoint must not outlive the text that it counts
         evicted = len(memory.text)
         record = replace(memory.record, documents=[], chunks=memory.record.chunks[:left])  # what was only in the window is read again
@@ -103,16 +100,11 @@ class Unfinished:
         self.journal.checkpoint(state, tensors)
         self._checked_at = time.monotonic()
 
-    def _keep_sealed(self, folder: Path, memory: Memory) -> None:
-        """Segments that will not change any more are written once."""
-        for index, segment in enumerate(memory.segments[:-1]):
-            if not (target := _sealed_folder(folder, index)).exists():
-                made = target.with_name(f".{target.name}.tmp")
-                shutil.rmtree(made, ignore_errors=True)
-                made.mkdir(parents=True)
-                segment.save(made, memory.record.base.name, memory.record.base.revision)
-                replace_folder(made, target)
-                self._hashes |= {path.relative_to(folder).as_posix(): sha256_file(path) for path in sorted(target.iterdir())}
+    def _note_sealed(self, folder: Path, count: int) -> None:
+        """The hashes of what the writer has put there."""
+        for index in range(count):
+            files = {path.relative_to(folder).as_posix(): path for path in sorted(sealed_folder(folder, index).iterdir())}
+            self._hashes |= {name: sha256_file(path) for name, path in files.items() if name not in self._hashes}
 
     def take_up(self, base: Base, config: Mapping[str, Any], ledger: Ledger, writer: SegmentWriter) -> CutOff:
         """Bring everything back to the last checkpoint; returns what was cut off there."""
@@ -134,7 +126,7 @@ class Unfinished:
         memory.text.truncate(state["evicted"])
         self._check_files(where, memory.text.sha256, state)
         fast, rule = ({k.removeprefix(p): v for k, v in tensors.items() if k.startswith(p)} for p in ("fast/", "rule/"))
-        writer.reopen([Segment.load(_sealed_folder(where, i)) for i in range(state["sealed"])], fast, rule)
+        writer.reopen([Segment.load(sealed_folder(where, i)) for i in range(state["sealed"])], fast, rule)
         sleep = (state["sleep"], tensors) if state["sleep"] is not None else None
         return CutOff(sleep, state["evicted"] if state["more"] else 0)
 
@@ -147,7 +139,3 @@ class Unfinished:
                 problem = problem or name
         if problem:
             raise MemoryFolderError(f"{folder}: its {problem} was changed or damaged (its hash differs); start again with --force")
-
-
-def _sealed_folder(journal: Path, index: int) -> Path:
-    return journal / SEALED / f"{index:04d}"

@@ -4,6 +4,7 @@ Only the last segment is open. Chunks are dealt out in reading order, as many to
 segment holds chunks of one document only. Knows nothing about windows, buffers or questions.
 """
 
+import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import takewhile
@@ -16,7 +17,9 @@ from nrem.consolidation.guard import Guard
 from nrem.consolidation.protocol.protocol import Protocol
 from nrem.consolidation.sleep import Sleeper
 from nrem.memory.memory import Memory
+from nrem.memory.saved.files import sealed_folder
 from nrem.memory.saved.record import ChunkRecord, SleepRecord
+from nrem.memory.saved.replace import replace_folder
 from nrem.memory.stream.chunk import Chunk
 from nrem.memory.weights.segment import Segment
 from nrem.runtime.config import Config
@@ -30,6 +33,7 @@ class SegmentWriter:
     def __init__(self, base: Base, config: Config, protocol: Protocol, memory: Memory, ledger: Ledger, listener: Listener) -> None:
         self.base, self.config, self.protocol, self.memory, self.ledger = base, config, protocol, memory, ledger
         self.listener, self.capacity = listener, memory.record.segment_chunks
+        memory.segments[-1] = memory.segments[-1].to_write()
         self.sleeper = self._sleeper()
         held = {c.index: passes for c in self._held if (passes := memory.record.passes_kept(c))}
         self.sleeper.rule.go_on(memory.segments[-1].written, held)
@@ -82,7 +86,7 @@ class SegmentWriter:
         return [self.memory.text.get(held[(i * len(held) // count + shift) % len(held)]) for i in range(count)]
 
     def reopen(self, sealed: Sequence[Segment], fast: dict[str, Tensor], rule: dict[str, Tensor]) -> None:
-        """Go back to where the open segment stood behind these sealed ones."""
+        """Go back to where the open segment stood behind these sealed ones, whose values lie in files."""
         self.memory.segments[:] = sealed
         self._begin()
         if fast:
@@ -120,7 +124,20 @@ class SegmentWriter:
 
     def _open_next(self) -> None:
         self.seal()
+        self._put_away()
         self._begin()
+
+    def _put_away(self) -> None:
+        """The open segment will not change any more: its values stay on the disk from now on, beside the text."""
+        memory = self.memory
+        assert memory.text is not None
+        target = sealed_folder(memory.text.folder.parent, self.open)
+        made = target.with_name(f".{target.name}.tmp")
+        shutil.rmtree(made, ignore_errors=True)
+        made.mkdir(parents=True)
+        memory.segments[-1].save(made, memory.record.base.name, memory.record.base.revision)
+        replace_folder(made, target)
+        memory.segments[-1] = Segment.load(target)
 
     def _begin(self) -> None:
         self.memory.segments.append(Segment(make_fast_weights(self.base, self.config, self.protocol)))

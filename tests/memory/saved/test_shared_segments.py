@@ -17,6 +17,7 @@ from nrem.memory.saved.files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, CARD, MEMOR
 from nrem.memory.saved.record import SCHEMA_VERSION
 from nrem.memory.saved.record_file import read_record, write_record
 from nrem.memory.weights.fast_weights import Factors, FastWeights
+from nrem.memory.weights.kept import KeptWeights
 from nrem.memory.weights.segment import Segment
 from nrem.memory.weights.shared import load_own, own_bytes, save_own
 from nrem.runtime.checks.verify import verify_memory
@@ -145,7 +146,7 @@ def test_a_hostile_second_adapter_is_refused_in_one_sentence(two: Memory, tmp_pa
     folder = two.save(tmp_path / "two")
     save_file(load_file(folder / SECOND), folder / SECOND, metadata={"format": "pt", "shared": listed})
     with pytest.raises(MemoryFolderError, match=message):
-        Segment.load(folder / "segment-0001", first=two.segments[0].weights)
+        Segment.load(folder / "segment-0001", first=two.segments[0])
 
 
 def test_what_has_nothing_in_common_is_a_plain_adapter_as_before(tmp_path: Path) -> None:
@@ -154,7 +155,7 @@ def test_what_has_nothing_in_common_is_a_plain_adapter_as_before(tmp_path: Path)
         FastWeights({"m": Factors(torch.randn(3, 5, generator=generator), torch.randn(4, 3, generator=generator))}) for _ in range(2)
     )
     assert not save_own(second, first, tmp_path)
-    Segment(second).save(tmp_path, "base", "", first)
+    Segment(second).save(tmp_path, "base", "", Segment(first))
     assert {path.name for path in tmp_path.iterdir()} == {ADAPTER_CONFIG, ADAPTER_WEIGHTS}
 
 
@@ -174,7 +175,7 @@ def test_round_trip_whatever_is_shared(tmp_path: Path, ranks: tuple[int, int]) -
     for weights, zero in ((first, 0.0), (second, -0.0)):
         weights.factors["zero"] = Factors(torch.full((1, 5), zero), torch.ones(4, 1))
     assert save_own(second, first, tmp_path)
-    whole = load_own(tmp_path, first)
+    whole = load_own(tmp_path, KeptWeights(first)).open()
     assert whole.factors.keys() == second.factors.keys()
     for key, tensor in whole.tensors().items():
         assert torch.equal(tensor.view(torch.int32), second.tensors()[key].view(torch.int32)), key

@@ -1,0 +1,71 @@
+"""Fast weights that stay in their file: mapped, and opened, whole and in float32, when a question goes to them.
+
+A long document has hundreds of adapters, and a question goes to one. What is mapped costs no memory that the system could not have back,
+and outlives its file: a folder that is replaced or deleted meanwhile changes nothing here. Nobody writes into what is opened.
+"""
+
+from collections import deque
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from weakref import ReferenceType, ref
+
+import torch
+from torch import Tensor
+
+from nrem.memory.weights.fast_weights import Factors, FastWeights
+
+RECENT = 4
+"""Adapters of a memory that stay open when nobody works with them any more."""
+
+
+@dataclass(eq=False)
+class KeptWeights:
+    """As a file holds them: `own` in its float type and, where there is a `first`, without the leading columns that are that one's."""
+
+    own: FastWeights
+    first: "KeptWeights | None" = None
+    shared: Mapping[str, int] = field(default_factory=dict)
+    """How many leading columns of each module are those of `first`, for each of its modules."""
+    _recent: "deque[FastWeights]" = field(default_factory=lambda: deque(maxlen=RECENT))
+    _opened: "ReferenceType[FastWeights] | None" = None
+
+    def __post_init__(self) -> None:
+        if self.first is not None:
+            self._recent = self.first._recent
+
+    @property
+    def modules(self) -> set[str]:
+        """The full names of the adapted modules."""
+        return set(self.own.factors) | set(self.shared)
+
+    @property
+    def num_bytes(self) -> int:
+        """Size of the values in files."""
+        return sum(tensor.nbytes for tensor in self.own.tensors().values())
+
+    def open(self) -> FastWeights:
+        """The same values, whole, in float32; the same object as long as it is open."""
+        if (weights := self._opened() if self._opened else None) is None:
+            weights = self._whole()
+            self._opened = ref(weights)
+        if not any(weights is other for other in self._recent):
+            self._recent.append(weights)
+        return weights
+
+    def _whole(self) -> FastWeights:
+        if self.first is None:
+            return self.own.float()
+        names = [*self.first.own.factors, *(name for name in self.own.factors if name not in self.first.own.factors)]
+        return FastWeights({name: self._joined(name, self.first.own.factors) for name in names}, self.own.transposed)
+
+    def _joined(self, name: str, first: Mapping[str, Factors]) -> Factors:
+        parts = [Factors(f.A[:count], f.B[:, :count]) for f in (first.get(name),) if f and (count := self.shared.get(name, 0))]
+        parts += [self.own.factors[name]] if name in self.own.factors else []
+        if not parts:  # no column at all
+            return Factors(first[name].A[:0].float(), first[name].B[:, :0].float())
+        return Factors(_cat([p.A for p in parts], 0), _cat([p.B for p in parts], 1))
+
+
+def _cat(parts: list[Tensor], dim: int) -> Tensor:
+    """Always a copy."""
+    return torch.cat([part.float() for part in parts], dim)
