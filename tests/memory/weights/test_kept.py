@@ -7,7 +7,9 @@ from weakref import ref
 
 import pytest
 import torch
+from safetensors.torch import load_file, save_file
 
+from nrem.memory.errors import MemoryFolderError
 from nrem.memory.memory import Memory
 from nrem.memory.saved.files import ADAPTER_CONFIG, ADAPTER_WEIGHTS, SEALED, WRITTEN
 from nrem.memory.weights.fast_weights import Factors, FastWeights
@@ -88,6 +90,13 @@ def test_a_folder_that_is_replaced_or_deleted_meanwhile_changes_nothing(saved: l
     other.save(saved[0], "base", "")
     for segment, weights in zip(segments, adapters(), strict=True):
         assert same(segment.weights, weights)
+
+
+def test_a_type_that_cannot_be_reckoned_with_is_refused(saved: list[Path]) -> None:
+    values = {key: tensor.float().to(torch.float8_e4m3fn) for key, tensor in load_file(saved[0] / ADAPTER_WEIGHTS).items()}
+    save_file(values, saved[0] / ADAPTER_WEIGHTS)
+    with pytest.raises(MemoryFolderError, match=f"{ADAPTER_WEIGHTS} cannot be read"):
+        Segment.load(saved[0])
 
 
 def test_what_is_written_into_is_held_and_leaves_the_file_as_it_is(saved: list[Path]) -> None:
