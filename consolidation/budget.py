@@ -145,17 +145,15 @@ class Budget(NamedTuple):
 _THOUSANDS = re.compile(r"[0-9]{1,3}(,[0-9]{3})+(\.[0-9]*)?\s*(fet|s)?")
 
 
-def parse_budget(text: str) -> Budget:
-    """A budget such as `400k`, `400kFET`, `1.5M`, `250000` or `90s`; raises `BudgetError` with the accepted forms.
+def parse_budget(text: str, name: str = "--budget") -> Budget:
+    """A budget such as `400k`, `400kFET`, `1.5M`, `250000` or `90s`; raises `BudgetError` with the accepted forms, calling it by `name`.
 
     >>> parse_budget("400kFET"), parse_budget("90s")
     (Budget(fet=400000.0, seconds=0.0), Budget(fet=0.0, seconds=90.0))
     """
     number = text.strip().replace("_", "").lower()
     if "," in number and _THOUSANDS.fullmatch(number) is None:
-        raise BudgetError(
-            f"--budget: got {text[:60]!r}, whose comma may be a decimal mark; write 1.5k, or 1,500 with groups of three digits"
-        )
+        raise BudgetError(f"{name}: got {text[:60]!r}, whose comma may be a decimal mark; write 1.5k, or 1,500 with groups of three digits")
     number = number.replace(",", "")
     seconds = number.endswith("s")
     number = number.removesuffix("s").removesuffix("fet").strip()
@@ -165,5 +163,5 @@ def parse_budget(text: str) -> Budget:
     except ValueError:
         value = -1.0
     if not 0 < value < float("inf"):
-        raise BudgetError(f"--budget: got {text[:60]!r}, expected a number above 0 of FET or seconds, such as 400kFET, 1.5M or 90s")
+        raise BudgetError(f"{name}: got {text[:60]!r}, expected a number above 0 of FET or seconds, such as 400kFET, 1.5M or 90s")
     return Budget(seconds=value) if seconds else Budget(fet=value)

@@ -60,6 +60,11 @@ def load_base(config: Config, name: str = "") -> Base:
     return base
 
 
+def named_base(config: Config, base: Base | str | None) -> tuple[Config, Base | None]:
+    """A base that is given by its name is the configured one, to be loaded when it is needed."""
+    return (replace(config, model=replace(config.model, name=base)), None) if isinstance(base, str) else (config, base)
+
+
 def config_of(
     memory: Memory, settings: Sequence[str] = (), flags: Flags | None = None, *, base_given: bool = False, where: str = ""
 ) -> Config:

@@ -64,6 +64,10 @@ class SleepConfig:
         """The same with this number of passes for every chunk."""
         return replace(self, passes=passes, allocator="uniform")
 
+    def capped(self, fet: float, seconds: float) -> Self:
+        """The same under this budget."""
+        return replace(self, budget_fet=fet, budget_seconds=seconds)
+
     def resolved(self, trained_passes: int, ceiling: int | None = None) -> "ResolvedSleep":
         """The same with "auto" replaced by what suits a protocol that was trained for `trained_passes` (0: untrained), and no deeper than
         passes were measured to pay."""

@@ -31,7 +31,7 @@ def run_sleep(
     documents: Sequence[Document] | None = None,
     base: Base | None = None,
     listener: Listener,
-    tell: Callable[[str], None],
+    tell: Callable[[str], None] = lambda text: None,
 ) -> Memory:
     """Read, sleep, save. Everything that can be refused is refused before the model is loaded, if it was not given; `documents` are what
     `check_job` has opened already. Raises `InUseError` where another process writes there."""
@@ -75,10 +75,11 @@ def _run(
     return Memory.load(job.out)  # its text lies in its own folder, no longer in the journal's
 
 
-def _size(names: Sequence[str]) -> int | None:
+def _size(documents: Sequence[Document | str | Path]) -> int | None:
     """Bytes of text, where each is a file whose bytes are its text."""
-    plain = all(Path(name).is_file() and Path(name).suffix.lower() in PLAIN for name in names)
-    return sum(Path(name).stat().st_size for name in names) if plain else None
+    files = [Path(name) for name in documents if not isinstance(name, Document)]
+    plain = len(files) == len(documents) and all(file.is_file() and file.suffix.lower() in PLAIN for file in files)
+    return sum(file.stat().st_size for file in files) if plain else None
 
 
 def about_depth(session: Session) -> str:

@@ -24,8 +24,8 @@ from nrem.runtime.readers.read import open_documents
 class SleepJob:
     """What to read, where to put it, and what to do with what is there."""
 
-    documents: tuple[str, ...]
-    """File names; `-` is standard input."""
+    documents: tuple[Document | str | Path, ...]
+    """Documents, or names of files; `-` is standard input."""
     out: Path
     resume: bool = False
     """Go on with an unfinished run of the same documents."""

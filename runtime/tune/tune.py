@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from nrem.consolidation.budget import Budget
+from nrem.consolidation.budget import Budget, parse_budget
 from nrem.consolidation.events import Listener, ignore
 from nrem.consolidation.resample import Interval, QuestionResampler
 from nrem.memory.arguments import check_kind, check_list
@@ -19,7 +19,7 @@ from nrem.memory.errors import UsageError
 from nrem.runtime.config import Config, load_config
 from nrem.runtime.measure.questions import Question, read_questions
 from nrem.runtime.models.load import Base
-from nrem.runtime.parts import check_parts
+from nrem.runtime.parts import check_parts, named_base
 from nrem.runtime.readers.document import Document
 from nrem.runtime.readers.read import check_names, open_documents
 from nrem.runtime.tune.measure import Measurement, Text
@@ -29,6 +29,7 @@ from nrem.runtime.tune.rows import Row
 from nrem.runtime.tune.verdicts import verdicts
 
 SCORES = ("f1", "em", "nll")
+NO_BUDGET = Budget()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -98,11 +99,11 @@ def tune(
     ways: Sequence[str] = (),
     wordings: Sequence[str] = (),
     share: float | None = None,
-    base: Base | None = None,
+    base: Base | str | None = None,
     config: Config | None = None,
     expected_questions: int = 20,
     price: float = 0.0,
-    budget: Budget | None = None,
+    budget: Budget | str = NO_BUDGET,
     folder: str | Path | None = None,
     listener: Listener = ignore,
     tell: Callable[[str], None] = lambda text: None,
@@ -115,8 +116,9 @@ def tune(
 
     The configured way of answering and `direct` are measured in any case, as are 0 passes and the document in the prompt. `share` is the
     part of the price of all settings on all questions that is spent on answers; None for all of it where settings are few, else a quarter,
-    by sequential halving. With `folder` outcomes are kept there as they are measured, and a later call with the same documents, questions,
-    levels and configuration goes on where an earlier one was killed; everything else may differ.
+    by sequential halving. `price` is what a point of F1 is worth over all expected questions, in FET, and `budget` a cap on the sleep and
+    all of them, such as "400kFET". With `folder` outcomes are kept there as they are measured, and a later call with the same documents,
+    questions, levels and configuration goes on where an earlier one was killed; everything else may differ.
     """
     check_names(documents)
     if not isinstance(questions, str | Path):
@@ -128,8 +130,11 @@ def tune(
         check_kind(name, number, (int, float), "a number")
     check_kind("folder", folder or "", (str, Path), "the name of a folder")
     check_parts(None, base, config)
-    wish = Wish(expected_questions=expected_questions, price=price, budget=budget or Budget())
+    check_kind("budget", budget, (str, Budget), 'a text such as "400kFET" or "90s"')
+    cap = budget if isinstance(budget, Budget) else parse_budget(budget, "budget")
+    wish = Wish(expected_questions=expected_questions, price=price, budget=cap)
     resolved = config or load_config()
+    resolved, base = named_base(resolved, base)
     asked = list(read_questions(questions)) if isinstance(questions, str | Path) else list(questions)
     if not documents or not asked:
         raise UsageError(f"tune: got no {'questions' if documents else 'documents'}; give at least one")

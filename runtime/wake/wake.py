@@ -12,7 +12,7 @@ from functools import cached_property
 
 from nrem.consolidation.prompts import OWN_WORDING
 from nrem.consolidation.protocol.protocol import Protocol
-from nrem.memory.arguments import check_list
+from nrem.memory.arguments import check_kind, check_list
 from nrem.memory.memory import EVERYTHING, Memory, Route
 from nrem.memory.stream.chunk import Chunk
 from nrem.memory.text.heading import heading_of
@@ -20,7 +20,7 @@ from nrem.memory.weights.fast_weights import FastWeights
 from nrem.memory.weights.turns import in_turn
 from nrem.runtime.config import Config, Flags
 from nrem.runtime.models.load import Base
-from nrem.runtime.parts import calibration_folder, config_of, load_base, make_fast_weights, make_protocol
+from nrem.runtime.parts import calibration_folder, check_parts, config_of, load_base, make_fast_weights, make_protocol
 from nrem.runtime.wake.answer import Answer
 from nrem.runtime.wake.config import check_question
 from nrem.runtime.wake.decode import Answerer
@@ -45,14 +45,16 @@ class Wake:
         self.answerer = Answerer(base, protocol, config.answer, config.seed)
 
     @classmethod
-    def open(cls, memory: Memory, base: Base | None = None, settings: Sequence[str] = (), flags: Flags | None = None) -> "Wake":
+    def open(cls, memory: Memory, base: Base | str | None = None, settings: Sequence[str] = (), flags: Flags | None = None) -> "Wake":
         """Awake with a saved memory; `settings`, `a.b=c` strings, and `flags` are the user's: the memory says how it was written, and
         nothing else.
 
         Raises `BaseMismatchError` where base model or protocol are not the memory's, and what loading a model raises.
         """
+        check_kind("memory", memory, Memory, "a Memory, as Memory.load gives it")
+        check_parts(None, base, None)
         config = config_of(memory, settings, flags, base_given=base is not None)
-        base = base or load_base(config)
+        base = base if isinstance(base, Base) else load_base(config, base or "")
         memory.check_base(base.identity)
         return cls(base, config, make_protocol(base, config, memory.record), memory)
 
