@@ -7,6 +7,19 @@ from statistics import fmean
 import numpy as np
 
 RESAMPLES = 2000
+FEW_DOCUMENTS = 8
+"""Below this many documents their parts are drawn one by one instead: an interval over two or three documents says nothing."""
+
+
+def drawn_by(documents: Sequence[str]) -> tuple[bool, list[str]]:
+    """Of values that belong to these documents, what is drawn together: whole documents, and True, or each value by itself.
+
+    >>> drawn_by(["a", "a"])
+    (False, ['000000000', '000000001'])
+    """
+    if len(set(documents)) >= FEW_DOCUMENTS:
+        return True, list(documents)
+    return False, [f"{number:09d}" for number in range(len(documents))]
 
 
 class Resampler:

@@ -12,14 +12,12 @@ from typing import Any, Literal, Self
 import numpy as np
 
 from nrem.consolidation.allocate.curves import Curve, CurveTable
-from nrem.consolidation.resample import Resampler, interval
+from nrem.consolidation.resample import Resampler, drawn_by, interval
 from nrem.memory.errors import MemoryFolderError
 from nrem.memory.saved.json_text import json_text
 from nrem.memory.saved.validated import STRICT, validated
 
 Verdict = Literal["productive", "saturated", "harmful"]
-FEW_DOCUMENTS = 8
-"""Below this many documents the chunks are resampled instead: an interval over two or three documents says nothing."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -65,9 +63,7 @@ class Ceiling:
     def of(cls, table: CurveTable, seed: int = 0) -> Self:
         """`productive` where the first step's interval lies above 0, `harmful` where it lies below, else `saturated`."""
         gains = np.array([[_specific(c, i) - _specific(c, i - 1) for i in range(1, len(table.levels))] for c in table.curves])
-        names = sorted({c.document for c in table.curves})
-        over = "documents" if len(names) >= FEW_DOCUMENTS else "chunks"
-        groups = [c.document if over == "documents" else f"{number:09d}" for number, c in enumerate(table.curves)]
+        whole, groups = drawn_by([c.document for c in table.curves])
         resampler = Resampler(groups, seed)
         found = tuple(_gain(step.tolist(), groups, resampler) for step in gains.T)
         paid = next((i for i, gain in enumerate(found) if gain.low <= 0), len(found))
@@ -81,7 +77,7 @@ class Ceiling:
             n_star=table.levels[paid],
             verdict=verdict,
             chunks=len(table.curves),
-            resampled=over,
+            resampled="documents" if whole else "chunks",
         )
 
     def to_dict(self) -> dict[str, Any]:

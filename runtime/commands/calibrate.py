@@ -56,14 +56,15 @@ def _table(found: "Calibrated") -> "Table":
     from nrem.runtime.show.memory import plain_table
     from nrem.runtime.show.night import plural
 
-    ways = list(found.router.heads)
+    ways = list(found.exchange[0].shares)
     table = plain_table(">points for 1,000 FET", ">right", ">FET/question", ">mixture", ">gain, points", *(f">{way}" for way in ways))
     for row in found.exchange:
         gain = f"{row.gain.mean:+.1f} [{row.gain.low:+.1f}, {row.gain.high:+.1f}]"
         shares = (f"{100 * row.shares[way]:.0f} %" for way in ways)
         table.add_row(f"{row.price:g}", f"{row.points:.1f} %", f"{row.fet:,.0f}", f"{row.mixture:.1f} %", gain, *shares)
-    asked = f"{plural(found.router.questions, 'question')}, {plural(found.router.groups, 'memory', 'memories')}"
-    unseen = "each by a router that has not seen its memory (or, of one memory, its fold)"
-    table.caption = f"{asked}, {unseen}; mixture: a way by lot, at equal FET"
+    judged, learned = found.exchange[0].questions, found.router.questions
+    asked = f"{plural(judged, 'question')}, each by a router that has not seen its documents (or, where all have the same, its fold)"
+    more = "" if learned == judged else f"; {learned - judged} more were not asked in all of these ways, and it has learned from them"
+    table.caption = f"{asked}{more}; mixture: a way by lot, at equal FET"
     table.caption_justify = "left"
     return table

@@ -3,7 +3,9 @@
 Knows nothing about fitting.
 """
 
+import hashlib
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import asdict, replace
 from pathlib import Path
 
 from nrem.memory.saved.atomic import write_text
@@ -11,7 +13,7 @@ from nrem.memory.saved.json_text import json_text, parse_json
 from nrem.runtime.measure.evaluate import ask_memory
 from nrem.runtime.measure.questions import Question, sha256_of
 from nrem.runtime.tune.bank import Bank
-from nrem.runtime.tune.rows import Asked, Row
+from nrem.runtime.tune.rows import Asked
 from nrem.runtime.tune.setting import Setting
 from nrem.runtime.wake.decode import Answer
 from nrem.runtime.wake.features import FEATURES, features_of
@@ -29,7 +31,8 @@ def examples_of(
     group: str,
     count: Callable[[int, int], None] = lambda done, of: None,
 ) -> list[Example]:
-    """One example a question, measured in the bank of this folder where it is missing; `group` names the document."""
+    """One example a question, with all ways that the bank of this folder holds: `ways` are measured where they are missing. `group` names
+    the document."""
     folder.mkdir(parents=True, exist_ok=True)
     done = 0
 
@@ -45,38 +48,55 @@ def examples_of(
 
     bank = Bank(folder / BANK, measure)
     bank.begin({"memory": dict(wake.memory.record.files), "questions": {"count": len(questions), "sha256": sha256_of(questions)}})
-    rows = {way: _row(bank, way, len(questions)) for way in dict.fromkeys((FIRST, *ways))}
+    for way in dict.fromkeys((FIRST, *ways)):
+        bank.fill(Setting(passes=0, way=way), range(len(questions)))  # whatever the memory has had: a bank of one memory
+    rows = {row.way: row for row in bank.rows() if len(row.asked) == len(questions)}
+    documents = tuple(document.sha256 for document in wake.memory.record.documents)
     examples = []
     for n, (question, first) in enumerate(zip(questions, rows[FIRST].asked, strict=True)):
         asked = {way: row.asked[n] for way, row in rows.items()}
         features = features_of(_as_answer(question, first), wake.memory)
         right, fet = ({way: getattr(a, name) for way, a in asked.items()} for name in ("right", "fet"))
-        examples.append(Example(group=group, features=tuple(features), right=right, fet=fet))
+        name = hashlib.sha256(question.question.encode()).hexdigest()
+        examples.append(Example(group=group, features=tuple(features), right=right, fet=fet, documents=documents, question=name))
     save_examples(folder, examples)
     return examples
 
 
+def told_apart(examples: Sequence[Example]) -> list[Example]:
+    """Each question of a document once, the first one given, and under one group whatever shares a document, over however many memories:
+    who is judged on one of them must not have seen another."""
+    joined: dict[str, str] = {}
+
+    def home(document: str) -> str:
+        while joined.setdefault(document, document) != document:
+            document = joined[document]
+        return document
+
+    for example in examples:
+        for document in example.documents:
+            joined[home(document)] = home(example.documents[0])
+    found: dict[tuple[str, str], Example] = {}
+    for example in examples:
+        group = home(example.documents[0])
+        found.setdefault((group, example.question), replace(example, group=group[:16]))
+    return list(found.values())
+
+
 def save_examples(folder: Path, examples: Sequence[Example]) -> None:
-    """For later fits: numbers and the name of the document only, no text."""
-    rows = [{"group": e.group, "features": e.features, "right": dict(e.right), "fet": dict(e.fet)} for e in examples]
-    write_text(folder / EXAMPLES, json_text({"features": FEATURES, "examples": rows}) + "\n")
+    """For later fits: numbers, and hashes of the documents and the question only, no text."""
+    write_text(folder / EXAMPLES, json_text({"features": FEATURES, "examples": [asdict(e) for e in examples]}) + "\n")
 
 
 def read_examples(folder: Path) -> list[Example]:
-    """Those of a folder; none where they cannot be read, or are of other features: they can be made again."""
+    """Those of a folder; none where they cannot be read, are of other features, or do not name their documents, as once they did not: they
+    can be made again."""
     try:
         values = parse_json((folder / EXAMPLES).read_text(encoding="utf-8"))
-        return [Example.from_dict(row) for row in values["examples"]] if tuple(values["features"]) == FEATURES else []
+        found = [Example.from_dict(row) for row in values["examples"]] if tuple(values["features"]) == FEATURES else []
+        return found if all(example.documents and example.question for example in found) else []
     except (OSError, ValueError, KeyError, TypeError):
         return []
-
-
-def _row(bank: Bank, way: str, count: int) -> Row:
-    setting = Setting(passes=0, way=way)  # whatever the memory has had: a bank of one memory
-    bank.fill(setting, range(count))
-    row = bank.row(setting)
-    assert row is not None, "it was just filled"
-    return row
 
 
 def _as_answer(question: Question, asked: Asked) -> Answer:

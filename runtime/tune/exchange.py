@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from nrem.consolidation.resample import Interval, Resampler, interval
+from nrem.consolidation.resample import Interval, Resampler, drawn_by, interval
 from nrem.runtime.wake.router import FIRST, Example, Router
 
 PRICES = (0.0, 1.0, 3.0, 10.0, 30.0, 100.0)
@@ -30,35 +30,49 @@ class Exchange:
     mixture: float
     """Points of the best constant mixture for the same FET."""
     gain: Interval
-    """`points - mixture`, middle 95 % of resamples by document (by question, of a single document)."""
+    """`points - mixture`, middle 95 % of resamples by document (by question, of few documents)."""
     shares: dict[str, float]
     """How often each way was bought."""
+    questions: int
+    """That this was measured on: those that were asked in all of these ways."""
 
     def to_dict(self) -> dict[str, Any]:
         return asdict(self)
 
 
-def held_out(examples: Sequence[Example], prices: Sequence[float] = PRICES) -> list[list[str]]:
-    """For each price the way of every question, chosen by a router that has seen no question of its document."""
+def held_out(
+    examples: Sequence[Example], prices: Sequence[float] = PRICES, ways: Sequence[str] = (), others: Sequence[Example] = ()
+) -> list[list[str]]:
+    """For each price the way of every question, one of `ways`, chosen by a router that has seen no question of its document; it has seen
+    `others`, too, as far as they are of another."""
     folds = _folds(examples)
     chosen = [[FIRST] * len(examples) for _ in prices]
     for fold in sorted(set(folds)):
-        router = Router.fit([e for e, f in zip(examples, folds, strict=True) if f != fold], fewest=1)
+        seen = [e for e, f in zip(examples, folds, strict=True) if f != fold] + [e for e in others if e.group != fold]
+        router = Router.fit(seen, fewest=1)
         for n in (n for n, f in enumerate(folds) if f == fold):
             for some, price in zip(chosen, prices, strict=True):
-                some[n] = router.choose(examples[n].features, price)
+                some[n] = router.choose(examples[n].features, price, ways)
     return chosen
 
 
-def exchange(examples: Sequence[Example], prices: Sequence[float] = PRICES, router: Router | None = None) -> list[Exchange]:
-    """A row a price; of a router that was fitted to something else, where one is given."""
-    groups = [e.group for e in examples]
-    units = groups if len(set(groups)) > 1 else [f"{n:09d}" for n in range(len(examples))]
-    resampler, ways = Resampler(units), list(examples[0].right)
+def exchange(
+    examples: Sequence[Example], prices: Sequence[float] = PRICES, router: Router | None = None, ways: Sequence[str] = ()
+) -> list[Exchange]:
+    """A row a price, on the questions that were asked in all of `ways`, by default those of the first; of a router that was fitted to
+    something else, where one is given."""
+    ways = list(ways or examples[0].right)
+    others = [e for e in examples if not set(ways) <= e.right.keys()]
+    examples = [e for e in examples if set(ways) <= e.right.keys()]
+    units = drawn_by([e.group for e in examples])[1]
+    resampler = Resampler(units)
     right = {way: [100 * e.right[way] for e in examples] for way in ways}
     fet = {way: [e.fet[way] for e in examples] for way in ways}
     found = []
-    choices = held_out(examples, prices) if router is None else [[router.choose(e.features, price) for e in examples] for price in prices]
+    if router is None:
+        choices = held_out(examples, prices, ways, others)
+    else:
+        choices = [[router.choose(e.features, price, ways) for e in examples] for price in prices]
     for price, chosen in zip(prices, choices, strict=True):
         points = [100 * e.right[way] for e, way in zip(examples, chosen, strict=True)]
         spent = [e.fet[FIRST] + (0.0 if way == FIRST else e.fet[way]) for e, way in zip(examples, chosen, strict=True)]
@@ -72,7 +86,8 @@ def exchange(examples: Sequence[Example], prices: Sequence[float] = PRICES, rout
         low, high = interval(gains) or (float("nan"), float("nan"))
         shares = {way: chosen.count(way) / len(chosen) for way in ways}
         gain = Interval(mean - mixed, low, high)
-        found.append(Exchange(price=price, points=mean, fet=float(np.mean(spent)), mixture=mixed, gain=gain, shares=shares))
+        fet_spent, count = float(np.mean(spent)), len(examples)
+        found.append(Exchange(price=price, points=mean, fet=fet_spent, mixture=mixed, gain=gain, shares=shares, questions=count))
     return found
 
 

@@ -41,10 +41,14 @@ class Example:
     """1 or 0, by way."""
     fet: Mapping[str, float]
     """Of the answer alone, by way."""
+    documents: tuple[str, ...] = ()
+    """sha256 of each document of its memory."""
+    question: str = ""
+    """sha256 of its text."""
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        return cls(**{**values, "features": tuple(values["features"])})
+        return cls(**{**values, **{key: tuple(values[key]) for key in ("features", "documents") if key in values}})
 
 
 @dataclass(frozen=True)
@@ -75,18 +79,21 @@ class Router:
 
     @classmethod
     def fit(cls, examples: Sequence[Example], fewest: int = FEWEST) -> Self:
-        """Raises `UsageError` for too few examples, or none with a direct answer."""
-        if len(examples) < fewest or FIRST not in examples[0].right:
+        """A head for each way that so many were asked in, from those. Raises `UsageError` for too few examples, or one without a direct
+        answer."""
+        if len(examples) < fewest or any(FIRST not in e.right for e in examples):
             raise UsageError(f"calibrate: got {len(examples)} questions, expected {fewest} or more, each answered by {FIRST} among others")
-        ways = [way for way in examples[0].right if all(way in e.right for e in examples)]
+        ways = dict.fromkeys(way for e in examples for way in e.right)
+        asked = {way: [n for n, e in enumerate(examples) if way in e.right] for way in ways}
         raw = np.array([e.features for e in examples])  # (question, feature)
         mean, scale = raw.mean(0), raw.std(0)
         scale = np.where(scale < 1e-9, 1.0, scale)
         design = (raw - mean) / scale
         heads = {}
-        for way in ways:
-            intercept, weights = fit_logistic(design, np.array([e.right[way] for e in examples]), L2)
-            heads[way] = Head(intercept, tuple(weights), float(np.mean([e.fet[way] for e in examples])))
+        for way, numbers in asked.items():
+            if len(numbers) >= fewest:
+                intercept, weights = fit_logistic(design[numbers], np.array([examples[n].right[way] for n in numbers]), L2)
+                heads[way] = Head(intercept, tuple(weights), float(np.mean([examples[n].fet[way] for n in numbers])))
         groups = len({e.group for e in examples})
         return cls(heads=heads, mean=tuple(mean.tolist()), scale=tuple(scale.tolist()), questions=len(examples), groups=groups)
 

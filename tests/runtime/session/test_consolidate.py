@@ -58,7 +58,7 @@ def test_a_budget_in_words(llama: Base, tmp_path: Path) -> None:
     before = sum(capped.record.fet.values())
     longer = extend(capped, Document.from_text(tiny.STORY, "b"), base=llama, budget="1.5k")
     assert 0 < sum(longer.record.fet.values()) - before <= 1500
-    with pytest.raises(BudgetError, match="^budget: got 'much'"):
+    with pytest.raises(BudgetError, match=r"^budget: got 'much'"):
         extend(longer, Document.from_text(tiny.STORY, "c"), base=llama, budget="much")
 
 

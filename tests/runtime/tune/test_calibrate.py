@@ -15,9 +15,10 @@ from nrem.runtime.models.load import Base
 from nrem.runtime.readers.document import Document
 from nrem.runtime.session.session import Session
 from nrem.runtime.tune.calibrate import calibrate
+from nrem.runtime.tune.examples import told_apart
 from nrem.runtime.tune.exchange import exchange, held_out
 from nrem.runtime.wake.features import FEATURES
-from nrem.runtime.wake.router import Example
+from nrem.runtime.wake.router import Example, Router
 from nrem.runtime.wake.wake import Wake
 from nrem.runtime.wake.ways import WAYS
 from tests import tiny
@@ -87,14 +88,70 @@ def test_it_learns_from_every_memory_and_asks_nothing_twice(llama: Base, memorie
     again = calibrate(wake, QUESTIONS, count=lambda done, of: counted.append((done, of)))
     assert (again.router, counted) == (first.router, [])
     second = calibrate(Wake.open(Memory.load(memories[1]), llama), QUESTIONS, ["search"])
-    assert set(second.router.heads) == {"direct", "search"}
+    assert set(second.router.heads) == set(WAYS), "what was learned of other ways stays"
+    assert {way for row in second.exchange for way in row.shares} == {"direct", "search"}
     assert (second.router.questions, second.router.groups) == (44, 2)
     values = json.loads(json.dumps(second.to_dict()))
-    assert values["documents"] == 2
+    assert (values["documents"], values["judged_on"]) == (2, 44)
+    third = calibrate(wake, QUESTIONS)
+    assert (third.router.questions, third.exchange[0].questions) == (44, 22), "of the second memory not all ways are known"
     assert [row["price"] for row in values["exchange"]] == [0, 1, 3, 10, 30, 100]
     kept = second.path.read_text(encoding="utf-8")
     assert "lighthouse" not in kept  # numbers only
-    assert {a.way for a in wake.answers([q.question for q in QUESTIONS], "router")} <= {"direct", "search"}
+    assert {a.way for a in wake.answers([q.question for q in QUESTIONS], "router")} <= set(WAYS)
+
+
+def test_other_settings_give_other_answers(llama: Base, memories: list[Path]) -> None:
+    memory, asked = Memory.load(memories[0]), list[int]()
+    short = calibrate(Wake.open(memory, llama, ["answer.max_new_tokens=1"]), QUESTIONS, ["search"])
+    longer = calibrate(Wake.open(memory, llama, ["answer.max_new_tokens=6"]), QUESTIONS, ["search"], lambda done, of: asked.append(done))
+    assert asked, "nothing of another length was taken for it"
+    assert longer.router.heads["search"].fet > short.router.heads["search"].fet
+    same = Wake.open(memory, llama, ["answer.max_new_tokens=6", "answer.batch_size=3", "answer.price=5"])
+    calibrate(same, QUESTIONS, ["search"], lambda done, of: pytest.fail("no answer hangs on these"))
+
+
+def test_a_document_that_was_slept_on_again_is_the_same_document(llama: Base, memories: list[Path], tmp_path: Path) -> None:
+    """One question more, other passes: still the same questions about the same text."""
+    first = calibrate(Wake.open(Memory.load(memories[0]), llama), QUESTIONS, ["search"])
+    more = [*QUESTIONS, Question(id="more", question="What is the island called?", answers=("Orrin",))]
+    again = calibrate(Wake.open(Memory.load(memories[0]), llama), more, ["search"])
+    assert (again.router.questions, again.router.groups) == (first.router.questions + 1, first.router.groups)
+    config = tiny.make_config("sleep.passes=2", "guard.enabled=false")
+    deeper = Session(base=llama, config=config).stream(Document.from_text(tiny.STORY, "anew")).save(tmp_path / "deeper")
+    anew = calibrate(Wake.open(Memory.load(deeper), llama), more, ["search"])
+    assert (anew.router.questions, anew.router.groups) == (again.router.questions, again.router.groups)
+
+
+def test_what_shares_a_document_is_held_out_together() -> None:
+    found = [replace(e, group="", documents=(e.group,), question=str(n)) for n, e in enumerate(planted(64, 3))]
+    both = [replace(found[0], documents=("d0", "d1")), *found]
+    kept = told_apart(both)
+    assert len(kept) == 64, "a question is there once"
+    assert len({e.group for e in kept}) == 7, "d0 and d1 are one"
+    assert kept[0].group == kept[1].group
+
+
+def test_a_way_that_a_memory_was_not_asked_in_is_not_chosen_for_it() -> None:
+    found = [
+        replace(e, right={**e.right, "read": 1.0}, fet={**e.fet, "read": 1.0}) if e.group in ("d0", "d1") else e for e in planted(160, 4)
+    ]
+    assert "read" in Router.fit(found).heads
+    rows = exchange(found, (0.0, 20.0), ways=("direct", "search"))
+    assert all(set(row.shares) == {"direct", "search"} and row.questions == 160 for row in rows)
+    [row] = exchange(found, (0.0,), ways=("direct", "search", "read"))
+    assert row.questions == 40
+    assert row.shares["read"] > 0.9
+
+
+def test_few_documents_are_not_drawn_whole() -> None:
+    """Of two, an interval would be as narrow as their difference, and lie above 0 in every sixth run where there is nothing to win."""
+    above = 0
+    for seed in range(40):
+        found = [replace(e, group=f"d{n % 2}") for n, e in enumerate(planted(40, seed, told=0.0))]
+        [row] = exchange(found, (0.0,))
+        above += row.gain.low > 0
+    assert above <= 2
 
 
 def test_too_few_questions_are_refused(llama: Base, memories: list[Path]) -> None:
@@ -111,7 +168,7 @@ def test_the_command(shell: Shell) -> None:
     assert refused.err.startswith("nrem: way router: nothing was calibrated for this base model and protocol; run nrem calibrate")
     done = shell("calibrate", "m", "--questions", "qa.jsonl", "--ways", "search")
     assert (done.code, done.err) == (0, "")
-    for part in ("points for 1,000 FET", "mixture", "22 questions, 1 memory", "use it with: nrem ask m QUESTION --way router"):
+    for part in ("points for 1,000 FET", "mixture", "22 questions, each by a router", "use it with: nrem ask m QUESTION --way router"):
         assert part in done.out
     answer = json.loads(shell("ask", "m", "Who kept it?", "--way", "router", "--set", "answer.price=1e9", "--json").out)
     assert answer["way"] == "direct"
