@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cache
 from statistics import fmean
 
 import numpy as np
@@ -68,6 +69,12 @@ class QuestionResampler:
     def __init__(self, count: int, seed: int = 0) -> None:
         self._questions = [f"{number:09d}" for number in range(count)]
         self._drawn = Resampler(self._questions, seed)
+
+    @classmethod
+    @cache
+    def of(cls, count: int) -> "QuestionResampler":
+        """The one for so many questions, drawn once."""
+        return cls(count)
 
     def mean(self, values: Sequence[float]) -> Interval:
         """The mean of one value a question.

@@ -44,3 +44,12 @@ def check_target(target: Path, *, force: bool) -> None:
     if stat.S_ISDIR(target.stat().st_mode) and not os.access(target, os.R_OK | os.W_OK | os.X_OK):
         raise UsageError(f"{target}: cannot be read and written; choose another name, or change its mode")
     check_keepable(target, of_memory)
+
+
+def check_folder(folder: Path, name: str) -> None:
+    """Raise `UsageError`, with the `name` of the argument, where no file can be put into a folder, which need not be there yet."""
+    there = next(path for path in (folder, *folder.absolute().parents) if os.path.lexists(path))
+    if not there.is_dir():
+        raise UsageError(f"{name} {folder}: {there} is no folder; name another place")
+    if not os.access(there, os.W_OK | os.X_OK):
+        raise UsageError(f"{name} {folder}: {there} cannot be written to; name another place")

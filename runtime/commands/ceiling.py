@@ -29,9 +29,10 @@ def ceiling(
     be_quiet: QuietOption = False,
 ) -> None:
     """Measure how many passes pay on a model with its protocol; later sleeps go no deeper by themselves."""
+    from nrem.memory.saved.target import check_folder
     from nrem.runtime.commands.progress import ProgressBar
     from nrem.runtime.config import load_config
-    from nrem.runtime.measure.ceiling import calibration_documents, measure_ceiling
+    from nrem.runtime.measure.ceiling import calibration_documents, check_levels, measure_ceiling
     from nrem.runtime.measure.ceiling_table import ceiling_report
     from nrem.runtime.measure.questions import read_documents
     from nrem.runtime.parts import calibration_folder, load_base
@@ -39,6 +40,9 @@ def ceiling(
     from nrem.runtime.show.memory import console
 
     levels = numbers(passes, "--passes")
+    check_levels(levels)
+    if out is not None:
+        check_folder(out, "--out")  # hours before it is written
     resolved = load_config(config, settings or [], model_flag(model))
     progress = ProgressBar(quiet=be_quiet)
     read = open_documents(documents, tell=progress.note) if documents else calibration_documents()

@@ -21,7 +21,9 @@ def train_router(
         Optional[list[str]],  # noqa: UP045
         typer.Option("--set", metavar="KEY=VALUE", help="Set one key of the training; may be given often.", show_default=False),
     ] = None,
-    resume: Annotated[bool, typer.Option("--resume", help="Go on with a run that was cut off.")] = False,
+    resume: Annotated[
+        bool, typer.Option("--resume", help="Go on with a run that was cut off; one whose minutes are over is finished.")
+    ] = False,
     force: Annotated[bool, typer.Option("--force", help="Replace an older run.")] = False,
     as_json: JsonOption = False,
     be_quiet: QuietOption = False,

@@ -66,6 +66,12 @@ def calibration_documents() -> list[Document]:
     return [read_document(root / name) for name in names]
 
 
+def check_levels(levels: Sequence[int]) -> None:
+    """Raise `UsageError` for levels that do not rise from 0."""
+    if list(levels) != sorted(set(levels)) or levels[0] != 0 or len(levels) < 2:
+        raise UsageError(f"--passes: got {','.join(map(str, levels))}, expected rising numbers from 0, such as 0,1,2,4,8")
+
+
 def measure_ceiling(
     base: Base,
     config: Config,
@@ -78,8 +84,7 @@ def measure_ceiling(
 
     Where there are documents with questions, confidence is calibrated on those, each asked after a sleep of the depth that was found.
     """
-    if list(levels) != sorted(set(levels)) or levels[0] != 0 or len(levels) < 2:
-        raise UsageError(f"--passes: got {','.join(map(str, levels))}, expected rising numbers from 0, such as 0,1,2,4,8")
+    check_levels(levels)
     deep = replace(config.sleep.even(levels[-1]), look_every=1, budget_fet=0.0, budget_seconds=0.0)
     config = replace(config, sleep=deep, guard=replace(config.guard, enabled=False), probes=replace(config.probes, share=1.0))
     protocol, curves = make_protocol(base, config), []

@@ -85,6 +85,8 @@ def _question(q: Mapping[str, Any], row: Mapping[str, Any], default_id: str, whe
     text, answers = q.get("question"), q.get("answers")
     if not isinstance(text, str) or not text.strip():
         raise DocumentError(f'{where}: no text under question; a line is {{"id", "question", "answers": [...]}}')
+    if "\0" in text:
+        raise DocumentError(f"{where}: a question has a NUL character in it, expected text")
     if not isinstance(answers, list) or not answers or not all(isinstance(a, str) and a.strip() for a in answers):
         raise DocumentError(f"{where}: answers of {text[:40]!r} must be a list of one or more strings, got {str(answers)[:40]}")
     if (longest := max(map(len, [text, *answers]))) > LONGEST_QUESTION:

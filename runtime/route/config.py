@@ -5,6 +5,22 @@ from dataclasses import dataclass
 from nrem.memory.errors import UsageError
 
 PRICES = (0.1, 0.5, 1.0, 1.5)
+LEAST = {
+    "values": 2,
+    "moves": 1,
+    "slots": 1,
+    "hidden": 2,
+    "layers": 1,
+    "heads": 1,
+    "warm_up_steps": 1,
+    "warm_up_batch": 4,
+    "steps": 0,
+    "questions": 1,
+    "group": 2,
+    "updates": 1,
+    "measured": 1,
+}
+"""Whole numbers below which there is nothing to train."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,17 +69,21 @@ class RouterConfig:
     """Seed of the model, the questions and the rollouts; the world is the same for all."""
 
     def __post_init__(self) -> None:
-        for name, least in (("values", 2), ("moves", 1), ("slots", 1), ("layers", 1), ("heads", 1), ("group", 2), ("measured", 1)):
+        for name, least in LEAST.items():
             if getattr(self, name) < least:
                 raise UsageError(f"{name}: got {getattr(self, name)}, expected {least} or more")
+        for name in ("warm_up_step_size", "step_size", "alpha", "clip", "reference_weight"):
+            value, may_be_0 = getattr(self, name), name == "reference_weight"
+            if not (0 < value < float("inf") or (may_be_0 and value == 0)):
+                raise UsageError(f"{name}: got {value:g}, expected a finite number, {'0 or more' if may_be_0 else 'above 0'}")
+        if not 0 <= self.seed < 2**32:
+            raise UsageError(f"seed: got {self.seed}, expected 0 to {2**32 - 1}")
         if self.hidden % (2 * self.heads):
             raise UsageError(f"hidden: got {self.hidden}, expected a multiple of twice heads, {2 * self.heads}")
-        if not 1 <= self.updates <= self.questions:
+        if self.updates > self.questions:
             raise UsageError(f"updates: got {self.updates}, expected 1 to {self.questions}, the questions of a step")
         if not 0 <= self.forced_share <= 0.5:
             raise UsageError(f"forced_share: got {self.forced_share}, expected 0 to 0.5")
-        if self.warm_up_batch < 4:
-            raise UsageError(f"warm_up_batch: got {self.warm_up_batch}, expected 4 or more")
 
 
 def check_prices(prices: tuple[float, ...]) -> None:

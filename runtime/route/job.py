@@ -14,6 +14,7 @@ from nrem.memory.saved.atomic import write_text
 from nrem.memory.saved.files import RESUME
 from nrem.memory.saved.json_text import json_text
 from nrem.memory.saved.own import is_temporary
+from nrem.memory.saved.target import real_target
 from nrem.runtime.route.config import PRICES, RouterConfig, check_prices
 
 RUN, RESULT, SEED = "run.json", "result.json", "seed-"
@@ -49,6 +50,7 @@ def run_router(job: RouterJob, config: RouterConfig, *, note: Note) -> dict[str,
         raise UsageError(f"--seeds: got {job.seeds}, expected 1 or more")
     if not 0 < job.minutes < float("inf"):
         raise UsageError(f"--minutes: got {job.minutes:g}, expected a finite number, more than 0")
+    job = replace(job, out=real_target(job.out))
     _take_folder(job, config)
     from nrem.runtime.route.measure import mean_reports, report
 
@@ -136,7 +138,7 @@ def _take_folder(job: RouterJob, config: RouterConfig) -> None:
             raise UsageError(f"{job.out}: exists and is not a router's run ({name} is no part of one); choose another name")
         if any(job.out.iterdir()) and not (job.resume or job.force):
             raise UsageError(f"{job.out}: a router's run is already there; go on with --resume, or start again with --force")
-        if job.force:
+        if job.force and not job.resume:
             shutil.rmtree(job.out)
     path = job.out / RUN
     if path.exists() and path.read_text(encoding="utf-8") != asked:

@@ -50,15 +50,16 @@ class Match:
         return asdict(self)
 
 
-def break_even(runs: Sequence[Run]) -> list[BreakEven]:
-    """The best setting with passes of the smallest model, alone and with text, against each way of any model that sleeps not at all."""
+def break_even(runs: Sequence[Run], questions: float = 1) -> list[BreakEven]:
+    """The best setting with passes of the smallest model, alone and with text, against each way of any model that sleeps not at all. Of
+    equals the cheaper for so many questions a document."""
     own = [p for p in runs[0].points if p.passes]
-    sleeps = [best for kept in (False, True) if (best := _best([p for p in own if (p.way != "direct") == kept]))]
+    sleeps = [best for kept in (False, True) if (best := _best([p for p in own if (p.way != "direct") == kept], questions))]
     others: list[Point] = []
     for run in runs:
         plain = [p for p in run.points if not p.passes and p is not run.floor]
         others += [p for p in plain if p.passes is None]
-        others += [best for best in [_best([p for p in plain if p.passes == 0])] if best]
+        others += [best for best in [_best([p for p in plain if p.passes == 0], questions)] if best]
     resampler = QuestionResampler(len(runs[0].floor.right))
     return [BreakEven(s.name, o.name, questions_to_win(s, o), _gain(resampler, s, o)) for s in sleeps for o in others]
 
@@ -109,9 +110,9 @@ def _points_of(point: Point, numbers: Sequence[int]) -> float:
     return 100 * sum(point.right[n] for n in numbers) / max(1, len(numbers))
 
 
-def _best(points: Sequence[Point]) -> Point | None:
+def _best(points: Sequence[Point], questions: float) -> Point | None:
     """The most right, the cheaper of equals."""
-    return max(points, key=lambda p: (p.points, -p.gflop(1)), default=None)
+    return max(points, key=lambda p: (p.points, -p.gflop(questions)), default=None)
 
 
 def _gain(resampler: QuestionResampler, one: Point, other: Point) -> Interval:

@@ -15,12 +15,14 @@ import numpy as np
 from nrem.consolidation.resample import interval
 from nrem.runtime.scaling.points import Point
 from nrem.runtime.wake.router import fit_logistic
+from nrem.runtime.wake.ways import parse_way
 
-AXES = {"passes": "", "rounds of search": "search", "tokens of thought": "think", "votes": "vote"}
+AGAIN = "again"
+AXES = {"passes": "", "rounds of search": "search", "tokens of thought": "think", "further votes": "vote"}
 """What is spent, and the way whose amount it is."""
 RESAMPLES = 200
 L2 = 0.5
-"""Penalty on the slopes, in answers: an axis that a run has not tried gets a slope of 0."""
+"""Penalty on the slopes, in answers."""
 
 
 @dataclass(frozen=True)
@@ -37,8 +39,9 @@ class Slope:
 
 
 def fit_trade(points: Sequence[Point], difficulty: Sequence[float], seed: int = 0) -> list[Slope]:
-    """A slope for each axis that the points of one model vary, the product of passes and rounds among them, and difficulty's."""
-    points = [p for p in points if p.passes is not None]
+    """A slope for each axis that the points of one model vary, the product of passes and rounds among them, and difficulty's. What sleeps
+    again for a question spends on no axis that the others share, and is left out."""
+    points = [p for p in points if p.passes is not None and parse_way(p.way).name != AGAIN]
     hard = np.array(difficulty)
     hard = (hard - hard.mean()) / max(float(hard.std()), 1e-9)
     spent = np.array([_spent(p) for p in points])  # (point, axis)
@@ -61,7 +64,7 @@ def fit_trade(points: Sequence[Point], difficulty: Sequence[float], seed: int = 
 
 
 def _spent(point: Point) -> list[float]:
-    """ln(1 + amount) of every axis, and the product of passes and rounds; one vote is no vote."""
+    """ln(1 + amount) of every axis, and the product of passes and rounds."""
     amounts = [float(point.passes or 0), *(float(point.amount(way)) for way in list(AXES.values())[1:])]
     logs = [float(np.log1p(amount)) for amount in amounts]
     return [*logs, logs[0] * logs[1]]

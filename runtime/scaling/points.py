@@ -7,7 +7,7 @@ Knows nothing about models beyond what a run says of them.
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from nrem.consolidation.prompts import OWN_WORDING
@@ -49,12 +49,13 @@ class Point:
         return self.sleep_gflop + questions * self.question_gflop
 
     def amount(self, way: str) -> int:
-        """How much of one axis it spends: rounds of search, tokens of thought, votes; ways that search in passing take one round."""
+        """How much of one axis it spends: rounds of search, tokens of thought, votes behind the first; ways that search in passing take one
+        round."""
         if self.passes is None:
             return 0
         own = parse_way(self.way)
         if own.name == way:
-            return own.amount
+            return own.amount - 1 if way == "vote" else own.amount
         return 1 if way == "search" and own.name in ("read", "think", "vote") else 0
 
 
@@ -67,6 +68,10 @@ class Run:
     questions: str
     """Hash of what was asked, about which documents."""
     points: tuple[Point, ...]
+
+    def called(self, model: str) -> "Run":
+        """The same under another name."""
+        return replace(self, model=model, points=tuple(replace(point, model=model) for point in self.points))
 
     @property
     def floor(self) -> Point:
@@ -97,8 +102,11 @@ def read_run(folder: Path) -> Run:
 
 
 def read_runs(folders: Sequence[Path]) -> list[Run]:
-    """Runs of several models on the same questions, the smallest first. Raises `UsageError` where they asked different ones."""
+    """Runs of several models on the same questions, the smallest first; of one model, each by its folder. Raises `UsageError` where they
+    asked different ones."""
     runs = [read_run(folder) for folder in folders]
+    named = [run.model for run in runs]
+    runs = [run.called(f"{run.model}, {folder}") if named.count(run.model) > 1 else run for run, folder in zip(runs, folders, strict=True)]
     for folder, run in zip(folders, runs, strict=True):
         if run.questions != runs[0].questions:
             raise UsageError(f"{folder}: its questions or documents are not those of {folders[0]}; compare runs that asked the same")

@@ -34,7 +34,7 @@ class Report:
         """`runs`: the smallest model first."""
         trades = {run.model: fit_trade(run.points, runs[0].floor.nll) for run in runs}
         found = [m for large in runs[1:] for m in matches(runs[0], large, questions)]
-        return cls(tuple(runs), questions, trades, break_even(runs), found)
+        return cls(tuple(runs), questions, trades, break_even(runs, questions), found)
 
     def to_dict(self) -> dict[str, Any]:
         points = [
@@ -119,7 +119,7 @@ def draw_report(report: Report, picture: Path) -> str:
     for run, colour in zip(report.runs, COLOURS * len(report.runs), strict=False):
         edge = frontier(run.points, report.questions)
         each = [p.gflop(report.questions) / report.questions for p in edge]
-        axes.step(each, [p.points for p in edge], where="post", color=colour, alpha=0.5, label=run.model)
+        axes.step(each, [p.points for p in edge], where="post", color=colour, alpha=0.5, label=run.model.replace("$", r"\$"))
         for p in run.points:
             x = p.gflop(report.questions) / report.questions
             axes.scatter([x], [p.points], s=36, color=colour if p in edge else "white", edgecolors=colour, zorder=3)

@@ -120,6 +120,11 @@ class Unfinished:
         memory.record = MemoryRecord.from_dict(state["record"], str(where))
         if problem := base.identity.mismatch(memory.record.base):
             raise SleepError(f"{where}: the unfinished sleep was on another base model ({problem}); start again with --force")
+        if (mine := memory.record.protocol["sha256"]) != writer.protocol.sha256:
+            raise SleepError(
+                f"{where}: the unfinished sleep was with another protocol ({mine[:6]}, got {writer.protocol.sha256[:6]}); give the same "
+                "one, or start again with --force"
+            )
         if memory.record.config != config:
             raise SleepError(f"{where}: the unfinished sleep had another configuration; give the same one, or start again with --force")
         ledger.restore(state["ledger"])

@@ -5,10 +5,10 @@
 with c such that the rounds use up the budget. Source: PSST (arXiv 2508.10030), with the schedule of successive rejects (Audibert, Bubeck,
 COLT 2010): what a round judges by is in inverse proportion to the settings that it judges. Equal parts of the budget do that where answers
 of earlier rounds are thrown away; here they are kept, and equal parts would judge the first round, in which most can be lost, by too few.
-As in PSST, of settings that differ only in how many draws they put together the one with the most is asked, and what it drew serves the
-others (nested reuse); every outcome serves every price (`worths`); what a round leaves over goes to the next. Unlike there all settings
-are asked the same questions, in one order: how hard a question is drops out of the comparison. Nothing that is in the bank is measured
-again, or paid for again. Knows nothing about models.
+As in PSST, of a family, settings that differ only in how many draws they put together, the one with the most is asked, and what it drew
+serves the others (nested reuse; where answers are not kept draw by draw, each is a family of its own); every outcome serves every price
+(`worths`); what a round leaves over goes to the next. Unlike there all settings are asked the same questions, in one order: how hard a
+question is drops out of the comparison. Nothing that is in the bank is measured again, or paid for again. Knows nothing about models.
 """
 
 from collections.abc import Callable, Hashable, Sequence
@@ -74,7 +74,8 @@ def halve(
     everything = [setting for family in families for setting in family]
     left = [list(everything) for _ in worths]
     parts, means = budget_parts(len(everything)), _Means(outcomes, order)
-    finalists, spent, asked, counts = left, 0.0, 0, []
+    finalists: list[list[S]] = [[] for _ in worths]
+    spent, asked, counts = 0.0, 0, []
     for number, part in enumerate(parts, 1):
         alive = {setting for some in left for setting in some}
         pulled = [next(s for s in reversed(family) if s in alive) for family in families if alive & set(family)]
@@ -87,7 +88,7 @@ def halve(
         asked += more
         counts.append(asked)
         ranked = [sorted(some, key=partial(means.rank, worth, asked)) for some, worth in zip(left, worths, strict=True)]
-        finalists = [some for some in ranked if len(some) <= FINALISTS] or finalists
+        finalists = [last or (some if len(some) <= FINALISTS else []) for last, some in zip(finalists, ranked, strict=True)]
         left = [some[: _fewer(len(some))] for some in ranked]
     last = dict.fromkeys(setting for some in (*left, *finalists) for setting in some)
     return Halved(tuple(some[0] for some in left), tuple(last) if parts else tuple(everything), spent, tuple(counts))

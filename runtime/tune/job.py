@@ -1,8 +1,8 @@
 """The job of `nrem tune`: the folder of a run, what it may replace, and the files that it ends with. Knows nothing about terminals."""
 
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from nrem.consolidation.events import Listener
@@ -10,9 +10,15 @@ from nrem.memory.errors import UsageError
 from nrem.memory.saved.atomic import write_text
 from nrem.memory.saved.files import TEXT
 from nrem.memory.saved.json_text import json_text
+from nrem.memory.saved.lock import one_writer
 from nrem.memory.saved.own import is_temporary, of_any
+from nrem.memory.saved.target import real_target
 from nrem.runtime.config import Config, to_toml
+from nrem.runtime.measure.questions import Question, read_questions
 from nrem.runtime.models.load import Base
+from nrem.runtime.models.source import find_source
+from nrem.runtime.readers.document import Document
+from nrem.runtime.readers.read import open_documents
 from nrem.runtime.tune.measure import BANK, LEVELS, UNFINISHED
 from nrem.runtime.tune.plan import PASSES, Plan
 from nrem.runtime.tune.plot import plot_tuning
@@ -53,14 +59,33 @@ def run_tune(
     tell: Callable[[str], None],
     count: Callable[[int, int], None] = lambda done, of: None,
 ) -> Tuning:
-    """Measure what is missing, recommend, write the files; what can be refused is refused before the model is loaded."""
+    """Measure what is missing, recommend, write the files; what can be refused is refused before the model is loaded, and before an older
+    run goes. Raises `InUseError` where another process writes there."""
     Plan.of(config, 1, job.passes, job.ways, job.wordings, job.share)
-    _clear(job)
+    job = replace(job, out=real_target(job.out))
+    documents, questions = open_documents(job.documents, tell=tell), read_questions(job.questions)
+    if base is None:
+        find_source(config.model.name, config.model.load_in, config.model.dtype)
+    with one_writer(job.out, "nrem tune"):
+        _clear(job)
+        return _run(job, config, documents, questions, base, listener, tell, count)
+
+
+def _run(
+    job: TuneJob,
+    config: Config,
+    documents: Sequence[Document],
+    questions: Sequence[Question],
+    base: Base | None,
+    listener: Listener,
+    tell: Callable[[str], None],
+    count: Callable[[int, int], None],
+) -> Tuning:
     made = not job.out.exists()
     try:
         found = tune(
-            *job.documents,
-            questions=job.questions,
+            *documents,
+            questions=questions,
             passes=job.passes,
             ways=job.ways,
             wordings=job.wordings,

@@ -139,6 +139,7 @@ class Measurement:
         about = {"name": base.identity.name, "weights_sha256": base.identity.weights_sha256}
         self.bank.begin({"base model": about | {"gflop_per_fet": CostModel.of(base.model).flops_per_fet / 1e9}})
         protocol = make_protocol(base, self.config)
+        self.bank.begin({"protocol": {"id": protocol.id, "sha256": protocol.sha256}})
         for note in without_effect(replace(self.config, sleep=self.config.sleep.even(max(self.plan.levels))), protocol):
             self.tell(note)
         return base

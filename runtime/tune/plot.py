@@ -3,6 +3,7 @@ measured."""
 
 from collections.abc import Sequence
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from nrem.runtime.show.night import plural
@@ -28,7 +29,7 @@ def plot_tuning(found: Tuning, picture: Path) -> str:
     names = ", ".join(d["name"] for d in found.about["documents"][:3])
     most = max(len(row.asked) for row in found.rows)
     title = f"{names}: {plural(most, 'question')}, {plural(len(found.rows), 'setting')}; numbers are passes, the line is the frontier"
-    figure.suptitle(title, x=0.01, ha="left", color=INK, fontweight="bold", fontsize=10)
+    figure.suptitle(title, x=0.01, ha="left", color=INK, fontweight="bold", fontsize=10, parse_math=False)  # "$" in a name is no formula
     made = picture.with_name(f".{picture.name}.tmp")
     figure.savefig(made, dpi=160, format="png")
     made.replace(picture)
@@ -40,8 +41,8 @@ def frontier(rows: Sequence[Row], questions: float, score: str = "f1") -> list[R
     most, sign = max(len(row.asked) for row in rows), -1 if score == "nll" else 1
     found: list[Row] = []
     best = float("-inf")
-    for row in sorted(rows, key=lambda row: (row.total_fet(questions), -sign * row.interval(score).mean)):
-        value = sign * row.interval(score).mean
+    for row in sorted(rows, key=lambda row: (row.total_fet(questions), -sign * fmean(row.values(score)))):
+        value = sign * fmean(row.values(score))
         if len(row.asked) == most and value > best:
             found.append(row)
             best = value
@@ -53,7 +54,7 @@ def _draw(axes: Any, found: Tuning, score: str, factor: float, label: str) -> No
     ways = list(dict.fromkeys(row.way for row in found.rows if row.passes is not None))
     marks = {way: MARKS[i % len(MARKS)] for i, way in enumerate(sorted(ways, key=lambda way: way != "direct"))}
     edge = frontier(found.rows, n, score)
-    axes.step([row.total_fet(n) for row in edge], [factor * row.interval(score).mean for row in edge], where="post", color=FAINT, zorder=1)
+    axes.step([row.total_fet(n) for row in edge], [factor * fmean(row.values(score)) for row in edge], where="post", color=FAINT, zorder=1)
     most = max(len(row.asked) for row in found.rows)
     for row in found.rows:
         interval, x = row.interval(score), row.total_fet(n)

@@ -18,6 +18,9 @@ from nrem.runtime.show.night import plural
 from nrem.runtime.tune.rows import Row
 from nrem.runtime.tune.setting import ALONE
 
+FEW = 6
+"""Settings among which the best is not so by chance; of more it is said."""
+
 
 @dataclass(frozen=True, kw_only=True)
 class Wish:
@@ -118,7 +121,8 @@ def _verdict(held: Row, levels: Sequence[Row], wish: Wish, resampler: QuestionRe
     price = f"at {wish.price:,.0f} FET a point" if wish.price else _budget(wish)
     if held.passes:
         total = f"{held.total_fet(wish.expected_questions):,.0f} FET for the sleep and {n}"
-        return f"{held.name}{', ' + price if price else ''}: F1 {points.mean:.1f} ({points.low:.1f} to {points.high:.1f}), {total}"
+        said = f"{held.name}{', ' + price if price else ''}: F1 {points.mean:.1f} ({points.low:.1f} to {points.high:.1f}), {total}"
+        return said if len(levels) <= FEW else f"{said}; the best of {len(levels)} on these questions, so expect less of it on others"
     if not any(wish.allows(row) for row in levels):
         return f"sleeping does not pay {price}: not even {n} without a document fit, they cost {_total(held, wish)}"
     said = f"sleeping does not pay{' ' + price if price else ''}: no number of passes that was tried earns its cost over {held.name}"

@@ -130,7 +130,7 @@ class Row:
 
     def interval(self, score: str) -> Interval:
         """The mean of a score over the questions that were asked."""
-        return QuestionResampler(len(self.asked)).mean(self.values(score))
+        return QuestionResampler.of(len(self.asked)).mean(self.values(score))
 
     def difference(self, other: "Row", score: str = "f1", factor: float = 1.0) -> Interval | None:
         """`self - other` over the questions that both were asked; None where there are none."""
@@ -138,7 +138,7 @@ class Row:
         both = sorted(mine.keys() & theirs.keys())
         if not both:
             return None
-        return QuestionResampler(len(both)).difference([factor * mine[n] for n in both], [factor * theirs[n] for n in both])
+        return QuestionResampler.of(len(both)).difference([factor * mine[n] for n in both], [factor * theirs[n] for n in both])
 
     def _by_number(self, score: str) -> dict[int, float]:
         return dict(zip(self.numbers or range(len(self.asked)), self.values(score), strict=True))

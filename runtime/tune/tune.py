@@ -16,6 +16,8 @@ from nrem.consolidation.events import Listener, ignore
 from nrem.consolidation.resample import Interval, QuestionResampler
 from nrem.memory.arguments import check_kind, check_list
 from nrem.memory.errors import UsageError
+from nrem.memory.saved.lock import one_writer
+from nrem.memory.saved.target import real_target
 from nrem.runtime.config import Config, load_config
 from nrem.runtime.measure.questions import Question, read_questions
 from nrem.runtime.models.load import Base
@@ -141,11 +143,12 @@ def tune(
     plan = Plan.of(resolved, len(asked), passes, ways, wordings, share)
     texts = [_in_memory(document) for document in open_documents(documents, tell=tell)]
     with tempfile.TemporaryDirectory(prefix="nrem-") as scratch:
-        place = Path(folder or scratch)
-        measurement = Measurement(place, resolved, texts, asked, plan, base=base, listener=listener, tell=tell, count=count)
-        rows = measurement.measure()
+        place = real_target(Path(folder or scratch))
+        with one_writer(place, "tune"):
+            measurement = Measurement(place, resolved, texts, asked, plan, base=base, listener=listener, tell=tell, count=count)
+            rows = measurement.measure()
         about = measurement.bank.about
-    found = recommend(rows, wish, QuestionResampler(len(asked)))
+    found = recommend(rows, wish, QuestionResampler.of(len(asked)))
     answer = replace(resolved.answer, way=found.answer_way, wording=found.wording)
     chosen = replace(resolved, sleep=resolved.sleep.even(found.passes), answer=answer)
     said = tuple(verdicts(rows))

@@ -28,6 +28,10 @@ NLL_TOKENS = 4096
 """Padded tokens computed at once for the likelihood of given answers."""
 SHORT_TEXT = 512
 """Tokens up to which a text is read again with every question: decoding together saves more than reading once."""
+ASKED = 256
+"""Tokens that are left for a question beside a long text; a longer one gets what it needs."""
+WORDS = 32
+"""More than a prompt has of its own between text, question and thought."""
 TEMPERATURE = 0.7
 """Of answers that are drawn."""
 FLOOR = 0.5
@@ -48,15 +52,16 @@ class Answerer:
 
     def ask(self, question: str, context: str = "") -> Answer:
         """Answer one question by itself, the text in the prompt read anew: the honest price of a single question."""
-        return self._answers(prompts_of(self.protocol, [question], [self._fit(context)]))[0]
+        return self._answers(prompts_of(self.protocol, [question], [self._fit(context, [question])]))[0]
 
     def ask_all(self, questions: Sequence[str], contexts: str | Sequence[str] = "", thoughts: Sequence[Thought] = ()) -> list[Answer]:
         """Answer many questions, each with its text of `contexts` in the prompt, or all with the same, and behind its thought where there
         are such: in batches where texts are short, one after the other over one reading of a long one that all share.
 
-        Seconds are the mean over what was decoded together; FET are charged as if each question read its text itself.
+        Seconds are the mean over what was decoded together; FET, and seconds of a long text that all share, are charged as if each question
+        read its text itself.
         """
-        prompts = prompts_of(self.protocol, questions, self._fit_all(contexts, len(questions)), thoughts)
+        prompts = prompts_of(self.protocol, questions, self._fit_all(contexts, questions, thoughts), thoughts)
         if self._share_a_text(contexts, prompts):
             return [self._answer_behind(prompt) for prompt in prompts]
         return self._in_batches(prompts, lambda prompt: len(prompt.ids), self._answers)
@@ -64,7 +69,8 @@ class Answerer:
     @torch.no_grad()
     def nlls(self, pairs: Sequence[tuple[str, str]], contexts: str | Sequence[str] = "", thoughts: Sequence[Thought] = ()) -> list[float]:
         """Mean NLL of given answers, nats per token, for (question, answer) pairs; `contexts` and `thoughts` as in `ask_all`."""
-        prompts = prompts_of(self.protocol, [question for question, _ in pairs], self._fit_all(contexts, len(pairs)), thoughts)
+        questions = [question for question, _ in pairs]
+        prompts = prompts_of(self.protocol, questions, self._fit_all(contexts, questions, thoughts), thoughts)
         items = [Item(i, (), p.ids, self.protocol.answer_ids(a)) for i, (p, (_, a)) in enumerate(zip(prompts, pairs, strict=True))]
         if self._share_a_text(contexts, prompts):
             return checked([self._nll_behind(item, prompt) for item, prompt in zip(items, prompts, strict=True)])
@@ -78,13 +84,13 @@ class Answerer:
 
     def think(self, questions: Sequence[str], contexts: Sequence[str], most: int) -> list[Thought]:
         """A thought of at most `most` tokens for every question: greedy, and told to wait where it ends before `FLOOR` of them."""
-        rows = list(zip(questions, self._fit_all(contexts, len(questions)), strict=True))
+        rows = [(question, self._fit(text, [question], most)) for question, text in zip(questions, contexts, strict=True)]
         return self._in_batches(rows, lambda row: len(row[1]), lambda batch: self._thoughts(batch, most))
 
     def draw(self, question: str, context: str, together: Sequence[int]) -> Iterator[Answer]:
         """Answers drawn at `TEMPERATURE`, as many at once as `together` says, when the last of those before is asked for. The same seed
         and question give the same ones. The prompt is read once, and is in the price of the first."""
-        (prompt,) = prompts_of(self.protocol, [question], [self._fit(context)])
+        (prompt,) = prompts_of(self.protocol, [question], [self._fit(context, [question])])
         digest = hashlib.sha256(f"{self.seed}\n{question}".encode()).digest()
         seed, read = int.from_bytes(digest[:6], "big"), False
         self._generator.forget()
@@ -113,12 +119,18 @@ class Answerer:
     def _share_a_text(self, contexts: str | Sequence[str], prompts: Sequence[Prompt]) -> bool:
         return isinstance(contexts, str) and bool(prompts) and len(prompts[0].text_ids) > SHORT_TEXT
 
-    def _fit_all(self, contexts: str | Sequence[str], count: int) -> list[list[int]]:
-        return [self._fit(contexts)] * count if isinstance(contexts, str) else [self._fit(context) for context in contexts]
+    def _fit_all(self, contexts: str | Sequence[str], questions: Sequence[str], thoughts: Sequence[Thought]) -> list[list[int]]:
+        thought = max((len(thought.ids) for thought in thoughts), default=0)
+        if isinstance(contexts, str):
+            return [self._fit(contexts, questions, thought)] * len(questions)
+        return [self._fit(context, [question], thought) for context, question in zip(contexts, questions, strict=True)]
 
-    def _fit(self, context: str) -> list[int]:
-        """Tokens of the text, as many of them as the model can read beside a question."""
-        return fitted(self.protocol, context, self.base.max_positions - 256 - self.config.max_new_tokens)
+    def _fit(self, context: str, questions: Sequence[str], thought: int = 0) -> list[int]:
+        """Tokens of the text, as many of them as the model can read beside the longest of these questions, a thought and an answer."""
+        if not context:
+            return []
+        asked = max((len(self.protocol.question_ids(question)) for question in questions), default=0)
+        return fitted(self.protocol, context, self.base.max_positions - max(ASKED, asked + WORDS) - thought - self.config.max_new_tokens)
 
     def _answers(self, prompts: Sequence[Prompt]) -> list[Answer]:
         """In one batch."""
@@ -128,10 +140,11 @@ class Answerer:
         return [self._answer(prompt, generated, seconds) for prompt, generated in zip(prompts, found, strict=True)]
 
     def _answer_behind(self, prompt: Prompt) -> Answer:
-        """Behind one reading of a long text."""
-        started = time.perf_counter()
-        found = self._generator.behind(self.protocol.question_prefix(prompt.text_ids), prompt.ids, self.config.max_new_tokens)
-        return self._answer(prompt, found, time.perf_counter() - started)
+        """Behind one reading of a long text, which counts in full for each."""
+        prefix = self.protocol.question_prefix(prompt.text_ids)
+        reading, started = self._generator.seconds_of(prefix), time.perf_counter()
+        found = self._generator.behind(prefix, prompt.ids, self.config.max_new_tokens)
+        return self._answer(prompt, found, reading + time.perf_counter() - started)
 
     def _nll_behind(self, item: Item, prompt: Prompt) -> float:
         prefix = self.protocol.question_prefix(prompt.text_ids)

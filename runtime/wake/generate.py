@@ -5,6 +5,7 @@ Whatever fast weights are attached at the time take part. A prefix that several 
 
 import copy
 import math
+import time
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
@@ -57,7 +58,7 @@ class Generator:
     def __init__(self, model: PreTrainedModel, stop_ids: Sequence[int], pad_id: int, watched_id: int) -> None:
         self.model, self.stop_ids, self.pad_id, self.watched_id = model, list(stop_ids), pad_id, watched_id
         self.cache_name = cache_argument(model)
-        self._read: tuple[list[int], DynamicCache] | None = None
+        self._read: tuple[list[int], DynamicCache, float] | None = None
 
     @torch.no_grad()
     def together(self, prompts: Sequence[Sequence[int]], most: int, least: int = 0, instead: int = 0) -> list[Generated]:
@@ -93,12 +94,20 @@ class Generator:
 
     def cache_of(self, prefix: Sequence[int]) -> DynamicCache:
         """A cache that holds these tokens, fresh at every call; they are read once."""
+        return copy.deepcopy(self._reading_of(prefix)[1])
+
+    @torch.no_grad()
+    def seconds_of(self, prefix: Sequence[int]) -> float:
+        """What it takes, or took, to read these tokens."""
+        return self._reading_of(prefix)[2]
+
+    def _reading_of(self, prefix: Sequence[int]) -> tuple[list[int], DynamicCache, float]:
         if self._read is None or self._read[0] != [*prefix]:
-            cache = DynamicCache(config=self.model.config)
+            started, cache = time.perf_counter(), DynamicCache(config=self.model.config)
             ids = torch.tensor([[*prefix]], device=self.model.device)
             self.model(input_ids=ids, logits_to_keep=1, **{self.cache_name: cache})
-            self._read = ([*prefix], cache)
-        return copy.deepcopy(self._read[1])
+            self._read = ([*prefix], cache, time.perf_counter() - started)
+        return self._read
 
     def forget(self) -> None:
         """Drop what was read; needed when other fast weights are attached."""
@@ -121,11 +130,11 @@ class Generator:
 
     def _generated(self, out: Any, start: int) -> list[Generated]:
         tokens: Tensor = out.sequences[:, start:]
-        log_p = torch.stack([torch.log_softmax(logits.float(), -1) for logits in out.logits], 1)  # (row, step, vocabulary)
-        chosen = log_p.gather(2, tokens[..., None])[..., 0]
+        steps = zip(out.logits, tokens.T[..., None], strict=True)
+        chosen = torch.cat([torch.log_softmax(logits.float(), -1).gather(1, said) for logits, said in steps], 1)  # (row, step)
         if torch.isnan(chosen).any():
             raise SleepError(NO_ANSWER)
-        watched = log_p[:, 0, self.watched_id].exp()
+        watched = out.logits[0].float().softmax(-1)[:, self.watched_id]
         return [self._cut(*row) for row in zip(tokens.tolist(), chosen.tolist(), watched.tolist(), strict=True)]
 
     def _cut(self, tokens: list[int], log_p: list[float], watched: float) -> Generated:

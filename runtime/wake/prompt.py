@@ -31,7 +31,7 @@ class Prompt(NamedTuple):
 
 def fitted(prompts: Prompts, text: str, room: int) -> list[int]:
     """Tokens of a text for a prompt; its middle is left out where it has more than `room`."""
-    if not text:
+    if not text or room <= 0:
         return []
     ids = prompts.plain_ids(text.strip() + "\n\n")
     return ids if len(ids) <= room else ids[: room // 2] + ids[-(room - room // 2) :]

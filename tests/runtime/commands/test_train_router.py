@@ -41,6 +41,24 @@ def test_the_same_seed_gives_the_same_and_a_finished_run_is_not_trained_again(sh
     assert anew["mean"] == first["mean"]
 
 
+def test_what_is_gone_on_with_is_not_thrown_away(shell: Shell) -> None:
+    """The command of an interrupted run with --resume behind it, as it is advised, --force and all."""
+    first = json.loads(shell(*TRAIN, "--json", "--force").out)
+    kept = {path: path.stat().st_mtime_ns for path in (shell.folder / "run").rglob("model.safetensors")}
+    assert kept
+    again = shell(*TRAIN, "--json", "--force", "--resume")
+    assert json.loads(again.out) == first
+    assert {path: path.stat().st_mtime_ns for path in (shell.folder / "run").rglob("model.safetensors")} == kept
+
+
+def test_through_a_link_a_run_is_replaced(shell: Shell) -> None:
+    (shell.folder / "elsewhere").mkdir()
+    (shell.folder / "run").symlink_to("elsewhere")
+    assert shell(*TRAIN).code == 0
+    assert shell(*TRAIN, "--force").code == 0
+    assert (shell.folder / "elsewhere" / "result.json").exists()
+
+
 def test_an_older_run_and_a_foreign_folder_are_kept(shell: Shell) -> None:
     assert shell(*TRAIN).code == 0
     done = shell(*TRAIN)
@@ -72,6 +90,10 @@ def test_a_run_that_was_cut_off_says_so(shell: Shell) -> None:
         (("--set", "gruop=4"), "--set gruop=4: unknown key gruop; did you mean group?"),
         (("--set", "group=1"), "--set group=1: group: got 1, expected 2 or more"),
         (("--set", "hidden=30"), "--set hidden=30: hidden: got 30, expected a multiple of twice heads, 8"),
+        (("--set", "hidden=0"), "hidden: got 0, expected 2 or more"),
+        (("--set", "seed=12345678901234567"), "seed: got 12345678901234567, expected 0 to 4294967295"),
+        (("--set", "warm_up_steps=-3"), "warm_up_steps: got -3, expected 1 or more"),
+        (("--set", "step_size=0"), "step_size: got 0, expected a finite number, above 0"),
         (("--set", "forced_share=0.6"), "forced_share: got 0.6, expected 0 to 0.5"),
     ],
 )

@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 
+from nrem.memory.saved.lock import one_writer
 from tests.cli import Shell
 
 TUNE = ("tune", "story.md", "--questions", "qa.jsonl", "--config", "tiny.toml", "-o", "run")
@@ -88,6 +89,46 @@ def test_an_older_run_is_kept_unless_told_otherwise(shell: Shell) -> None:
     assert "the run there has other passes" in done.err
     assert shell(*TUNE, "--passes", "1,2", "--force").code == 0
     assert (shell.folder / "run" / "bank.jsonl").read_bytes() != before
+
+
+@pytest.mark.parametrize(
+    ("document", "asked", "model"),
+    [("stroy.md", "qa.jsonl", ""), ("story.md", "none.jsonl", ""), ("story.md", "story.md", ""), ("story.md", "qa.jsonl", "./no-model")],
+)
+def test_an_older_run_goes_only_when_a_new_one_can_begin(shell: Shell, document: str, asked: str, model: str) -> None:
+    assert shell(*TUNE, "--passes", "1").code == 0
+    before = {path: path.read_bytes() for path in (shell.folder / "run").iterdir()}
+    flags = ("--model", model) if model else ()
+    done = shell("tune", document, "--questions", asked, "--config", "tiny.toml", "-o", "run", "--passes", "1", "--force", *flags)
+    assert done.code in (1, 2)
+    assert len(done.err.strip().splitlines()) == 1
+    assert {path: path.read_bytes() for path in (shell.folder / "run").iterdir()} == before
+
+
+def test_through_a_link_the_run_is_replaced_and_the_link_stays(shell: Shell) -> None:
+    (shell.folder / "elsewhere").mkdir()
+    (shell.folder / "run").symlink_to("elsewhere")
+    assert shell(*TUNE, "--passes", "1").code == 0
+    assert shell(*TUNE, "--passes", "1,2", "--force").code == 0
+    assert (shell.folder / "run").is_symlink()
+    assert files(shell.folder / "elsewhere") == {"config.toml", "plot.png", "result.json", "bank.jsonl"}
+
+
+def test_one_process_tunes_in_a_folder(shell: Shell) -> None:
+    assert shell(*TUNE, "--passes", "1").code == 0
+    before = (shell.folder / "run" / "bank.jsonl").read_bytes()
+    with one_writer(shell.folder / "run", "somebody else"):
+        process = subprocess.run((sys.executable, "-m", "nrem", *TUNE, "--force"), cwd=shell.folder, capture_output=True, text=True)
+    assert process.returncode == 1
+    assert "run: somebody else (process" in process.stderr
+    assert (shell.folder / "run" / "bank.jsonl").read_bytes() == before
+
+
+def test_a_name_with_two_dollars_is_no_formula(shell: Shell) -> None:
+    (shell.folder / "story.md").rename(shell.folder / "price_$_per_$_unit.md")
+    done = shell("tune", "price_$_per_$_unit.md", *TUNE[2:], "--passes", "1")
+    assert done.code == 0
+    assert (shell.folder / "run" / "plot.png").exists()
 
 
 def test_a_killed_run_resumes(shell: Shell) -> None:

@@ -48,7 +48,7 @@ def planted(slopes: dict[str, float], product: float, count: int = 4000) -> tupl
 def test_planted_slopes_are_found_with_their_sign() -> None:
     points, hard = planted({"passes": 0.9, "search": 1.4, "vote": -0.3}, -0.5)
     found = {slope.name: slope for slope in fit_trade(points, hard)}
-    truth = {"passes": 0.9, "rounds of search": 1.4, "votes": -0.3, "passes x rounds": -0.5, "difficulty": -0.8}
+    truth = {"passes": 0.9, "rounds of search": 1.4, "further votes": -0.3, "passes x rounds": -0.5, "difficulty": -0.8}
     assert found.keys() == truth.keys()
     for name, value in truth.items():
         assert found[name].value == pytest.approx(value, abs=0.12)

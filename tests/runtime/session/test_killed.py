@@ -1,16 +1,19 @@
 """A session that was cut off, wherever, goes on to what it would have come to, and with the same document, base and configuration only."""
 
+import shutil
 from pathlib import Path
 
 import pytest
 
 from nrem.consolidation.events import Event, PassDone, SleepEnded
+from nrem.consolidation.protocol.folder import save_protocol
 from nrem.memory.errors import SleepError
 from nrem.memory.saved.journal import Journal
 from nrem.runtime.models.load import Base
 from nrem.runtime.session import resume as unfinished
 from nrem.runtime.session.consolidate import consolidate
 from nrem.runtime.session.session import Session
+from tests import tiny
 from tests.streams import EMPTY, LONG, RULES, Killed, config_for, dies_after, equal, in_pieces
 
 
@@ -65,3 +68,13 @@ def test_a_killed_session_refuses_another_document_base_or_configuration(llama: 
     other = config_for(llama, "gradient", tmp_path, "sleep.passes=1")
     with pytest.raises(SleepError, match="the unfinished sleep had another configuration; give the same one"):
         Session(base=llama, config=other, journal=Journal.open(folder))
+
+
+def test_a_killed_session_refuses_a_protocol_that_was_trained_anew_meanwhile(llama: Base, tmp_path: Path) -> None:
+    config, folder = config_for(llama, "keyed", tmp_path), tmp_path / "story.unfinished"
+    with pytest.raises(Killed):
+        Session(base=llama, config=config, listener=dies_after(0, SleepEnded), journal=Journal.open(folder)).stream(in_pieces(LONG))
+    shutil.rmtree(tmp_path / "protocol")
+    save_protocol(tmp_path / "protocol", tiny.make_protocol(llama, "keyed", seed=1), llama.identity, {})
+    with pytest.raises(SleepError, match="the unfinished sleep was with another protocol"):
+        Session(base=llama, config=config, journal=Journal.open(folder))

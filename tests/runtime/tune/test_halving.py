@@ -39,6 +39,12 @@ def test_the_best_of_a_table_is_found_for_every_price() -> None:
     assert {"b", "c"} <= set(found.finalists) <= set(table.scores)
 
 
+def test_the_last_four_of_each_price_are_finished() -> None:
+    table = Table({f"s{n}": n / 30 for n in range(30)})
+    found = halve([[s] for s in table.scores], table, range(40), 600, [score])
+    assert found.finalists == ("s29", "s28", "s27", "s26")
+
+
 def test_the_cheaper_of_equals_is_taken() -> None:
     assert halve([["dear"], ["cheap"]], Table({"dear": 0.5, "cheap": 0.5}, {"dear": 3, "cheap": 2}), range(9), 40, [score]).best == (
         "cheap",

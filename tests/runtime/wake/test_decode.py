@@ -98,6 +98,32 @@ def test_a_text_that_is_too_long_loses_its_middle(llama: Base) -> None:
     assert answer.prompt_tokens < llama.max_positions
 
 
+def test_a_long_question_leaves_a_long_text_less_room(llama: Base, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The whole prompt and an answer fit into what the model can read, a thought too."""
+    answerer, question = make_answerer(llama), "Who kept the light on Orrin? " * 30
+    room = len(answerer.protocol.question_ids(question)) + 120
+    monkeypatch.setattr(Base, "max_positions", property(lambda base: room))
+    for context in (tiny.STORY, [tiny.STORY]):
+        [answer] = answerer.ask_all([question], context)
+        assert answer.prompt_tokens + answerer.config.max_new_tokens <= answerer.base.max_positions
+        assert answer.document_tokens > 0
+    [thought] = answerer.think([question], [tiny.STORY], 40)
+    [answer] = answerer.ask_all([question], [tiny.STORY], [thought])
+    assert answer.prompt_tokens + answer.thought_tokens + answerer.config.max_new_tokens <= answerer.base.max_positions
+    monkeypatch.setattr(Base, "max_positions", property(lambda base: 100))
+    assert answerer.ask(question, tiny.STORY).document_tokens == 0
+
+
+def test_the_reading_of_a_text_that_all_share_is_in_the_seconds_of_each(llama: Base, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(answer_module, "SHORT_TEXT", 1)
+    answerer = make_answerer(llama)
+    answers = answerer.ask_all(QUESTIONS, tiny.STORY)
+    read = answerer._generator._read
+    assert read is not None
+    assert read[2] > 0
+    assert all(answer.seconds > read[2] for answer in answers)
+
+
 def test_a_config_without_room_is_refused() -> None:
     with pytest.raises(UsageError, match=r"answer\.max_new_tokens: got 0, expected 1 or more"):
         AnswerConfig(max_new_tokens=0)
