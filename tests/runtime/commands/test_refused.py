@@ -31,6 +31,21 @@ def test_a_sentence_for_each(error: Exception, sentence: str) -> None:
     assert "unexpected" not in refusal(error)
 
 
+@pytest.mark.parametrize(
+    ("flags", "sentence"),
+    [
+        (("--passes", "1,2"), "--passes: got 1,2, expected rising numbers from 0"),
+        (("-o", "story.md"), "--out story.md: story.md is no folder; name another place"),
+        (("-o", "story.md/in/it"), "story.md is no folder; name another place"),
+    ],
+)
+def test_hours_of_measuring_are_not_begun_in_vain(shell: Any, flags: tuple[str, ...], sentence: str) -> None:
+    done = shell("ceiling", "story.md", "--config", "tiny.toml", *flags)
+    assert (done.code, done.out) == (2, "")
+    assert sentence in done.err
+    assert "loading" not in done.err
+
+
 def test_a_full_disk_leaves_the_old_memory(shell: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     assert shell(*SLEEP).code == 0
     before = {path: path.read_bytes() for path in Path(shell.folder, "memories").rglob("*") if path.is_file()}

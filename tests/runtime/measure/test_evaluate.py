@@ -64,6 +64,7 @@ def test_both_kinds_of_line_are_read(tmp_path: Path) -> None:
         ('{"question": "Who?", "answers": []}', "line 2: answers of 'Who?'"),
         ('{"question": " ", "answers": ["a"]}', "line 2: no text under question"),
         ('{"questions": "Who?"}', "line 2: questions must be a list of objects"),
+        ('{"question": "Who\\u0000?", "answers": ["Maren"]}', "a question has a NUL character in it, expected text"),
     ],
 )
 def test_a_bad_line_is_named(tmp_path: Path, line: str, message: str) -> None:
