@@ -1,4 +1,5 @@
-"""The guard: a sleep is kept only if recall rose and the model still reads unrelated text as before; else everything is rolled back.
+"""The guard: a sleep is kept unless its probes are answered worse, in recall and in NLL, or unrelated text is read otherwise than before;
+then everything is rolled back.
 
 Measured on a short text that belongs to no document: KL(base || attached) and the ratio of perplexities, per token. How much of it is read
 goes with what was slept on, so that the guard of a short document costs less than the document.

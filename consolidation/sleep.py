@@ -2,7 +2,7 @@
 
 This file is the sentence; every noun has its own file: `rule` writes a pass, `recall` scores the probes, `allocate` says who goes on,
 `guard` decides what stays, `budget` counts. Where the allocator decides by no look, probes only say how the night went: a sample of the
-chunks is asked about, and nothing written depends on it. A sleep that was cut off goes on from its last checkpoint, to the same end.
+chunks is asked about, and only the guard goes by it. A sleep that was cut off goes on from its last checkpoint, to the same end.
 """
 
 import time

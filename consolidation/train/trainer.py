@@ -30,10 +30,11 @@ from nrem.memory.weights.fast_weights import Layers
 class TrainConfig:
     rule: str = "ridge"
     """The write rule, as in `write.rules.RULES`."""
-    rank: int = 48
-    """Rank of the written part."""
+    rank: int = 64
+    """Of `ridge` the largest of a saved adapter, its reader included: take one that engines accept, 16, 32, 64, 128, 256, 320 or 512. Of
+    the other rules, that of the written part alone."""
     reader_rank: int = 16
-    """Rank of the static reader; rank + reader_rank should be one that engines accept: 16, 32, 64, 128."""
+    """Rank of the static reader."""
     error_vocabulary: int = 8192
     """Most frequent tokens over which expectations run when a pass takes the prediction error; 0 for all."""
     target: str = "auto"

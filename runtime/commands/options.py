@@ -50,7 +50,7 @@ DreamsOption = Annotated[
         "--dreams",
         metavar="N",
         min=0,
-        help="Questions that the model asks itself about every sentence first (2); 0 sleeps about four times as fast on a CPU.",
+        help="Questions that the model asks itself about every sentence first (2); 0 sleeps some three times as fast on a CPU.",
         show_default=False,
     ),
 ]

@@ -32,7 +32,7 @@ Every command has `--help`. What a command found goes to stdout, everything else
 | variable | does |
 | --- | --- |
 | `NREM_DEBUG=1` | shows the traceback of an error, and what the libraries print |
-| `NREM_CACHE` | is the folder for the default model and for what was measured; default `~/.cache/nrem` |
+| `NREM_CACHE` | is the folder for the default model and for what was measured; default `$XDG_CACHE_HOME/nrem`, else `~/.cache/nrem` |
 | `HF_HUB_OFFLINE=1` | keeps transformers from looking for models on the network |
 """
 
