@@ -4,7 +4,8 @@
 
 Each document is slept on once, and its questions are asked in every way; outcomes are kept in `--work`, and a run that was cut off goes on.
 Each question is then routed by a router fitted to the other documents, at several prices (points of accuracy for 1,000 FET); the direct
-answer, which it looks at, is part of its price. Constant mixtures lie on the upper hull of the ways. Intervals by document.
+answer, which it looks at, is part of its price. Constant mixtures lie on the upper hull of the ways. Intervals by document, or by question
+where documents are fewer than eight.
 """
 
 import hashlib
@@ -32,7 +33,7 @@ from nrem.runtime.session.session import Session
 from nrem.runtime.tune.examples import examples_of
 from nrem.runtime.tune.exchange import exchange
 from nrem.runtime.wake.features import FEATURES
-from nrem.runtime.wake.router import Example, Router
+from nrem.runtime.wake.router import FIRST, Example, Router
 from nrem.runtime.wake.wake import Wake
 
 
@@ -46,7 +47,9 @@ def examples_about(base: Base, config: Config, documents: Sequence[QuestionedDoc
             memory.save(own / "memory", force=True)
         wake = Wake(base, config, protocol, Memory.load(own / "memory"))
         asked = hashlib.sha256(repr([q.id for q in document.questions]).encode()).hexdigest()[:8]
-        found += examples_of(wake, document.questions, ways, own / asked, document.group)
+        of_document = examples_of(wake, document.questions, ways, own / asked, document.group)  # with all ways that lie there
+        wanted = dict.fromkeys((FIRST, *ways))
+        found += [replace(e, right={w: e.right[w] for w in wanted}, fet={w: e.fet[w] for w in wanted}) for e in of_document]
     return found
 
 

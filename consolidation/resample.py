@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
-from functools import cache
+from functools import lru_cache
 from statistics import fmean
 
 import numpy as np
@@ -71,7 +71,7 @@ class QuestionResampler:
         self._drawn = Resampler(self._questions, seed)
 
     @classmethod
-    @cache
+    @lru_cache(maxsize=4)
     def of(cls, count: int) -> "QuestionResampler":
         """The one for so many questions, drawn once."""
         return cls(count)

@@ -291,5 +291,5 @@ def _check_fit(record: MemoryRecord, segments: Sequence[Segment], text: EvictedT
     for segment in segments:
         if segment.written and (foreign := [index for index in segment.written.chunks if not 0 <= index < count]):
             raise MemoryFolderError(f"{folder}: has statistics of chunk {foreign[0]}, and {count} are recorded; restore it or sleep again")
-    if any(segment.modules != segments[0].modules for segment in segments):
+    if not all(segment.modules & segments[0].modules for segment in segments):  # one in which nothing was written is left out of a file
         raise MemoryFolderError(f"{folder}: its segments adapt other modules than the first one; restore it or sleep again")

@@ -26,6 +26,9 @@ from nrem.memory.weights.config import FastWeightsConfig, Layers
 from nrem.memory.weights.layers import adapted_module, decoder_layers, find_targets
 from nrem.memory.weights.turns import turn
 
+KEPT_TYPES = (torch.bfloat16, torch.float16, torch.float32)
+"""Of values in files: what has room in float32."""
+
 
 @dataclass
 class Factors:
@@ -183,12 +186,8 @@ class FastWeights:
 
     @classmethod
     def load(cls, folder: Path) -> Self:
-        """Read PEFT's two files. Whether they fit a model shows when they are attached to it."""
-        return cls.mapped(folder).float()
-
-    @classmethod
-    def mapped(cls, folder: Path) -> Self:
-        """`load`, with the values as the file holds them, which stay in it until they are looked at."""
+        """PEFT's two files, with the values in the file's float type; they stay in it until they are looked at. Whether they fit a model
+        shows when they are attached to it."""
         config = read_adapter_config(folder)
         tensors = load_file(folder / ADAPTER_WEIGHTS)
         factors = {}
@@ -197,7 +196,7 @@ class FastWeights:
                 A, B = (tensors[f"base_model.model.{name}.lora_{side}.weight"] for side in "AB")
             except KeyError as error:
                 raise MemoryFolderError(f"{folder}: {ADAPTER_WEIGHTS} lacks the tensor {error.args[0]}; restore the file") from None
-            if not A.is_floating_point() or A.dtype != B.dtype:
+            if A.dtype not in KEPT_TYPES or A.dtype != B.dtype:
                 raise MemoryFolderError(f"{folder}: {ADAPTER_WEIGHTS} has factors of {name} of {A.dtype} and {B.dtype}; restore the file")
             if A.ndim != 2 or B.ndim != 2 or len(A) != B.shape[1]:
                 shapes = f"{tuple(A.shape)} and {tuple(B.shape)}"

@@ -15,7 +15,9 @@ from torch import Tensor
 from nrem.memory.weights.fast_weights import Factors, FastWeights
 
 RECENT = 4
-"""Adapters of a memory that stay open when nobody works with them any more."""
+"""Adapters that stay open when nobody works with them any more, of whatever memory."""
+
+_recent: deque[FastWeights] = deque(maxlen=RECENT)
 
 
 @dataclass(eq=False)
@@ -26,12 +28,7 @@ class KeptWeights:
     first: "KeptWeights | None" = None
     shared: Mapping[str, int] = field(default_factory=dict)
     """How many leading columns of each module are those of `first`, for each of its modules."""
-    _recent: "deque[FastWeights]" = field(default_factory=lambda: deque(maxlen=RECENT))
     _opened: "ReferenceType[FastWeights] | None" = None
-
-    def __post_init__(self) -> None:
-        if self.first is not None:
-            self._recent = self.first._recent
 
     @property
     def modules(self) -> set[str]:
@@ -48,8 +45,8 @@ class KeptWeights:
         if (weights := self._opened() if self._opened else None) is None:
             weights = self._whole()
             self._opened = ref(weights)
-        if not any(weights is other for other in self._recent):
-            self._recent.append(weights)
+        if not any(weights is other for other in tuple(_recent)):  # another thread may add one meanwhile
+            _recent.append(weights)
         return weights
 
     def _whole(self) -> FastWeights:

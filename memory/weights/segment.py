@@ -85,7 +85,7 @@ class Segment:
         finite."""
         name = ADAPTER_WEIGHTS if first is None else WRITTEN
         with _readable(folder, name):
-            kept = KeptWeights(FastWeights.mapped(folder)) if first is None else load_own(folder, first.in_file())
+            kept = KeptWeights(FastWeights.load(folder)) if first is None else load_own(folder, first.in_file())
             check_finite_tensors(kept.own.tensors(), f"{folder}: {name}", MemoryFolderError)
         path = folder / STATISTICS
         if not statistics or not path.exists():

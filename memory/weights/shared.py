@@ -15,7 +15,7 @@ from torch import Tensor
 from nrem.memory.errors import MemoryFolderError
 from nrem.memory.saved.files import WRITTEN
 from nrem.memory.saved.json_text import json_text, parse_json
-from nrem.memory.weights.fast_weights import Factors, FastWeights
+from nrem.memory.weights.fast_weights import KEPT_TYPES, Factors, FastWeights
 from nrem.memory.weights.kept import KeptWeights
 
 SHARED = "shared"
@@ -96,7 +96,7 @@ def _own(weights: FastWeights, shared: Mapping[str, int]) -> FastWeights:
 def _pair(tensors: dict[str, Tensor], name: str) -> Factors | None:
     """The two factors of a module, taken out of the tensors; None where it has none of its own."""
     A, B = (tensors.pop(f"base_model.model.{name}.lora_{side}.weight", None) for side in "AB")
-    if A is None or B is None or A.ndim != 2 or B.ndim != 2 or len(A) != B.shape[1] or not A.is_floating_point() or A.dtype != B.dtype:
+    if A is None or B is None or A.ndim != 2 or B.ndim != 2 or len(A) != B.shape[1] or A.dtype not in KEPT_TYPES or A.dtype != B.dtype:
         if A is None and B is None:
             return None
         raise MemoryFolderError(f"{WRITTEN}: the factors of {name} are not whole; restore the file or sleep again")

@@ -18,7 +18,7 @@ def calibrate(
     questions: Annotated[Path, typer.Option("--questions", metavar="QA.jsonl", help="Questions with their answers.", show_default=False)],
     ways: Annotated[
         Optional[str],  # noqa: UP045
-        typer.Option("--ways", metavar="W,W", help="Ways to choose among, beside direct. Default: all that there are.", show_default=False),
+        typer.Option("--ways", metavar="W,W", help="Ways to ask in, beside direct. Default: all that there are.", show_default=False),
     ] = None,
     model: ModelOption = None,
     settings: SetOption = None,
@@ -65,6 +65,8 @@ def _table(found: "Calibrated") -> "Table":
     judged, learned = found.exchange[0].questions, found.router.questions
     asked = f"{plural(judged, 'question')}, each by a router that has not seen its documents (or, where all have the same, its fold)"
     more = "" if learned == judged else f"; {learned - judged} more were not asked in all of these ways, and it has learned from them"
+    if others := [way for way in found.router.heads if way not in ways]:
+        more += f"; it may also choose {', '.join(others)}, from earlier questions"
     table.caption = f"{asked}{more}; mixture: a way by lot, at equal FET"
     table.caption_justify = "left"
     return table

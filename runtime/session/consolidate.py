@@ -22,7 +22,7 @@ def consolidate(
     *documents: Document | str | Path,
     base: Base | str | None = None,
     passes: int | None = None,
-    budget: str = "",
+    budget: str | None = None,
     out: str | Path | None = None,
     resume: bool = False,
     force: bool = False,
@@ -44,8 +44,7 @@ def consolidate(
     if passes is not None:
         check_kind("passes", passes, int, "a whole number from 0")
         config = replace(config, sleep=config.sleep.even(passes))
-    if _is_given(budget):
-        config = replace(config, sleep=config.sleep.capped(*parse_budget(budget, "budget")))
+    config = _capped(config, budget)
     config, base = named_base(config, base)
     opened = open_documents(documents)
     if out is None:
@@ -60,7 +59,11 @@ def consolidate(
 
 
 def extend(
-    memory: Memory, *documents: Document | str | Path, base: Base | str | None = None, budget: str = "", listener: Listener = ignore
+    memory: Memory,
+    *documents: Document | str | Path,
+    base: Base | str | None = None,
+    budget: str | None = None,
+    listener: Listener = ignore,
 ) -> Memory:
     """Read more documents into a memory, which changes, and return it; with the `budget` that it was made under, or this one.
 
@@ -70,12 +73,13 @@ def extend(
     check_kind("memory", memory, Memory, "a Memory, as Memory.load gives it")
     check_parts(None, base, None)
     opened = open_documents(documents)
-    config = config_of(memory, base_given=base is not None)
-    if _is_given(budget):
-        config = replace(config, sleep=config.sleep.capped(*parse_budget(budget, "budget")))
+    config = _capped(config_of(memory, base_given=base is not None), budget)
     return Session(memory, base=base, config=config, listener=listener).read(*opened)
 
 
-def _is_given(budget: str) -> bool:
+def _capped(config: Config, budget: str | None) -> Config:
+    """The same under a budget, where one is given."""
+    if budget is None:
+        return config
     check_kind("budget", budget, str, 'a text such as "400kFET" or "90s"')
-    return bool(budget)
+    return replace(config, sleep=config.sleep.capped(*parse_budget(budget, "budget")))

@@ -36,7 +36,7 @@ def run_sleep(
     """Read, sleep, save. Everything that can be refused is refused before the model is loaded, if it was not given; `documents` are what
     `check_job` has opened already. Raises `InUseError` where another process writes there."""
     with one_writer(real_target(job.out), "nrem sleep"):
-        documents = check_job(job, config, tell) if documents is None else documents
+        documents = check_job(job, config, tell, base_given=base is not None) if documents is None else documents
         if job.resume and is_there(job) and not (job.force and difference(job, config, documents)):
             memory = Memory.load(job.out)
             if job.forget_text and memory.text is not None:

@@ -43,8 +43,9 @@ class SleepJob:
         return out.with_name(f"{out.name}{UNFINISHED}")
 
 
-def check_job(job: SleepJob, config: Config, tell: Callable[[str], None]) -> list[Document]:
-    """The documents, opened. Raises what is wrong with them, the target, what is unfinished beside it, and the model's name.
+def check_job(job: SleepJob, config: Config, tell: Callable[[str], None], *, base_given: bool = False) -> list[Document]:
+    """The documents, opened. Raises what is wrong with them, the target, what is unfinished beside it, and, unless a base is given, the
+    model's name.
 
     The lock of the target must be held.
     """
@@ -63,7 +64,8 @@ def check_job(job: SleepJob, config: Config, tell: Callable[[str], None]) -> lis
         check_keepable(job.unfinished, of_journal)
         if not (job.resume or job.force):
             raise UsageError(f"{job.unfinished}: an unfinished sleep is there; go on with --resume, or start again with --force")
-    find_source(config.model.name, config.model.load_in, config.model.dtype)
+    if not base_given:
+        find_source(config.model.name, config.model.load_in, config.model.dtype)
     return open_documents(job.documents, encoding=job.encoding, tell=tell)
 
 

@@ -40,7 +40,7 @@ class Calibrated:
         return {
             "questions": self.router.questions,
             "documents": self.router.groups,
-            "judged_on": self.exchange[0].questions,
+            "judged_on": {"questions": self.exchange[0].questions, "ways": list(self.exchange[0].shares)},
             "ways": {way: head.fet for way, head in self.router.heads.items()},
             "exchange": [asdict(row) for row in self.exchange],
             "kept_in": str(self.path),
@@ -55,7 +55,7 @@ def calibrate(
 
     Raises `UsageError` for too few questions, and for a way that cannot be gone, and `InUseError` where another process calibrates.
     """
-    if len(questions) < FEWEST:
+    if len({(q.question, q.answers) for q in questions}) < FEWEST:
         raise UsageError(f"--questions: got {len(questions)}, expected {FEWEST} or more: fewer say nothing about when a way is right")
     kept = wake.memory.text is not None and len(wake.memory.text) > 0
     own = tuple(str(wake.way(way)) for way in ways) or tuple(way for way in WAYS if kept or not WAYS[way].searches)

@@ -57,15 +57,15 @@ def examples_of(
         asked = {way: row.asked[n] for way, row in rows.items()}
         features = features_of(_as_answer(question, first), wake.memory)
         right, fet = ({way: getattr(a, name) for way, a in asked.items()} for name in ("right", "fet"))
-        name = hashlib.sha256(question.question.encode()).hexdigest()
+        name = hashlib.sha256(json_text([question.question, sorted(question.answers)]).encode()).hexdigest()
         examples.append(Example(group=group, features=tuple(features), right=right, fet=fet, documents=documents, question=name))
     save_examples(folder, examples)
     return examples
 
 
 def told_apart(examples: Sequence[Example]) -> list[Example]:
-    """Each question of a document once, the first one given, and under one group whatever shares a document, over however many memories:
-    who is judged on one of them must not have seen another."""
+    """Each question of a document once, by what was measured first in each way, and under one group whatever shares a document, over
+    however many memories: who is judged on one of them must not have seen another."""
     joined: dict[str, str] = {}
 
     def home(document: str) -> str:
@@ -76,11 +76,16 @@ def told_apart(examples: Sequence[Example]) -> list[Example]:
     for example in examples:
         for document in example.documents:
             joined[home(document)] = home(example.documents[0])
-    found: dict[tuple[str, str], Example] = {}
+    found: dict[str, list[Example]] = {}
     for example in examples:
-        group = home(example.documents[0])
-        found.setdefault((group, example.question), replace(example, group=group[:16]))
-    return list(found.values())
+        same = found.setdefault(example.question, [])
+        place = next((n for n, e in enumerate(same) if set(e.documents) & set(example.documents)), len(same))
+        if place == len(same):
+            same.append(replace(example, group=home(example.documents[0])[:16]))
+        else:
+            first = same[place]
+            same[place] = replace(first, right={**example.right, **first.right}, fet={**example.fet, **first.fet})
+    return [example for same in found.values() for example in same]
 
 
 def save_examples(folder: Path, examples: Sequence[Example]) -> None:

@@ -84,6 +84,7 @@ class Step:
 def recommend(rows: Sequence[Row], wish: Wish, resampler: QuestionResampler) -> Recommendation:
     """What to do, from the rows of all levels, 0 among them, and of the document in the prompt."""
     n, most = wish.expected_questions, max(len(row.asked) for row in rows)
+    tried = sum(row.passes is not None for row in rows)
     rows = [row for row in rows if len(row.asked) == most]
     levels = sorted((row for row in rows if row.passes is not None), key=lambda row: (row.total_fet(n), row.passes or 0))
     context = next(row for row in rows if row.passes is None)
@@ -99,7 +100,7 @@ def recommend(rows: Sequence[Row], wish: Wish, resampler: QuestionResampler) -> 
     across, even = step(context, held), _break_even(held, context)
     prompt_wins = _prompt_wins(across, wish)
     alike = sorted((row for row in levels if (row.way, row.wording) == (held.way, held.wording)), key=lambda row: row.passes or 0)
-    sleeping = [_verdict(held, levels, wish, resampler)]
+    sleeping = [_verdict(held, levels, wish, resampler, tried)]
     sleeping += [_against(step(row, held), held, wish) for row in alike if row.passes != held.passes]
     sleeping += _by_likelihood(alike, held, resampler)
     prompting = _about_context(across, held, even, prompt_wins, wish)
@@ -115,14 +116,14 @@ def recommend(rows: Sequence[Row], wish: Wish, resampler: QuestionResampler) -> 
     )
 
 
-def _verdict(held: Row, levels: Sequence[Row], wish: Wish, resampler: QuestionResampler) -> str:
+def _verdict(held: Row, levels: Sequence[Row], wish: Wish, resampler: QuestionResampler, tried: int) -> str:
     points = resampler.mean([100 * x for x in held.values("f1")])
     n = plural(wish.expected_questions, "question")
     price = f"at {wish.price:,.0f} FET a point" if wish.price else _budget(wish)
     if held.passes:
         total = f"{held.total_fet(wish.expected_questions):,.0f} FET for the sleep and {n}"
         said = f"{held.name}{', ' + price if price else ''}: F1 {points.mean:.1f} ({points.low:.1f} to {points.high:.1f}), {total}"
-        return said if len(levels) <= FEW else f"{said}; the best of {len(levels)} on these questions, so expect less of it on others"
+        return said if tried <= FEW else f"{said}; the best of {tried} on these questions, so expect less of it on others"
     if not any(wish.allows(row) for row in levels):
         return f"sleeping does not pay {price}: not even {n} without a document fit, they cost {_total(held, wish)}"
     said = f"sleeping does not pay{' ' + price if price else ''}: no number of passes that was tried earns its cost over {held.name}"

@@ -31,7 +31,6 @@ from nrem.runtime.tune.rows import Row
 from nrem.runtime.tune.verdicts import verdicts
 
 SCORES = ("f1", "em", "nll")
-NO_BUDGET = Budget()
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -105,7 +104,7 @@ def tune(
     config: Config | None = None,
     expected_questions: int = 20,
     price: float = 0.0,
-    budget: Budget | str = NO_BUDGET,
+    budget: Budget | str | None = None,
     folder: str | Path | None = None,
     listener: Listener = ignore,
     tell: Callable[[str], None] = lambda text: None,
@@ -132,8 +131,8 @@ def tune(
         check_kind(name, number, (int, float), "a number")
     check_kind("folder", folder or "", (str, Path), "the name of a folder")
     check_parts(None, base, config)
-    check_kind("budget", budget, (str, Budget), 'a text such as "400kFET" or "90s"')
-    cap = budget if isinstance(budget, Budget) else parse_budget(budget, "budget")
+    check_kind("budget", Budget() if budget is None else budget, (str, Budget), 'a text such as "400kFET" or "90s"')
+    cap = parse_budget(budget, "budget") if isinstance(budget, str) else budget or Budget()
     wish = Wish(expected_questions=expected_questions, price=price, budget=cap)
     resolved = config or load_config()
     resolved, base = named_base(resolved, base)

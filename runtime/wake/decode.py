@@ -28,8 +28,9 @@ NLL_TOKENS = 4096
 """Padded tokens computed at once for the likelihood of given answers."""
 SHORT_TEXT = 512
 """Tokens up to which a text is read again with every question: decoding together saves more than reading once."""
-ASKED = 256
-"""Tokens that are left for a question beside a long text; a longer one gets what it needs."""
+ASKED = 1 / 16
+"""Of what the model can read, left for a question beside a long text, so that the same part of it stands beside them all; a longer question
+gets what it needs."""
 WORDS = 32
 """More than a prompt has of its own between text, question and thought."""
 TEMPERATURE = 0.7
@@ -120,17 +121,18 @@ class Answerer:
         return isinstance(contexts, str) and bool(prompts) and len(prompts[0].text_ids) > SHORT_TEXT
 
     def _fit_all(self, contexts: str | Sequence[str], questions: Sequence[str], thoughts: Sequence[Thought]) -> list[list[int]]:
-        thought = max((len(thought.ids) for thought in thoughts), default=0)
+        lengths = [len(thought.ids) for thought in thoughts] or [0] * len(questions)
         if isinstance(contexts, str):
-            return [self._fit(contexts, questions, thought)] * len(questions)
-        return [self._fit(context, [question], thought) for context, question in zip(contexts, questions, strict=True)]
+            return [self._fit(contexts, questions, max(lengths, default=0))] * len(questions)
+        return [self._fit(text, [question], length) for text, question, length in zip(contexts, questions, lengths, strict=True)]
 
     def _fit(self, context: str, questions: Sequence[str], thought: int = 0) -> list[int]:
         """Tokens of the text, as many of them as the model can read beside the longest of these questions, a thought and an answer."""
         if not context:
             return []
         asked = max((len(self.protocol.question_ids(question)) for question in questions), default=0)
-        return fitted(self.protocol, context, self.base.max_positions - max(ASKED, asked + WORDS) - thought - self.config.max_new_tokens)
+        most = self.base.max_positions
+        return fitted(self.protocol, context, most - max(round(ASKED * most), asked + WORDS) - thought - self.config.max_new_tokens)
 
     def _answers(self, prompts: Sequence[Prompt]) -> list[Answer]:
         """In one batch."""

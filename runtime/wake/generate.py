@@ -106,6 +106,8 @@ class Generator:
             started, cache = time.perf_counter(), DynamicCache(config=self.model.config)
             ids = torch.tensor([[*prefix]], device=self.model.device)
             self.model(input_ids=ids, logits_to_keep=1, **{self.cache_name: cache})
+            if ids.is_cuda:
+                torch.cuda.synchronize(ids.device)  # the call returns before the work is done
             self._read = ([*prefix], cache, time.perf_counter() - started)
         return self._read
 

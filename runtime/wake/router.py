@@ -44,7 +44,7 @@ class Example:
     documents: tuple[str, ...] = ()
     """sha256 of each document of its memory."""
     question: str = ""
-    """sha256 of its text."""
+    """sha256 of its text and its answers."""
 
     @classmethod
     def from_dict(cls, values: Mapping[str, Any]) -> Self:

@@ -92,7 +92,7 @@ def test_it_learns_from_every_memory_and_asks_nothing_twice(llama: Base, memorie
     assert {way for row in second.exchange for way in row.shares} == {"direct", "search"}
     assert (second.router.questions, second.router.groups) == (44, 2)
     values = json.loads(json.dumps(second.to_dict()))
-    assert (values["documents"], values["judged_on"]) == (2, 44)
+    assert (values["documents"], values["judged_on"]) == (2, {"questions": 44, "ways": ["direct", "search"]})
     third = calibrate(wake, QUESTIONS)
     assert (third.router.questions, third.exchange[0].questions) == (44, 22), "of the second memory not all ways are known"
     assert [row["price"] for row in values["exchange"]] == [0, 1, 3, 10, 30, 100]
@@ -130,6 +130,12 @@ def test_what_shares_a_document_is_held_out_together() -> None:
     assert len(kept) == 64, "a question is there once"
     assert len({e.group for e in kept}) == 7, "d0 and d1 are one"
     assert kept[0].group == kept[1].group
+    alike = [replace(e, question="who?", documents=(str(n),)) for n, e in enumerate(planted(8, 3))]
+    assert len(told_apart(alike)) == 8, "the same words about other documents are other questions"
+    assert len(told_apart([replace(alike[0], documents=("0", "1")), *alike])) == 7
+    narrow = replace(alike[0], right={"direct": 1.0}, fet={"direct": 1.0})
+    [merged] = told_apart([narrow, alike[0]])
+    assert merged.right == {**alike[0].right, "direct": 1.0}, "what is known of another way stays"
 
 
 def test_a_way_that_a_memory_was_not_asked_in_is_not_chosen_for_it() -> None:
