@@ -71,10 +71,10 @@ class SearchIndex:
             for _ in again:
                 wholes += whole
                 windows += window
-        if not windows.any():
+        if not wholes.any():
             return [0.0] * len(self.num_sentences)
-        best = np.maximum.reduceat(windows, self._first_windows).astype(np.float64)
-        scores: list[float] = ((wholes.astype(np.float64) / wholes.max() + best / best.max()) / 2).tolist()
+        best = np.maximum.reduceat(windows, self._first_windows).astype(np.float64)  # all 0 where only the subject is asked for
+        scores: list[float] = ((wholes.astype(np.float64) / wholes.max() + best / (best.max() or 1.0)) / 2).tolist()
         return scores
 
 

@@ -1,6 +1,7 @@
 """What is searched for in a text: pieces of its words. Knows nothing about chunks and indexes.
 
-A word is a run of letters, digits and the marks that belong to them, in any script, without regard to case and to full or half width.
+A word is a run of letters, digits and the marks that belong to them, in any script, without regard to case, to full or half width, and to
+accents on Latin letters: who asks for "Lodz" means "Łódź". A number is a word however its digits are grouped; an underscore is none.
 """
 
 import re
@@ -11,7 +12,7 @@ from functools import cache
 PIECE = 4
 """Letters of the pieces of words that are searched for: "bridges" finds "bridge". Pieces find the right chunk of long articles for 0.81 of
 the questions, whole words for 0.775, stems for 0.78 (benchmarks/LOG.md)."""
-SCHEME = f"{PIECE}-grams, pairs where no spaces stand"
+SCHEME = f"{PIECE}-grams, pairs where no spaces stand, no accents"
 """Names these rules; an index that was saved under others is made anew."""
 
 _HAN = "\u3005-\u3007\u3400-\u4dbf\u4e00-\u9fff\uf900-\ufaff\U00020000-\U000323af"
@@ -19,6 +20,11 @@ _OTHERS = (
     "\u3040-\u30ff\u31f0-\u31ff\u1100-\u11ff\uac00-\ud7ff\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u0f00-\u0fff\ua9e0-\ua9ff\uaa60-\uaa7f"
 )
 """Kana, Hangul, Thai, Lao, Burmese, Khmer and Tibetan: words stand without spaces between them, or, in Korean, with their endings on."""
+_GROUPED = re.compile(r"(?<=[0-9])[,\u00a0\u202f](?=[0-9]{3}(?![0-9]))")
+"""Between thousands."""
+_ON_LATIN = re.compile(r"(?<=[a-z])[\u0300-\u036f]+")
+_THROUGH = str.maketrans({"ł": "l", "ø": "o", "đ": "d", "ħ": "h", "ŧ": "t", "ı": "i", "æ": "ae", "œ": "oe", "ð": "d", "þ": "th"})
+"""Letters that do not come apart."""
 _RUN = re.compile(f"[{_HAN}{_OTHERS}]+|[^{_HAN}{_OTHERS}]+")
 _IS_PAIRED = re.compile(f"[{_HAN}{_OTHERS}]")
 _IS_HAN = re.compile(f"[{_HAN}]")
@@ -45,14 +51,19 @@ def words_of(text: str) -> list[str]:
 
 
 def all_words(text: str) -> list[str]:
-    """Every word in reading order, stop words as well, as it is searched for: in small letters of one width.
+    """Every word in reading order, stop words as well, as it is searched for: in small letters of one width, without accents.
 
-    >>> all_words("The ＢＲＩＤＧＥ")
-    ['the', 'bridge']
+    >>> all_words("The ＢＲＩＤＧＥ at Łódź, 1,250,000 _bricks_")
+    ['the', 'bridge', 'at', 'lodz', '1250000', 'bricks']
     """
-    if not text.isascii():
-        text = unicodedata.normalize("NFKC", text)
-    return _words().findall(text.lower())
+    text = _GROUPED.sub("", text).replace("_", " ")
+    return _words().findall(text.lower() if text.isascii() else _bare(text))
+
+
+def _bare(text: str) -> str:
+    """In small letters of one width, and Latin ones without what stands over, under or through them."""
+    parts = unicodedata.normalize("NFD", unicodedata.normalize("NFKC", text).casefold())
+    return unicodedata.normalize("NFC", _ON_LATIN.sub("", parts)).translate(_THROUGH)
 
 
 def is_searched_whole(word: str) -> bool:

@@ -77,9 +77,9 @@ def obvious_scores(texts: list[str], subjects: list[str], question: str) -> list
     windows = iter(bm25([terms_of(window) for text in texts for window in windows_of(text)], asked))
     best = [max(next(windows) for _ in windows_of(text)) for text in texts]
     whole = bm25(wholes, asked)
-    if not max(whole) or not max(best):
+    if not max(whole):
         return [0.0] * len(texts)
-    return [(a / max(whole) + b / max(best)) / 2 for a, b in zip(whole, best, strict=True)]
+    return [(a / max(whole) + b / (max(best) or 1)) / 2 for a, b in zip(whole, best, strict=True)]
 
 
 def agree(texts: list[str], subjects: list[str], question: str) -> None:

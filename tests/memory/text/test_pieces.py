@@ -8,7 +8,7 @@ from nrem.memory.saved.files import TEXT_INDEX
 from nrem.memory.stream.chunk import Chunk
 from nrem.memory.text import evicted as text_module
 from nrem.memory.text.evicted import EvictedText
-from nrem.memory.text.pieces import pieces_of
+from nrem.memory.text.pieces import all_words, pieces_of
 
 TEXTS = [
     "灯塔建于1874年,在北面的岩石上。",
@@ -59,6 +59,32 @@ def evicted(tmp_path: Path) -> EvictedText:
 )
 def test_the_right_chunk_is_found(evicted: EvictedText, question: str, best: int) -> None:
     assert next(hit.chunk.index for hit in evicted.search(question)) == best
+
+
+@pytest.mark.parametrize(
+    ("question", "right", "wrong"),
+    [
+        ("When did cafe Zoe open?", "The café Zoë opened in May.", "The cafeteria of the zoo opened in June."),
+        ("Who did Alvaro Nunez lead?", "Álvaro Núñez led the miners.", "Alvin Nunn led the weavers."),
+        ("What is made in Lodz?", "Cloth is made in Łódź.", "Lodges are made of wood."),
+        ("Where is the Strasse?", "Die Straße liegt im Norden.", "Strassers live in the south."),
+        ("What is consolidation?", "_Consolidation_ writes text into weights.", "Consolidated figures are in the annex."),
+        ("timeout limit", "__timeout__ is the limit in seconds.", "Timeouts have limits of their own."),
+        ("get user name function", "`get_user_name()` returns a string.", "A functional username is got by users."),
+        ("What was 1250000?", "Sales were 1,250,000 last year.", "The order has the number 12500."),
+        ("What was 1,250,000?", "Sales were 1250000 last year.", "The orders were 1, 250 and 0."),
+    ],
+)
+def test_accents_underscores_and_commas_in_numbers_do_not_hide_a_word(tmp_path: Path, question: str, right: str, wrong: str) -> None:
+    text = EvictedText(tmp_path)
+    for i, line in enumerate((wrong, right, "Nothing to do with it.")):
+        text.append(Chunk(document="d", title="", index=i, start=0, end=len(line), text=line, num_tokens=1))
+    assert [hit.chunk.index for hit in text.search(question)][:1] == [1]
+
+
+def test_marks_of_other_scripts_stay() -> None:
+    assert all_words("й и बत्ती ग्") == ["й", "и", "बत्ती", "ग्"]
+    assert all_words("1,25 and 1990,1991 and 10,200") == ["1", "25", "and", "1990", "1991", "and", "10200"]
 
 
 def test_what_is_not_there_is_not_found(evicted: EvictedText) -> None:
