@@ -11,6 +11,7 @@ from collections.abc import Sequence
 
 from nrem.consolidation.prompts import ANSWER, Prompts
 from nrem.memory.stream.chunk import QuestionAnswer
+from nrem.memory.stream.lines import lines_of
 from nrem.memory.stream.sentences import sentences
 
 LONGEST_SENTENCE = 400
@@ -24,9 +25,9 @@ _WORD = re.compile(rf"[{_UNSPACED}]|(?:(?![{_UNSPACED}])\w)+")
 
 
 def sentences_to_ask(text: str) -> list[str]:
-    """The sentences of a text that say enough to be asked about, in reading order, white space made one. Lines without a full stop, such as
-    those of a table or a list, count as sentences of their own."""
-    found = [" ".join(line.split()) for start, end in sentences(text) for line in _lines(text[start:end])]
+    """The sentences of a text that say enough to be asked about, in reading order, white space made one. Lines that are no prose count as
+    sentences of their own."""
+    found = [line for start, end in sentences(text) for line in lines_of(text[start:end])]
     return list(dict.fromkeys(s[:LONGEST_SENTENCE] for s in found if len(_WORD.findall(s)) >= FEWEST_WORDS))
 
 
@@ -68,15 +69,3 @@ def answer_said(prompts: Prompts, ids: Sequence[int], text: str) -> str | None:
 
 def _holds(text: str, answer: str) -> bool:
     return " ".join(answer.lower().split()) in " ".join(text.lower().split())
-
-
-def _lines(sentence: str) -> list[str]:
-    """A sentence that goes on over lines is one; lines that look like items, rows or headings are taken one by one."""
-    lines = [line for line in sentence.splitlines() if line.strip()]
-    return lines if len(lines) > 1 and all(len(line) < LONGEST_SENTENCE // 2 for line in lines) and _is_list(lines) else [sentence]
-
-
-def _is_list(lines: Sequence[str]) -> bool:
-    """Whether lines are items, rows or headings: behind the first, which tells nothing, most begin with no small letter."""
-    behind = [line.lstrip()[0] for line in lines[1:]]
-    return sum(not first.islower() for first in behind) > len(behind) / 2 and not any(line.rstrip().endswith(",") for line in lines)

@@ -11,6 +11,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from nrem.memory.stream.chunk import Chunk
+from nrem.memory.stream.lines import lines_of
 from nrem.memory.stream.sentences import sentences
 
 MONTHS = "January|February|March|April|May|June|July|August|September|October|November|December"
@@ -63,7 +64,13 @@ def find_facts(chunk: Chunk) -> tuple[Fact, ...]:
     """
     facts = list(_facts_of(chunk))
     often = {answer for answer, count in Counter(f.answer for f in facts).items() if count > MOST_MENTIONS}
-    return tuple(f for f in facts if f.answer not in often and f.answer.lower() not in chunk.title.lower())
+    title = _words(chunk.title)
+    return tuple(f for f in facts if f.answer not in often and _words(f.answer) not in title)
+
+
+def _words(text: str) -> str:
+    """In small letters, each between spaces: found in others as whole words only."""
+    return f" {' '.join(WORD_LIKE.findall(text.lower()))} "
 
 
 def _facts_of(chunk: Chunk) -> Iterator[Fact]:
@@ -76,10 +83,13 @@ def _facts_of(chunk: Chunk) -> Iterator[Fact]:
 
 
 def _sentences(text: str) -> Iterator[str]:
-    """The sentences, white space made one; rows of a table, which has no full stops, count as one each."""
+    """The sentences, white space made one; rows of a table and items of a list, which have no full stops, count as one each, and so do the
+    lines of what is too long for a sentence."""
     for start, end in sentences(text):
-        lines = text[start:end].splitlines() if end - start > LONGEST else [text[start:end]]
-        yield from (" ".join(line.split()) for line in lines)
+        if end - start > LONGEST:
+            yield from (" ".join(line.split()) for line in text[start:end].splitlines())
+        else:
+            yield from lines_of(text[start:end])
 
 
 def _spans(sentence: str) -> list[tuple[int, int, str]]:

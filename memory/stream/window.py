@@ -6,7 +6,8 @@ again as the start of the next window.
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
+from typing import Self
 
 from nrem.memory.errors import UsageError
 from nrem.memory.stream.chunk import Chunk
@@ -41,6 +42,16 @@ class StreamConfig:
                 f"stream.overlap_tokens: got {self.overlap_tokens}, expected at most {self.window_tokens - self.chunk_tokens}, what "
                 f"stream.window_tokens {self.window_tokens} leaves beside a chunk of {self.chunk_tokens}: lower it or raise the window"
             )
+
+    def within(self, most: int) -> Self:
+        """The same with no more live context than so many tokens, which a model can read at once."""
+        if self.window_tokens <= most:
+            return self
+        if self.chunk_tokens > most:
+            raise UsageError(
+                f"stream.chunk_tokens: got {self.chunk_tokens}, expected at most {most}, all that this model can read; lower it"
+            )
+        return replace(self, window_tokens=most, overlap_tokens=min(self.overlap_tokens, most - self.chunk_tokens))
 
 
 class Window:

@@ -15,7 +15,7 @@ from transformers.utils import logging as transformers_logging
 
 from nrem.consolidation.text_ids import text_ids
 from nrem.memory.arguments import check_kind
-from nrem.memory.errors import ModelError
+from nrem.memory.errors import ModelError, NremError
 from nrem.memory.finite import check_finite_tensors
 from nrem.memory.saved.fingerprint import identify, keep_rounded
 from nrem.memory.saved.identity import BaseIdentity
@@ -110,7 +110,9 @@ def _config(place: _Place) -> Any:
     """The configuration, before any weight is read."""
     try:
         return AutoConfig.from_pretrained(place.path_or_id, revision=place.hub_revision or "main", trust_remote_code=False)
-    except (OSError, ValueError) as error:
+    except Exception as error:
+        if _is_ours(error):
+            raise
         raise _not_found(place, error) from error
 
 
@@ -135,17 +137,32 @@ def _pretrained(place: _Place, load_in: str | None, dtype: torch.dtype) -> tuple
         options["dtype"] = "auto"  # as the files have them; see _in_float16
     try:
         tokenizer = AutoTokenizer.from_pretrained(place.path_or_id, revision=options["revision"], trust_remote_code=False)
-        model = AutoModelForCausalLM.from_pretrained(place.path_or_id, **options)
+        model, found = AutoModelForCausalLM.from_pretrained(place.path_or_id, output_loading_info=True, **options)
+        _check_whole(place, found)
         if load_in:  # a kernel that is missing on this machine shows at the first product only
             with torch.no_grad():
                 model(input_ids=torch.tensor([[0, 1]], device=model.device), use_cache=False)
-    except (OSError, ValueError) as error:
-        raise _not_found(place, error) from error
-    except (RuntimeError, NotImplementedError, AttributeError) as error:
-        if not load_in:
+    except Exception as error:
+        if _is_ours(error):
             raise
-        raise ModelError(f"load_in {load_in}: bitsandbytes cannot run on this machine ({first_line(error)}); load without it") from error
+        if load_in and isinstance(error, (RuntimeError, NotImplementedError, AttributeError)):
+            why = f"bitsandbytes cannot run on this machine ({first_line(error)})"
+            raise ModelError(f"load_in {load_in}: {why}; load without it") from error
+        raise _not_found(place, error) from error
     return model, tokenizer
+
+
+def _is_ours(error: Exception) -> bool:
+    """A sentence already, or nothing that files are to blame for."""
+    return isinstance(error, NremError) or "out of memory" in str(error).lower() or "can't allocate memory" in str(error)
+
+
+def _check_whole(place: _Place, found: dict[str, Any]) -> None:
+    """transformers draws what a file lacks at random, and says so in its log only."""
+    missing = sorted(found.get("missing_keys") or ())
+    if missing:
+        more = f" and {len(missing) - 1} more" if missing[1:] else ""
+        raise ModelError(f"{place.path_or_id}: its files lack {missing[0]}{more}, which would be random; save the whole model again")
 
 
 def _packing(load_in: str, dtype: torch.dtype) -> Any:

@@ -10,6 +10,7 @@ from typing import Literal
 
 from nrem.memory.arguments import check_kind
 from nrem.memory.errors import ModelError, UsageError
+from nrem.memory.saved.there import is_dir, is_file
 
 DEFAULT = "smollm2-135m"
 DTYPES = {
@@ -47,16 +48,18 @@ def find_source(name: str = DEFAULT, load_in: str | None = None, dtype: str = "a
         raise UsageError(f"load_in: got {load_in!r}, expected 4bit, 8bit or nothing")
     if name == DEFAULT:
         return ModelSource("default", name)
-    if name.endswith(".gguf"):
+    if name.lower().endswith(".gguf"):
         if load_in:
             raise UsageError(f"load_in: {name} is a GGUF file with its own packing; load it without load_in")
-        if not Path(name).is_file():
+        if not is_file(name):
             raise ModelError(f"{name}: no such GGUF file; give the path of an existing one")
         return ModelSource("gguf", name)
-    if Path(name).is_dir():
+    if is_dir(name):
         if not (Path(name) / "config.json").exists():
             raise ModelError(f"{name}: no config.json in this folder; name a transformers model folder, a .gguf file or a Hugging Face id")
         return ModelSource("folder", name)
+    if is_file(name):
+        raise ModelError(f"{name}: is a file, expected a model's folder or a .gguf file; name the folder that it lies in")
     if name.count("/") != 1 or name.startswith((".", "/")):
         raise ModelError(f"{name}: no such folder or file, and not a Hugging Face id (owner/name); name one of these or {DEFAULT}")
     return ModelSource("hub", name)

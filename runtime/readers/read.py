@@ -4,6 +4,7 @@ Everything that can be wrong with a document is found here, before a model is lo
 """
 
 import difflib
+import errno
 import sys
 import warnings
 from collections.abc import Sequence
@@ -12,10 +13,11 @@ from pathlib import Path
 from nrem.memory.arguments import check_kind
 from nrem.memory.errors import DocumentError, MissingFileError, UsageError
 from nrem.memory.names import printable
+from nrem.memory.saved.there import is_dir
 from nrem.runtime.readers.document import Document, Reader, Tell
 from nrem.runtime.readers.markdown import MarkdownReader
 from nrem.runtime.readers.restructured import RestructuredReader
-from nrem.runtime.readers.source import once_only, source_of
+from nrem.runtime.readers.source import once_only, source_of, unreadable
 from nrem.runtime.readers.text import PlainTextReader
 
 READERS: dict[str, type[Reader]] = {
@@ -26,6 +28,8 @@ READERS: dict[str, type[Reader]] = {
     ".rest": RestructuredReader,
 }
 """By suffix; every other file is read as plain text."""
+SHOWN = 60
+"""Characters of what is too long for a name."""
 NAME = "the name of a file, or a Document, which Document.from_text makes of text"
 
 
@@ -73,9 +77,15 @@ def check_names(documents: Sequence[object]) -> None:
 
 
 def _check_there(path: Path) -> None:
-    if path.is_dir():
+    if is_dir(path):
         raise DocumentError(f"{printable(path)}: is a folder, expected a document; name the files in it")
-    if not path.exists():
-        near = difflib.get_close_matches(path.name, [p.name for p in path.parent.iterdir()] if path.parent.is_dir() else [], n=1)
+    try:
+        path.stat()
+    except OSError as error:
+        if error.errno == errno.ENAMETOOLONG:
+            raise MissingFileError(f"{printable(path)[:SHOWN]}...: no such file; Document.from_text takes text itself") from None
+        if not isinstance(error, (FileNotFoundError, NotADirectoryError)):
+            raise unreadable(printable(path), error) from None
+        near = difflib.get_close_matches(path.name, [p.name for p in path.parent.iterdir()] if is_dir(path.parent) else [], n=1)
         advice = f"did you mean {printable(path.parent / near[0])}?" if near else "give the path of a document"
-        raise MissingFileError(f"{printable(path)}: no such file; {advice}")
+        raise MissingFileError(f"{printable(path)}: no such file; {advice}") from None

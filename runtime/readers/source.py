@@ -18,6 +18,7 @@ from typing import BinaryIO, TextIO, final
 
 from nrem.memory.errors import DocumentError, UsageError
 from nrem.memory.names import printable
+from nrem.memory.saved.there import exists
 
 BLOCK_BYTES = 65536
 KEPT_IN_MEMORY = 8 << 20
@@ -67,7 +68,7 @@ class FileSource(Source):
                 while block := file.read(BLOCK_BYTES):
                     yield block
         except OSError as error:
-            raise _unreadable(self.where, error) from None
+            raise unreadable(self.where, error) from None
 
 
 @final
@@ -84,7 +85,7 @@ class KeptSource(Source):
                 while block := file.read(BLOCK_BYTES):
                     self._file.write(block)
         except OSError as error:
-            raise _unreadable(name, error) from None
+            raise unreadable(name, error) from None
 
     def blocks(self) -> Iterator[bytes]:
         offset = 0
@@ -118,7 +119,7 @@ def once_only(path: str | Path) -> object:
     """What stands for the same bytes under every name of a source that can be read once only; None for a file."""
     if str(path) == "-":
         return _standard()
-    if not Path(path).exists():
+    if not exists(path):
         return None
     status = _stat(Path(path))
     found = _DESCRIPTOR.fullmatch(str(path))
@@ -131,7 +132,7 @@ def _stat(path: Path) -> os.stat_result:
     try:
         return path.stat()
     except OSError as error:
-        raise _unreadable(printable(path), error) from None
+        raise unreadable(printable(path), error) from None
 
 
 def _standard() -> object:
@@ -159,5 +160,6 @@ def _stdin() -> AbstractContextManager[BinaryIO]:
         return nullcontext(sys.stdin.buffer)
 
 
-def _unreadable(where: str, error: OSError) -> DocumentError:
+def unreadable(where: str, error: OSError) -> DocumentError:
+    """The error for what the operating system does not let be read."""
     return DocumentError(f"{where}: cannot be read ({error.strerror or error}); give a file that can be")

@@ -79,7 +79,7 @@ class Session:
             memory.record.protocol.setdefault("rule", self.protocol.rule)  # schema 1 did not name it
         self.memory = memory or self._new_memory(journal)
         self.ledger = ledger_of(self.memory.record, self.config.sleep)
-        self.window = Window(self.config.stream, self.base.count_tokens)
+        self.window = Window(self.config.stream.within(self.base.max_positions - 1), self.base.count_tokens)  # 1 begins a text
         self.buffer = EvictionBuffer(self.config.stream.buffer_tokens)
         self.live = LiveContext(self.base, self.protocol, self.ledger)
         self._unfinished, self._cut_off = Unfinished(journal), CutOff()

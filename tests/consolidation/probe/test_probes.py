@@ -36,11 +36,20 @@ def found(text: str, title: str = "") -> list[tuple[str, str]]:
         ("The boat was built by Bertram Frost of Hallow in spring.", [("Bertram Frost of Hallow", "name")]),
         ("they said nothing and kept the lanterns burning.", [("nothing", "word"), ("lanterns", "word")]),
         ("# A heading with the year 1843 in it", []),
+        ("## Ports\nThe server listens on port 8080 by default.", [("8080", "number")]),
+        ("## Ports\n- http listens on port 8080\n- ssh listens on port 2222", [("8080", "number"), ("2222", "number")]),
+        ("# Where it listens.\nport = 8080 on all hosts\n# How long.\nwait = 30 s at the most\n", [("8080", "number"), ("30", "number")]),
         ("Too short 1843.", []),
     ],
 )
 def test_spans_are_found_by_form(sentence: str, facts: list[tuple[str, str]]) -> None:
     assert found(sentence) == facts
+
+
+def test_only_whole_words_of_the_title_are_left_out() -> None:
+    text = "The port is 18 metres deep and 2018 steps from Hallow."
+    assert ("18", "number") in found(text, "Report 2018")
+    assert ("2018", "year") not in found(text, "Report 2018")
 
 
 def test_what_the_text_is_about_is_not_asked_for() -> None:

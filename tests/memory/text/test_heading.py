@@ -2,12 +2,15 @@
 
 import re
 import time
+from pathlib import Path
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from nrem.memory.text.heading import headings
+from nrem.memory.stream.chunk import Chunk
+from nrem.memory.text.evicted import EvictedText
+from nrem.memory.text.heading import heading_of, headings
 
 PATTERN = re.compile(r"^#{1,6}\s+(.+?)\s*#*\s*$", re.MULTILINE)
 LINE = st.text(st.sampled_from("###   \t\r\x0b\xa0\u2003ab*"), max_size=14) | st.from_regex(r"\A#{0,7}[ \t]{1,3}\w[\w# ]{0,6}#{0,3} ?\Z")
@@ -44,3 +47,33 @@ def test_long_runs_take_no_time(line: str, run: str) -> None:
     start = time.perf_counter()
     headings(line.format(run * 50_000))
     assert time.perf_counter() - start < 0.5
+
+
+def kept(folder: Path, document: str, *parts: str) -> list[Chunk]:
+    text, start, made = EvictedText(folder), 0, []
+    for i, part in enumerate(parts):
+        made.append(Chunk(document=document, title="The title", index=i, start=start, end=start + len(part), text=part, num_tokens=1))
+        text.append(made[-1])
+        start += len(part)
+    return made
+
+
+CODE = (
+    "## Install\n\nRun this:\n\n```sh\n# install the tools\n",
+    "apt install tools\n```\n\nThen go on.\n",
+    "~~~\n# no heading\n~~~\nDone.",
+)
+
+
+def test_a_comment_in_a_block_of_code_is_no_heading(tmp_path: Path) -> None:
+    """Nor where the block began in the chunk before."""
+    chunks = kept(tmp_path, "guide.md (2)", *CODE)
+    assert [heading_of(EvictedText(tmp_path), chunk) for chunk in chunks] == ["Install"] * 3
+
+
+@pytest.mark.parametrize(
+    ("document", "heading"), [("tool.py", "The title"), ("a.yaml", "The title"), ("a.md", "Copyright"), ("stdin", "Copyright")]
+)
+def test_a_comment_in_a_program_is_no_heading(tmp_path: Path, document: str, heading: str) -> None:
+    [chunk] = kept(tmp_path, document, "# Copyright\nimport os\n")
+    assert heading_of(EvictedText(tmp_path), chunk) == heading

@@ -1,6 +1,7 @@
 """Models are loaded frozen, are known by their weights, and are refused in a sentence when they cannot be had."""
 
 import copy
+import json
 import re
 from pathlib import Path
 
@@ -12,7 +13,7 @@ from nrem.memory.saved.fingerprint import identify, weights_sha256
 from nrem.runtime.models.default import HUB_NAME, cache_folder
 from nrem.runtime.models.dtype import Shape, best_dtype
 from nrem.runtime.models.load import Base, load, wrap
-from tests import tiny
+from tests import cli, tiny
 
 
 def test_a_local_folder_is_loaded_frozen_with_equal_logits(base: Base, tmp_path: Path) -> None:
@@ -67,6 +68,47 @@ def test_what_cannot_be_loaded_is_told(
     monkeypatch.chdir(tmp_path)
     with pytest.raises(error, match=re.escape(words)):
         load(name, **options)  # type: ignore[arg-type]
+
+
+def test_a_folder_that_lacks_weights_is_refused(tmp_path: Path) -> None:
+    """transformers would draw them at random, others at each load."""
+    folder = cli.save_model(tmp_path / "short")
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"num_hidden_layers": config["num_hidden_layers"] + 1}))
+    with pytest.raises(ModelError, match=r"short: its files lack model\.layers\.\d.* and \d more, which would be random"):
+        load(str(folder))
+    base = tiny.make_base("llama")
+    base.model.model.save_pretrained(tmp_path / "headless")
+    base.tokenizer.save_pretrained(tmp_path / "headless")
+    if not base.model.config.tie_word_embeddings:
+        with pytest.raises(ModelError, match=r"its files lack lm_head\.weight"):
+            load(str(tmp_path / "headless"))
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("model.safetensors", b"version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n"),
+        ("model.safetensors", b""),
+        ("config.json", b"[]"),
+        ("tokenizer.json", b"{}"),
+        ("config.json", b'{"model_type": "llama", "num_attention_heads": 7, "hidden_size": 24}'),
+    ],
+)
+def test_a_damaged_folder_is_told_in_a_sentence(tmp_path: Path, name: str, content: bytes) -> None:
+    folder = cli.save_model(tmp_path / "model")
+    (folder / name).write_bytes(content)
+    with pytest.raises(ModelError, match="transformers cannot open this folder") as error:
+        load(str(folder))
+    assert "\n" not in str(error.value)
+
+
+def test_a_file_that_is_no_model_is_told(tmp_path: Path) -> None:
+    folder = cli.save_model(tmp_path / "model")
+    with pytest.raises(ModelError, match="is a file, expected a model's folder"):
+        load(folder / "model.safetensors")
+    with pytest.raises(ModelError, match="no such folder or file"):
+        load("x" * 300)
 
 
 def test_a_damaged_gguf_file_is_told(tmp_path: Path) -> None:

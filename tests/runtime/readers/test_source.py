@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from nrem.memory.errors import DocumentError, UsageError
+from nrem.memory.errors import DocumentError, MissingFileError, UsageError
 from nrem.runtime.readers import source
 from nrem.runtime.readers.read import open_documents, read_document
 
@@ -137,6 +137,12 @@ def test_what_cannot_be_read_is_told(tmp_path: Path, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(sys, "stdin", None)
     with pytest.raises(DocumentError, match="-: standard input is closed"):
         read_document("-")
+
+
+def test_a_text_in_place_of_a_name_is_told() -> None:
+    text = "The whole text of a document. " * 20
+    with pytest.raises(MissingFileError, match=r"^The whole text of .+ \.\.\.: no such file; Document.from_text takes text"):
+        open_documents([text])
 
 
 def test_a_name_that_is_not_utf8_is_shown_by_its_bytes(tmp_path: Path) -> None:

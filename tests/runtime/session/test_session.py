@@ -54,6 +54,19 @@ def test_a_document_larger_than_the_window_goes_through_whole(base: Base, rule: 
     assert memory.record.canary["question"]
 
 
+def test_the_window_is_no_longer_than_a_model_can_read(tmp_path: Path) -> None:
+    """GPT-2 has learned so many positions and no more."""
+    base = tiny.make_base("gpt2")
+    words = Document.from_text(" ".join(f"word{n}" for n in range(base.max_positions)))
+    settings = (f"stream.window_tokens={4 * base.max_positions}", "stream.chunk_tokens=64", "stream.overlap_tokens=200", "sleep.passes=0")
+    session = Session(base=base, config=config_for(base, "gradient", tmp_path, *settings))
+    assert session.window.config.window_tokens == base.max_positions - 1
+    session.stream(words)
+    large = f"stream.chunk_tokens={base.max_positions}"
+    with pytest.raises(UsageError, match=rf"stream.chunk_tokens: got {base.max_positions}, expected at most {base.max_positions - 1}"):
+        Session(base=base, config=config_for(base, "gradient", tmp_path, settings[0], large))
+
+
 @torch.no_grad()
 def test_surprisals_are_those_of_the_model(base: Base, tmp_path: Path) -> None:
     session = Session(base=base, config=config_for(base, "gradient", tmp_path, "sleep.passes=0"))
