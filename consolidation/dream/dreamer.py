@@ -28,7 +28,8 @@ class Dreamer:
         self.asker, self.reader, self.prompts, self.config, self.seed = asker, reader, prompts, config, seed
 
     def dream(self, chunks: Sequence[Chunk]) -> list[Chunk]:
-        """The chunks with what was dreamt about each. The same chunk and seed give the same dreams, whatever else is dreamt about."""
+        """The chunks with what was dreamt about each. In float32 the same chunk and seed give the same dreams beside whatever else;
+        in a shorter type the last bits of a row hang on what stands beside it."""
         texts = [chunk.text for chunk in chunks]
         answered = self._answered(texts, self._asked(texts))
         return [replace(chunk, dreamt=tuple(dreamt)) for chunk, dreamt in zip(chunks, answered, strict=True)]

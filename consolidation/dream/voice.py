@@ -73,8 +73,8 @@ class Voice:
 
     @torch.no_grad()
     def say(self, texts: Sequence[Sequence[int]], prompts: Sequence[Sequence[Sequence[int]]], manner: Manner) -> list[list[Said]]:
-        """What is said to each of a text's prompts behind it, in order, `times` to each: the same whatever other texts are given. A text
-        without prompts is not read."""
+        """What is said to each of a text's prompts behind it, in order, `times` to each: in float32 the same whatever other texts are
+        given. A text without prompts is not read."""
         out: list[list[Said]] = [[] for _ in texts]
         asked = [i for i, mine in enumerate(prompts) if mine]
         with lent(self.model, self.sites, None):

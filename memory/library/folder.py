@@ -12,7 +12,7 @@ from nrem.memory.saved.leftovers import targets
 from nrem.memory.saved.lock import one_writer, tidied
 from nrem.memory.saved.own import check_keepable, foreign, holds_own, of_journal, of_memory
 from nrem.memory.saved.record import MemoryRecord
-from nrem.memory.saved.record_file import read_tidied_record
+from nrem.memory.saved.record_file import MADE_ANEW, read_tidied_record
 from nrem.memory.saved.replace import delete_folder
 from nrem.memory.saved.scratch import sweep_once
 
@@ -126,5 +126,5 @@ def _entry(folder: Path) -> Entry:
     except (NremError, OSError) as error:
         said = f"cannot be read ({error.strerror})" if isinstance(error, OSError) and error.strerror else str(error)
         return Entry(folder, None, size, said.removeprefix(f"{folder}: "))
-    missing = [name for name in record.files if name.startswith("adapter") and not (folder / name).exists()]
+    missing = [name for name in record.files if name not in MADE_ANEW and not (folder / name).exists()]
     return Entry(folder, record, size, f"{missing[0]} is missing" if missing else "")

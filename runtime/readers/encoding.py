@@ -41,6 +41,14 @@ FOREIGN = {
     b"\xff\xd8\xff": "a picture",
 }
 """Beginnings of files that people may take for text documents, to be told what they are."""
+FEW = 8
+"""Letters with accents in the lines of a text that have some, up to which it is taken for a text in a western language."""
+SIGNS = frozenset(
+    b"\x80\x82\x84\x85\x86\x87\x89\x8b\x91\x92\x93\x94\x95\x96\x97\x99\x9b\xa0\xa6\xa7\xa9\xab\xac\xae\xb0\xb1\xb4\xb5\xb6\xb7\xbb"
+)
+"""Quotation marks, dashes, (c) and the like, where cp1252 has them, and other Latin encodings of Windows too."""
+NONE_IN_CP1252 = frozenset(b"\x81\x8d\x8f\x90\x9d")
+_HIGH = re.compile(rb"[\x80-\xff]+")
 _SURE_END = re.compile(rb".*[\x00-\x2f]", re.DOTALL)
 """Up to a byte that is in no encoding the second half of a character."""
 _TORN = re.compile(rb"[\xc2-\xf4][\x80-\xbf]+\Z")
@@ -120,12 +128,26 @@ def _guess(source: Source) -> str:
         good = sum(not character.isascii() for character in text) - bad
         if good > bad or (bad == 1 and _TORN.search(sample)):
             return ""
+    if b"\0" in sample and sample.count(b"\0") < len(sample) / 4 and sample.isascii():
+        return ""  # letters of two bytes would have a NUL each
+    if _is_western(sample):
+        return "cp1252"
     candidates = WIDE if b"\0" in sample else (*NARROW, *WIDE, *RARE)
     matches = from_bytes(sample, cp_isolation=list(candidates), enable_fallback=False)
     if (best := matches.best()) is None:
         return ""
     good_ones = [m.encoding for m in matches if m.chaos <= best.chaos + NOISE and m.coherence >= best.coherence]
     return min(good_ones, key=candidates.index)
+
+
+def _is_western(sample: bytes) -> bool:
+    """Whether what is not ASCII is too little to guess by, and stands as it does in a text in Latin letters: by itself, signs mostly."""
+    runs = _HIGH.findall(sample)
+    if b"\0" in sample or not runs or any(len(run) > 1 for run in runs):
+        return False
+    if len(runs) > FEW and not all(run[0] in SIGNS for run in runs):
+        return False
+    return not any(run[0] in NONE_IN_CP1252 for run in runs)
 
 
 def _sample(source: Source) -> bytes:

@@ -5,6 +5,7 @@ and HTML without text, such as a logo.
 """
 
 import html
+import json
 import re
 import tomllib
 from typing import final
@@ -13,9 +14,12 @@ from nrem.runtime.readers.document import Document, Reader, Tell
 from nrem.runtime.readers.source import Source
 from nrem.runtime.readers.text import text_document
 
-_YAML = re.compile(r"---[ \t]*\r?\n(.*?)^(?:---|\.\.\.)[ \t]*\r?$\n?", re.DOTALL | re.MULTILINE)
+_YAML = re.compile(r"---[ \t]*\r?\n(?=(?:[ \t]*\r?\n|#.*\n)*[\w.-]+[ \t]*:)(.*?)^(?:---|\.\.\.)[ \t]*\r?$\n?", re.DOTALL | re.MULTILINE)
 _TOML = re.compile(r"\+\+\+[ \t]*\r?\n(.*?)^\+\+\+[ \t]*\r?$\n?", re.DOTALL | re.MULTILINE)
 _YAML_TITLE = re.compile(r"^title[ \t]*:[ \t]*(.*(?:\n[ \t]+\S.*)*)", re.MULTILINE | re.IGNORECASE)
+_SINGLE = re.compile(r"'((?:[^']|'')*)'")
+_DOUBLE = re.compile(r'"((?:[^"\\]|\\.)*)"')
+"""Behind them a comment may stand."""
 _BEFORE = re.compile(
     r"\s+|<!--.*?-->|</?(?!h[2-6]\b)[a-z][^>]*>|\[?!\[[^]]*\]\([^)]*\)(?:\]\([^)]*\))?",
     re.DOTALL | re.IGNORECASE,
@@ -78,10 +82,13 @@ def _yaml_title(front: str) -> str:
     if not (found := _YAML_TITLE.search(front)):
         return ""
     value = _one_line(re.sub(r"\A[>|][-+\d]*[ \t]*\r?\n", "", found.group(1)))
-    if len(value) > 1 and value[0] == value[-1] == "'":
-        return value[1:-1].replace("''", "'")
-    if len(value) > 1 and value[0] == value[-1] == '"':
-        return re.sub(r'\\(["\\])', r"\1", value[1:-1])
+    if quoted := _SINGLE.match(value):
+        return quoted[1].replace("''", "'")
+    if quoted := _DOUBLE.match(value):
+        try:
+            return _one_line(json.loads(quoted[0]))
+        except ValueError:  # an escape that YAML has and JSON has not
+            return re.sub(r'\\(["\\])', r"\1", quoted[1])
     return re.sub(r"(?:\A|[ \t])#.*", "", value)
 
 

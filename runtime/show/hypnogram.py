@@ -53,7 +53,7 @@ def plot_hypnogram(record: MemoryRecord, picture: Path) -> Path:
         frameon=False,
     )
     title = ", ".join(d.title or d.name for d in record.documents[:3]) + (" ..." if len(record.documents) > 3 else "")
-    figure.suptitle(title, x=0.01, ha="left", color=INK, fontweight="bold")
+    figure.suptitle(title, x=0.01, ha="left", color=INK, fontweight="bold", parse_math=False)  # "$" in a title is no formula
     for axes in (upper, lower):
         axes.spines[["top", "right"]].set_visible(False)
         axes.set_xlim(-0.7, len(chunks) - 0.3)

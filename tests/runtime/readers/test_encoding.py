@@ -50,6 +50,9 @@ def test_the_other_order_of_bytes_is_known_too(tmp_path: Path, mark: bytes, enco
         (FRENCH, "cp1252"),
         ("café au lait", "latin-1"),
         ("“Smart quotes” — here, in plain English text that goes on for a while.", "cp1252"),
+        ("© 2020 ACME®", "cp1252"),
+        ("Copyright © 1998", "cp1252"),
+        ("It’s 5€ at Zoë’s, § 5. ¿Qué?", "cp1252"),
         (POLISH, "cp1250"),
         (RUSSIAN, "cp1251"),
         (RUSSIAN, "koi8_r"),
@@ -98,6 +101,13 @@ def test_a_binary_file_is_not_guessed_at(tmp_path: Path, content: bytes) -> None
     path = tmp_path / "a.txt"
     path.write_bytes(content)
     with pytest.raises(DocumentError, match="byte"):
+        read(path)
+
+
+def test_a_single_nul_makes_no_chinese(tmp_path: Path) -> None:
+    path = tmp_path / "a.txt"
+    path.write_bytes(b"hello\0world text")
+    with pytest.raises(DocumentError, match="byte 5 is NUL"):
         read(path)
 
 
