@@ -22,7 +22,7 @@ CALIBRATED = ("direct", "read", "search")
 """Ways that confidence is calibrated for, beside the configured one; the others ask the model more than once."""
 
 
-class Asker:
+class ProbeAsker:
     """Asks probes while a sleep goes on, and keeps the answers by level."""
 
     def __init__(self, levels: Sequence[int], trained_passes: int) -> None:

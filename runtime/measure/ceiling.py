@@ -25,7 +25,7 @@ from nrem.memory.errors import UsageError
 from nrem.memory.saved.atomic import write_text
 from nrem.memory.stream.chunk import Chunk, cut_chunks
 from nrem.runtime.config import Config
-from nrem.runtime.measure.calibrate import Asker, confidence_of_questions
+from nrem.runtime.measure.calibrate import ProbeAsker, confidence_of_questions
 from nrem.runtime.measure.questions import QuestionedDocument
 from nrem.runtime.models.load import Base
 from nrem.runtime.parts import make_protocol
@@ -88,7 +88,7 @@ def measure_ceiling(
     deep = replace(config.sleep.even(levels[-1]), look_every=1, budget_fet=0.0, budget_seconds=0.0)
     config = replace(config, sleep=deep, guard=replace(config.guard, enabled=False), probes=replace(config.probes, share=1.0))
     protocol, curves = make_protocol(base, config), []
-    asker = Asker(levels, protocol.trained_passes)
+    asker = ProbeAsker(levels, protocol.trained_passes)
     for number, document in enumerate(documents):
         other = documents[number - 1] if len(documents) > 1 else _another(document)
         control = _Control(_first_chunks(base, config, other), levels, asker, listener)
@@ -112,7 +112,7 @@ class _Control:
 
     session: Session
 
-    def __init__(self, chunks: Sequence[Chunk], levels: Sequence[int], asker: Asker, listener: Listener) -> None:
+    def __init__(self, chunks: Sequence[Chunk], levels: Sequence[int], asker: ProbeAsker, listener: Listener) -> None:
         self.chunks, self.levels, self.asker, self.listener = chunks, levels, asker, listener
         self.nll: dict[int, list[float]] = {}
         self._meter: RecallMeter | None = None

@@ -20,7 +20,7 @@ from nrem.runtime.tune.setting import Setting
 from nrem.runtime.wake.wake import Wake
 
 
-class Asker:
+class SettingAsker:
     """Measures (setting, questions) of one text, in batches."""
 
     def __init__(

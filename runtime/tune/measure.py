@@ -20,7 +20,7 @@ from nrem.runtime.models.load import Base
 from nrem.runtime.parts import load_base, make_protocol
 from nrem.runtime.readers.document import Document
 from nrem.runtime.show.night import plural
-from nrem.runtime.tune.ask import Asker
+from nrem.runtime.tune.ask import SettingAsker
 from nrem.runtime.tune.bank import Bank
 from nrem.runtime.tune.halving import Worth, halve
 from nrem.runtime.tune.nights import level_folder, sleep_at_levels
@@ -145,9 +145,9 @@ class Measurement:
         return base
 
     @cached_property
-    def asker(self) -> Asker:
+    def asker(self) -> SettingAsker:
         texts = [(t.document.name, t.document.title, t.text) for t in self.texts]
-        return Asker(self.base, self.config, texts, self.questions, self._open_level)
+        return SettingAsker(self.base, self.config, texts, self.questions, self._open_level)
 
     def _measure(self, setting: Setting, numbers: Sequence[int]) -> Iterator[tuple[int, Asked]]:
         for number, asked in self.asker.measure(setting, numbers):

@@ -8,7 +8,7 @@ from collections.abc import Sequence
 
 from nrem.runtime.wake.answer import Answer
 from nrem.runtime.wake.search import FoundIfKept
-from nrem.runtime.wake.way import Amount, Asker
+from nrem.runtime.wake.way import Amount, Askable
 
 
 class Think(FoundIfKept):
@@ -16,9 +16,9 @@ class Think(FoundIfKept):
 
     counts = Amount("tokens of thought", usual=32, most=256)
 
-    def answers(self, asker: Asker, questions: Sequence[str], contexts: Sequence[str]) -> list[Answer]:
-        return asker.ask_all(questions, contexts, asker.think(questions, contexts, self.amount))
+    def answers(self, askable: Askable, questions: Sequence[str], contexts: Sequence[str]) -> list[Answer]:
+        return askable.ask_all(questions, contexts, askable.think(questions, contexts, self.amount))
 
-    def nlls(self, asker: Asker, pairs: Sequence[tuple[str, str]], contexts: Sequence[str]) -> list[float]:
+    def nlls(self, askable: Askable, pairs: Sequence[tuple[str, str]], contexts: Sequence[str]) -> list[float]:
         """Under the prompt with the thought that the question gets."""
-        return asker.nlls(pairs, contexts, asker.think([question for question, _ in pairs], contexts, self.amount))
+        return askable.nlls(pairs, contexts, askable.think([question for question, _ in pairs], contexts, self.amount))

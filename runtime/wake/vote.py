@@ -13,7 +13,7 @@ from math import comb
 from nrem.runtime.wake.answer import Answer
 from nrem.runtime.wake.normal import normalise
 from nrem.runtime.wake.search import FoundIfKept
-from nrem.runtime.wake.way import Amount, Asker
+from nrem.runtime.wake.way import Amount, Askable
 
 SURE = 0.95
 """Probability that the leading answer is ahead, from which drawing stops."""
@@ -24,11 +24,11 @@ class Vote(FoundIfKept):
 
     counts = Amount("votes at most", usual=5, most=64)
 
-    def answers(self, asker: Asker, questions: Sequence[str], contexts: Sequence[str]) -> list[Answer]:
+    def answers(self, askable: Askable, questions: Sequence[str], contexts: Sequence[str]) -> list[Answer]:
         """`nlls`, the default one, are those of the prompt: a given answer has no votes."""
         first = min(self.amount, FEWEST)
         together = [first] + [1] * (self.amount - first)
-        return [elect(asker.draw(question, context, together)) for question, context in zip(questions, contexts, strict=True)]
+        return [elect(askable.draw(question, context, together)) for question, context in zip(questions, contexts, strict=True)]
 
 
 def elect(votes: Iterable[Answer]) -> Answer:

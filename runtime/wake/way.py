@@ -27,7 +27,7 @@ class Amount(NamedTuple):
             raise UsageError(f"way {way}:{number}: got {number} {self.of}, expected 1 to {self.most}; {way} alone is {way}:{self.usual}")
 
 
-class Asker(Protocol):
+class Askable(Protocol):
     """What a way asks through: a base model that has the weights of the way on. Contexts are texts for the prompt, one a question."""
 
     def ask_all(self, questions: Sequence[str], contexts: Sequence[str], thoughts: Sequence[Thought] = ()) -> list[Answer]: ...
@@ -64,13 +64,13 @@ class Way(ABC):
     def chunks(self, text: EvictedText | None, question: str) -> list[Chunk]:
         """The chunks, or parts of chunks, that go into the prompt, in this order; none where nothing of the question is found."""
 
-    def answers(self, asker: Asker, questions: Sequence[str], contexts: Sequence[str]) -> list[Answer]:
+    def answers(self, askable: Askable, questions: Sequence[str], contexts: Sequence[str]) -> list[Answer]:
         """The answers to questions that have these texts in their prompts."""
-        return asker.ask_all(questions, contexts)
+        return askable.ask_all(questions, contexts)
 
-    def nlls(self, asker: Asker, pairs: Sequence[tuple[str, str]], contexts: Sequence[str]) -> list[float]:
+    def nlls(self, askable: Askable, pairs: Sequence[tuple[str, str]], contexts: Sequence[str]) -> list[float]:
         """Mean NLL of given answers, nats per token, under the prompts of the way."""
-        return asker.nlls(pairs, contexts)
+        return askable.nlls(pairs, contexts)
 
     @property
     def measured_as(self) -> str:

@@ -12,7 +12,7 @@ from nrem.consolidation.protocol.confidence import Confidence
 from nrem.consolidation.protocol.folder import CONFIDENCE, save_protocol
 from nrem.memory.stream.chunk import Chunk
 from nrem.runtime.config import Config
-from nrem.runtime.measure.calibrate import Asker, confidence_of_questions, nearest_level
+from nrem.runtime.measure.calibrate import ProbeAsker, confidence_of_questions, nearest_level
 from nrem.runtime.measure.ceiling import measure_ceiling
 from nrem.runtime.measure.ceiling_table import confidence_line
 from nrem.runtime.measure.questions import Question, QuestionedDocument
@@ -33,7 +33,7 @@ def config(llama: Base, tmp_path_factory: pytest.TempPathFactory) -> Config:
     return tiny.make_config(f"protocol.name={name}", "sleep.allocator=uniform", "guard.enabled=false", "fast_weights.question_chunks=1")
 
 
-def listen(llama: Base, config: Config, asker: Asker) -> Session:
+def listen(llama: Base, config: Config, asker: ProbeAsker) -> Session:
     """A session that has read the story, with `asker` asking after every pass."""
 
     def ask(event: Event) -> None:
@@ -48,7 +48,7 @@ def listen(llama: Base, config: Config, asker: Asker) -> Session:
 
 
 def test_every_chunk_is_asked_alone(llama: Base, config: Config) -> None:
-    asker = Asker((0, 1, 2), trained_passes=2)
+    asker = ProbeAsker((0, 1, 2), trained_passes=2)
     session = listen(llama, config, asker)
     assert set(asker.pairs) == {1, 2}
     assert asker.pairs[1] != asker.pairs[2]
@@ -66,7 +66,7 @@ def test_right_is_what_the_probe_wants(llama: Base, config: Config, monkeypatch:
     said: dict[str, str] = {}
     wanted = StudyMaterial.held_out_probes
 
-    class Notes(Asker):
+    class Notes(ProbeAsker):
         def ask(self, session: Session, index: int, level: int) -> None:
             super().ask(session, index, level)
             probes = session.writer.sleeper.meter.material.held_out_probes(session.memory.text.get(index)) if session.memory.text else []
@@ -80,7 +80,7 @@ def test_right_is_what_the_probe_wants(llama: Base, config: Config, monkeypatch:
     listen(llama, config, plain)
     assert not any(right for _, right in plain.pairs[2])
     monkeypatch.setattr(StudyMaterial, "held_out_probes", as_said)
-    planted = Asker((0, 2), trained_passes=2)
+    planted = ProbeAsker((0, 2), trained_passes=2)
     listen(llama, config, planted)
     assert all(right for _, right in planted.pairs[2])
 
@@ -113,7 +113,7 @@ def test_the_level_is_where_a_sleep_ends() -> None:
     levels = (0, 1, 2, 4, 8)
     assert [nearest_level(levels, trained) for trained in (1, 2, 3, 5, 6, 0)] == [1, 2, 2, 4, 4, 8]
     assert nearest_level(levels, 4, n_star=2) == 2
-    asker = Asker(levels, trained_passes=4)
+    asker = ProbeAsker(levels, trained_passes=4)
     assert asker.levels == (1, 2, 4)
     asker.pairs |= {2: PLANTED, 4: PLANTED[:50]}
     for n_star, passes in ((2, 2), (4, 4), (8, 4), (0, 4)):
