@@ -50,6 +50,16 @@ def tune(
         Optional[Path],  # noqa: UP045
         typer.Option("--prompts", metavar="FILE", help="Wordings to try, one a line, with {question} in it.", show_default=False),
     ] = None,
+    ranges: Annotated[
+        Optional[list[str]],  # noqa: UP045
+        typer.Option(
+            "--range",
+            metavar="KEY=LOW:HIGH",
+            help="A number to search, by Optuna, at what is recommended; may be given often.",
+            show_default=False,
+        ),
+    ] = None,
+    trials: Annotated[int, typer.Option("--trials", metavar="N", min=2, help="Trials of a search, the configured numbers included.")] = 12,
     share: Annotated[
         Optional[float],  # noqa: UP045
         typer.Option(
@@ -94,6 +104,8 @@ def tune(
         passes=tuple(numbers(passes, "--passes")),
         ways=tuple(way_strings(_words(ways), _amounts(search, "--search"), _amounts(votes, "--votes"), _amounts(think, "--think"))),
         wordings=tuple(read_wordings(prompts)) if prompts else (),
+        ranges=tuple(ranges or ()),
+        trials=trials,
         share=share,
         wish=_wish(expected_questions, price, budget),
         resume=resume,

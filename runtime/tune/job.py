@@ -22,11 +22,13 @@ from nrem.runtime.readers.read import open_documents
 from nrem.runtime.tune.measure import BANK, LEVELS, UNFINISHED
 from nrem.runtime.tune.plan import PASSES, Plan
 from nrem.runtime.tune.plot import plot_tuning
+from nrem.runtime.tune.ranges import Range
 from nrem.runtime.tune.recommend import Wish
-from nrem.runtime.tune.tune import Tuning, tune
+from nrem.runtime.tune.trials import TRIALS, check_optuna
+from nrem.runtime.tune.tune import RANGES, Tuning, tune
 
 RESULT, PLOT, CONFIG = "result.json", "plot.png", "config.toml"
-OWN = (RESULT, PLOT, CONFIG, BANK, LEVELS, UNFINISHED)
+OWN = (RESULT, PLOT, CONFIG, BANK, LEVELS, UNFINISHED, RANGES)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +43,9 @@ class TuneJob:
     """Beside the configured one and `direct`."""
     wordings: tuple[str, ...] = ()
     """Beside the protocol's own."""
+    ranges: tuple[str, ...] = ()
+    """`KEY=LOW:HIGH`, of numbers to search."""
+    trials: int = TRIALS
     share: float | None = None
     """Of the price of all settings on all questions; None for all of it where settings are few, else a quarter."""
     wish: Wish = field(default_factory=Wish)
@@ -62,6 +67,8 @@ def run_tune(
     """Measure what is missing, recommend, write the files; what can be refused is refused before the model is loaded, and before an older
     run goes. Raises `InUseError` where another process writes there."""
     Plan.of(config, 1, job.passes, job.ways, job.wordings, job.share)
+    if [Range.parse(text, config) for text in job.ranges]:
+        check_optuna()
     job = replace(job, out=real_target(job.out))
     documents, questions = open_documents(job.documents, tell=tell), read_questions(job.questions)
     if base is None:
@@ -89,6 +96,8 @@ def _run(
             passes=job.passes,
             ways=job.ways,
             wordings=job.wordings,
+            ranges=job.ranges,
+            trials=job.trials,
             share=job.share,
             base=base,
             config=config,
@@ -139,4 +148,4 @@ def _is_own(path: Path, out: Path) -> bool:
     if not inside:
         return top in OWN or (path.suffix == ".tmp" and top.startswith(tuple(f".{name}." for name in OWN)))
     name = inside[-1]
-    return top in (LEVELS, UNFINISHED) and (path.is_dir() or is_temporary(name) or of_any(name) or of_any(f"{TEXT}/{name}"))
+    return top in (LEVELS, UNFINISHED, RANGES) and (path.is_dir() or is_temporary(name) or of_any(name) or of_any(f"{TEXT}/{name}"))

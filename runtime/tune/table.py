@@ -34,6 +34,8 @@ def tuning_report(out: Console, found: Tuning, documents: Sequence[str], folder:
         out.print(f"  {sentence}", markup=False)
     for sentence in found.verdicts:
         out.print(f"  {sentence}", markup=False)
+    if found.searched:
+        out.print(f"  {found.searched.sentence}", markup=False)
     out.print(f"\nuse it: {use_it(found, documents, folder)}", markup=False)
 
 

@@ -7,7 +7,7 @@ Knows nothing about terminals.
 
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -26,11 +26,17 @@ from nrem.runtime.readers.document import Document
 from nrem.runtime.readers.read import check_names, open_documents
 from nrem.runtime.tune.measure import Measurement, Text
 from nrem.runtime.tune.plan import PASSES, Plan
+from nrem.runtime.tune.ranges import Range, with_values
 from nrem.runtime.tune.recommend import Recommendation, Wish, recommend
 from nrem.runtime.tune.rows import Row
+from nrem.runtime.tune.setting import Setting
+from nrem.runtime.tune.trial_asker import TrialAsker
+from nrem.runtime.tune.trials import TRIALS, Searched, check_optuna, search_ranges
 from nrem.runtime.tune.verdicts import verdicts
 
 SCORES = ("f1", "em", "nll")
+RANGES = "ranges"
+"""The folder of the trials, beside the bank."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -47,6 +53,8 @@ class Tuning:
     wish: Wish
     about: dict[str, Any]
     """Documents, questions, levels, base model."""
+    searched: Searched | None = None
+    """What came of the ranges, where some were given."""
 
     def scores(self, row: Row) -> dict[str, Interval]:
         """Means with intervals, by the name of the score."""
@@ -87,6 +95,7 @@ class Tuning:
             "rows": rows,
             "recommendation": self.recommendation.to_dict(),
             "verdicts": list(self.verdicts),
+            "searched": self.searched.to_dict() if self.searched else None,
             "answers_share": self.answers_share,
             "wish": {"expected_questions": n, "price": self.wish.price, "budget": self.wish.budget._asdict()},
             "about": self.about,
@@ -99,6 +108,8 @@ def tune(
     passes: Sequence[int] = PASSES,
     ways: Sequence[str] = (),
     wordings: Sequence[str] = (),
+    ranges: Sequence[str] = (),
+    trials: int = TRIALS,
     share: float | None = None,
     base: Base | str | None = None,
     config: Config | None = None,
@@ -117,15 +128,16 @@ def tune(
 
     The configured way of answering and `direct` are measured in any case, as are 0 passes and the document in the prompt. `share` is the
     part of the price of all settings on all questions that is spent on answers; None for all of it where settings are few, else a quarter,
-    by sequential halving. `price` is what a point of F1 is worth over all expected questions, in FET, and `budget` a cap on the sleep and
-    all of them, such as "400kFET". With `folder` outcomes are kept there as they are measured, and a later call with the same documents,
-    questions, levels and configuration goes on where an earlier one was killed; everything else may differ.
+    by sequential halving. `ranges` such as "dreams.most_doubt=0.02:0.4" are searched in so many `trials` at what is recommended. `price` is
+    what a point of F1 is worth over all expected questions, in FET, and `budget` a cap on the sleep and all of them, such as "400kFET".
+    With `folder` outcomes are kept there as they are measured, and a later call with the same documents, questions, levels and
+    configuration goes on where an earlier one was killed; everything else may differ.
     """
     check_names(documents)
     if not isinstance(questions, str | Path):
         check_list("questions", questions, Question, "Question, or the name of a file of them")
     check_list("passes", passes, int, "whole numbers from 0")
-    for name, texts_ in (("ways", ways), ("wordings", wordings)):
+    for name, texts_ in (("ways", ways), ("wordings", wordings), ("ranges", ranges)):
         check_list(name, texts_, str, "texts")
     for name, number in (("share", 1 if share is None else share), ("expected_questions", expected_questions), ("price", price)):
         check_kind(name, number, (int, float), "a number")
@@ -140,18 +152,37 @@ def tune(
     if not documents or not asked:
         raise UsageError(f"tune: got no {'questions' if documents else 'documents'}; give at least one")
     plan = Plan.of(resolved, len(asked), passes, ways, wordings, share)
+    check_kind("trials", trials, int, "a whole number of trials")
+    spans = [Range.parse(text, resolved) for text in ranges]
+    if spans:
+        check_optuna()
     texts = [_in_memory(document) for document in open_documents(documents, tell=tell)]
     with tempfile.TemporaryDirectory(prefix="nrem-") as scratch:
         place = real_target(Path(folder or scratch))
         with one_writer(place, "tune"):
             measurement = Measurement(place, resolved, texts, asked, plan, base=base, listener=listener, tell=tell, count=count)
             rows = measurement.measure()
+            found = recommend(rows, wish, QuestionResampler.of(len(asked)))
+            searched = _search(measurement, spans, trials, found, wish, place / RANGES) if spans else None
         about = measurement.bank.about
-    found = recommend(rows, wish, QuestionResampler.of(len(asked)))
     answer = replace(resolved.answer, way=found.answer_way, wording=found.wording)
     chosen = replace(resolved, sleep=resolved.sleep.even(found.passes), answer=answer)
+    if searched and searched.better:
+        chosen = with_values(chosen, searched.best.values)
     said = tuple(verdicts(rows))
-    return Tuning(rows=tuple(rows), recommendation=found, verdicts=said, config=chosen, wish=wish, about=about)
+    return Tuning(rows=tuple(rows), recommendation=found, verdicts=said, config=chosen, wish=wish, about=about, searched=searched)
+
+
+def _search(measured: Measurement, ranges: Sequence[Range], trials: int, found: Recommendation, wish: Wish, folder: Path) -> Searched:
+    """The numbers of settings, searched at what is recommended; where that does not sleep and a number is of the sleep, at the least
+    passes that were tried."""
+    passes = found.passes or (measured.plan.levels[1] if any(r.sleeps for r in ranges) else 0)
+    setting = Setting(passes=passes, way=found.answer_way, wording=found.wording)
+    texts = [(text.document, text.text) for text in measured.texts]
+    asker = TrialAsker(measured.base, measured.config, texts, measured.questions, setting, ranges, measured.listener)
+    about, asked = {"setting": asdict(setting)}, [question.question for question in measured.questions]
+    more: dict[str, Any] = {"about": about, "seed": measured.config.seed, "tell": measured.tell}
+    return search_ranges(ranges, trials, asked, asker.answers, asker.sleep_fet, wish, folder, **more)
 
 
 def _in_memory(document: Document) -> Text:

@@ -28,8 +28,8 @@ FLAGS = {
     "demo": "--out -o --passes --dreams --model --config --set --force --json --quiet -q",
     "doctor": "--json",
     "ceiling": "--passes --questions --out -o --model --config --set --json --quiet -q",
-    "tune": "--questions --out -o --passes --ways --search --votes --think --prompts --share --price --budget --expected-questions "
-    "--model --config --set --resume --force --json --quiet -q",
+    "tune": "--questions --out -o --passes --ways --search --votes --think --prompts --range --trials --share --price --budget "
+    "--expected-questions --model --config --set --resume --force --json --quiet -q",
     "scaling": "--expected-questions --picture --json",
     "calibrate": "--questions --ways --model --set --json --quiet -q",
     "train-protocol": "--data --out -o --minutes --rule --max-passes --order --model --held-out --from --set --resume --smoke --json",

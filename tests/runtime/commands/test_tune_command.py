@@ -61,7 +61,7 @@ def test_json_is_one_object_and_quiet_says_nothing(shell: Shell) -> None:
     done = shell(*TUNE, "--passes", "0,1", "--json", "--quiet")
     assert (done.code, done.err) == (0, "")
     found = json.loads(done.out)
-    assert found.keys() == {"run", "rows", "recommendation", "verdicts", "answers_share", "wish", "about"}
+    assert found.keys() == {"run", "rows", "recommendation", "verdicts", "searched", "answers_share", "wish", "about"}
     assert [row["passes"] for row in found["rows"]] == [0, 0, 1, 1, None]
     assert {key: found[key] for key in found if key != "run"} == json.loads(
         (shell.folder / "run" / "result.json").read_text(encoding="utf-8")
