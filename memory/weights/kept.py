@@ -28,7 +28,7 @@ class KeptWeights:
     first: "KeptWeights | None" = None
     shared: Mapping[str, int] = field(default_factory=dict)
     """How many leading columns of each module are those of `first`, for each of its modules."""
-    _opened: "ReferenceType[FastWeights] | None" = None
+    _now: "ReferenceType[FastWeights] | None" = None
 
     @property
     def modules(self) -> set[str]:
@@ -40,11 +40,11 @@ class KeptWeights:
         """Size of the values in files."""
         return sum(tensor.nbytes for tensor in self.own.tensors().values())
 
-    def open(self) -> FastWeights:
+    def opened(self) -> FastWeights:
         """The same values, whole, in float32; the same object as long as it is open."""
-        if (weights := self._opened() if self._opened else None) is None:
+        if (weights := self._now() if self._now else None) is None:
             weights = self._whole()
-            self._opened = ref(weights)
+            self._now = ref(weights)
         if not any(weights is other for other in tuple(_recent)):  # another thread may add one meanwhile
             _recent.append(weights)
         return weights

@@ -31,7 +31,7 @@ class Segment:
     @property
     def weights(self) -> FastWeights:
         """Held in memory, or opened now: then they are to be read only, see `to_write`."""
-        return self._held.open() if isinstance(self._held, KeptWeights) else self._held
+        return self._held.opened() if isinstance(self._held, KeptWeights) else self._held
 
     @property
     def kept(self) -> bool:
@@ -94,7 +94,7 @@ class Segment:
             tensors = load_file(path)
             check_finite_tensors(tensors, f"{folder}: {STATISTICS}", MemoryFolderError)
             written = WrittenStatistics.from_tensors(tensors)
-            written.check_fits(kept.open())
+            written.check_fits(kept.opened())
         return cls(kept, written)
 
     def in_file(self) -> KeptWeights:

@@ -65,7 +65,7 @@ WRONG: dict[str, Callable[[Any], object]] = {
     "Session.answers([3])": lambda x: x.session.answers([3]),
     "Session.answers(3)": lambda x: x.session.answers(3),
     "Wake.open(3)": lambda x: api.Wake.open(3),
-    "Wake.open('m')": lambda x: api.Wake.open("m"),
+    "Wake.open('m')": lambda x: api.Wake.open(memory="m"),
     "Wake.open(base=3)": lambda x: api.Wake.open(x.memory, 3),
     "Document.from_text(3)": lambda x: api.Document.from_text(3),
     "Document.from_text('', name=3)": lambda x: api.Document.from_text("text", 3),

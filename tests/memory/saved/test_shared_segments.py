@@ -175,7 +175,7 @@ def test_round_trip_whatever_is_shared(tmp_path: Path, ranks: tuple[int, int]) -
     for weights, zero in ((first, 0.0), (second, -0.0)):
         weights.factors["zero"] = Factors(torch.full((1, 5), zero), torch.ones(4, 1))
     assert save_own(second, first, tmp_path)
-    whole = load_own(tmp_path, KeptWeights(first)).open()
+    whole = load_own(tmp_path, KeptWeights(first)).opened()
     assert whole.factors.keys() == second.factors.keys()
     for key, tensor in whole.tensors().items():
         assert torch.equal(tensor.view(torch.int32), second.tensors()[key].view(torch.int32)), key

@@ -118,7 +118,7 @@ def test_one_process_tunes_in_a_folder(shell: Shell) -> None:
     assert shell(*TUNE, "--passes", "1").code == 0
     before = (shell.folder / "run" / "bank.jsonl").read_bytes()
     with one_writer(shell.folder / "run", "somebody else"):
-        process = subprocess.run((sys.executable, "-m", "nrem", *TUNE, "--force"), cwd=shell.folder, capture_output=True, text=True)
+        process = subprocess.run((sys.executable, "-m", "nrem", *TUNE, "--force"), cwd=shell.folder, capture_output=True, encoding="utf-8")
     assert process.returncode == 1
     assert "run: somebody else (process" in process.stderr
     assert (shell.folder / "run" / "bank.jsonl").read_bytes() == before

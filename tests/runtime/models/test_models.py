@@ -73,8 +73,8 @@ def test_what_cannot_be_loaded_is_told(
 def test_a_folder_that_lacks_weights_is_refused(tmp_path: Path) -> None:
     """transformers would draw them at random, others at each load."""
     folder = cli.save_model(tmp_path / "short")
-    config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps(config | {"num_hidden_layers": config["num_hidden_layers"] + 1}))
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    (folder / "config.json").write_text(json.dumps(config | {"num_hidden_layers": config["num_hidden_layers"] + 1}), encoding="utf-8")
     with pytest.raises(ModelError, match=r"short: its files lack model\.layers\.\d.* and \d more, which would be random"):
         load(str(folder))
     base = tiny.make_base("llama")

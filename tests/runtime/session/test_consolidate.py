@@ -71,7 +71,7 @@ def test_a_base_by_its_name_wherever_one_may_be_given(model_folder: Path, tmp_pa
     answer = Wake.open(memory, name, ["model.dtype=fp32"]).answer("Who?", "direct")
     assert answer.answer == Wake.open(memory, load(name, dtype="fp32")).answer("Who?", "direct").answer
     questions = tmp_path / "qa.jsonl"
-    questions.write_text('{"question": "Who keeps the light?", "answers": ["Maren"]}\n')
+    questions.write_text('{"question": "Who keeps the light?", "answers": ["Maren"]}\n', encoding="utf-8")
     found = tune(Document.from_text(tiny.STORY, "a"), questions=questions, passes=[0, 1], base=name, config=config, budget="1M")
     assert found.wish.budget.fet == 1e6
     assert found.config.model.name == name
