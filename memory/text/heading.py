@@ -6,7 +6,7 @@ from pathlib import PurePath
 from nrem.memory.stream.chunk import Chunk
 from nrem.memory.text.evicted import EvictedText
 
-_LINE = re.compile(r"^(?:#{1,6}[^\S\n](?P<words>.*)|[^\S\n]{0,3}(?P<fence>```+|~~~+)(?P<rest>.*))", re.MULTILINE)
+_LINE = re.compile(r"^(?:#{1,6}[^\S\n](?P<words>.*)|[^\S\n]{0,3}(?P<fence>```+(?=[^`\n]*$)|~~~+)(?P<rest>.*))", re.MULTILINE)
 """Its end is cut by hand: a pattern that also looks for closing marks tries every way to divide a run of spaces."""
 FARTHEST = 64
 """Chunks that are looked at in front of one that has no heading itself."""

@@ -20,8 +20,8 @@ _OTHERS = (
     "\u3040-\u30ff\u31f0-\u31ff\u1100-\u11ff\uac00-\ud7ff\u0e00-\u0eff\u1000-\u109f\u1780-\u17ff\u0f00-\u0fff\ua9e0-\ua9ff\uaa60-\uaa7f"
 )
 """Kana, Hangul, Thai, Lao, Burmese, Khmer and Tibetan: words stand without spaces between them, or, in Korean, with their endings on."""
-_GROUPED = re.compile(r"(?<=[0-9])[,\u00a0\u202f](?=[0-9]{3}(?![0-9]))")
-"""Between thousands."""
+_GROUPED = re.compile(r"(?<![0-9.,])[0-9]{1,3}(?:[,\u00a0\u202f][0-9]{3})+(?![0-9,])")
+"""A number with its thousands set apart, or several of three digits: found as the one and as the others."""
 _ON_LATIN = re.compile(r"(?<=[a-z])[\u0300-\u036f]+")
 _THROUGH = str.maketrans({"ł": "l", "ø": "o", "đ": "d", "ħ": "h", "ŧ": "t", "ı": "i", "æ": "ae", "œ": "oe", "ð": "d", "þ": "th"})
 """Letters that do not come apart."""
@@ -53,17 +53,22 @@ def words_of(text: str) -> list[str]:
 def all_words(text: str) -> list[str]:
     """Every word in reading order, stop words as well, as it is searched for: in small letters of one width, without accents.
 
-    >>> all_words("The ＢＲＩＤＧＥ at Łódź, 1,250,000 _bricks_")
-    ['the', 'bridge', 'at', 'lodz', '1250000', 'bricks']
+    >>> all_words("The ＢＲＩＤＧＥ at Łódź, 1,250 _bricks_")
+    ['the', 'bridge', 'at', 'lodz', '1250', '1', '250', 'bricks']
     """
-    text = _GROUPED.sub("", text).replace("_", " ")
+    text = _GROUPED.sub(_both, text).replace("_", " ")
     return _words().findall(text.lower() if text.isascii() else _bare(text))
+
+
+def _both(number: re.Match[str]) -> str:
+    parts = re.split(r"[^0-9]", number[0])
+    return " ".join(("".join(parts), *parts))
 
 
 def _bare(text: str) -> str:
     """In small letters of one width, and Latin ones without what stands over, under or through them."""
     parts = unicodedata.normalize("NFD", unicodedata.normalize("NFKC", text).casefold())
-    return unicodedata.normalize("NFC", _ON_LATIN.sub("", parts)).translate(_THROUGH)
+    return unicodedata.normalize("NFC", _ON_LATIN.sub("", parts.translate(_THROUGH)))
 
 
 def is_searched_whole(word: str) -> bool:

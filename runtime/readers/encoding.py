@@ -49,6 +49,9 @@ SIGNS = frozenset(
 """Quotation marks, dashes, (c) and the like, where cp1252 has them, and other Latin encodings of Windows too."""
 NONE_IN_CP1252 = frozenset(b"\x81\x8d\x8f\x90\x9d")
 _HIGH = re.compile(rb"[\x80-\xff]+")
+_LETTER_ELSEWHERE = re.compile(rb"(?<=[a-zA-Z])[\x8c\x8f\x9c\x9f\xa3\xa5\xaf\xb3\xb9\xbc\xbe\xbf](?=[a-zA-Z])")
+"""Signs of cp1252 in the middle of a word: in cp1250 they are letters."""
+_CONTROL = re.compile(rb"[\x01-\x08\x0e-\x1f]")
 _SURE_END = re.compile(rb".*[\x00-\x2f]", re.DOTALL)
 """Up to a byte that is in no encoding the second half of a character."""
 _TORN = re.compile(rb"[\xc2-\xf4][\x80-\xbf]+\Z")
@@ -128,8 +131,8 @@ def _guess(source: Source) -> str:
         good = sum(not character.isascii() for character in text) - bad
         if good > bad or (bad == 1 and _TORN.search(sample)):
             return ""
-    if b"\0" in sample and sample.count(b"\0") < len(sample) / 4 and sample.isascii():
-        return ""  # letters of two bytes would have a NUL each
+    if b"\0" in sample and sample.count(b"\0") < len(sample) / 4 and sample.isascii() and not _CONTROL.search(sample):
+        return ""  # letters of two bytes would have a NUL each, or another byte that no ASCII text has
     if _is_western(sample):
         return "cp1252"
     candidates = WIDE if b"\0" in sample else (*NARROW, *WIDE, *RARE)
@@ -147,7 +150,7 @@ def _is_western(sample: bytes) -> bool:
         return False
     if len(runs) > FEW and not all(run[0] in SIGNS for run in runs):
         return False
-    return not any(run[0] in NONE_IN_CP1252 for run in runs)
+    return not any(run[0] in NONE_IN_CP1252 for run in runs) and not _LETTER_ELSEWHERE.search(sample)
 
 
 def _sample(source: Source) -> bytes:

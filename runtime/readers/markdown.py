@@ -14,7 +14,7 @@ from nrem.runtime.readers.document import Document, Reader, Tell
 from nrem.runtime.readers.source import Source
 from nrem.runtime.readers.text import text_document
 
-_YAML = re.compile(r"---[ \t]*\r?\n(?=(?:[ \t]*\r?\n|#.*\n)*[\w.-]+[ \t]*:)(.*?)^(?:---|\.\.\.)[ \t]*\r?$\n?", re.DOTALL | re.MULTILINE)
+_YAML = re.compile(r"---[ \t]*\r?\n(?=(?:[ \t]*\r?\n|#[^\n]*\n)*[\w.-]+[ \t]*:)(.*?)^(?:---|\.\.\.)[ \t]*\r?$\n?", re.DOTALL | re.MULTILINE)
 _TOML = re.compile(r"\+\+\+[ \t]*\r?\n(.*?)^\+\+\+[ \t]*\r?$\n?", re.DOTALL | re.MULTILINE)
 _YAML_TITLE = re.compile(r"^title[ \t]*:[ \t]*(.*(?:\n[ \t]+\S.*)*)", re.MULTILINE | re.IGNORECASE)
 _SINGLE = re.compile(r"'((?:[^']|'')*)'")
@@ -86,7 +86,8 @@ def _yaml_title(front: str) -> str:
         return quoted[1].replace("''", "'")
     if quoted := _DOUBLE.match(value):
         try:
-            return _one_line(json.loads(quoted[0]))
+            said: str = json.loads(quoted[0])
+            return _one_line(said.encode("utf-16", "surrogatepass").decode("utf-16", "replace"))  # half of a pair is no character
         except ValueError:  # an escape that YAML has and JSON has not
             return re.sub(r'\\(["\\])', r"\1", quoted[1])
     return re.sub(r"(?:\A|[ \t])#.*", "", value)

@@ -10,6 +10,8 @@ from nrem.runtime.readers.document import Document, Reader, Tell
 from nrem.runtime.readers.source import Source
 from nrem.runtime.readers.text import text_document
 
+SHORTEST = 4
+"""Marks from which on a line stands under a title that is longer, as docutils has it."""
 _BEFORE = re.compile(
     r"[ \t]*\r?\n|\.\.(?:[ \t].*)?\r?\n(?:[ \t]+\S.*\r?\n|[ \t]*\r?\n(?=[ \t]))*|:[^:\n]+:.*\r?\n(?:[ \t]+\S.*\r?\n)*"
     r"|(?P<rule>[!-/:-@\[-`{-~])(?P=rule){3,}[ \t]*\r?\n(?=[ \t]*\r?\n)|__[ \t].*\r?\n|(?:\|[^|\n]+\|_?[ \t]*)+\r?\n"
@@ -38,6 +40,9 @@ def restructured_title(start: str) -> str:
     while before := _BEFORE.match(start, at):
         at = before.end()
     heading = _OVER.match(start, at) or _UNDER.match(start, at)
-    if heading is None or (heading.re is _UNDER and len(heading[0].splitlines()[1].rstrip()) < len(heading["title"].rstrip())):
+    if heading is None:
+        return ""
+    line = heading[0].splitlines()[-1].rstrip()
+    if heading.re is _UNDER and len(line) < min(SHORTEST, len(heading["title"].rstrip())):
         return ""  # dots under a paragraph are no line under a title
     return " ".join(heading["title"].split())

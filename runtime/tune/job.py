@@ -24,7 +24,7 @@ from nrem.runtime.tune.plan import PASSES, Plan
 from nrem.runtime.tune.plot import plot_tuning
 from nrem.runtime.tune.ranges import Range
 from nrem.runtime.tune.recommend import Wish
-from nrem.runtime.tune.trials import TRIALS, check_optuna
+from nrem.runtime.tune.trials import TRIALS, check_search
 from nrem.runtime.tune.tune import RANGES, Tuning, tune
 
 RESULT, PLOT, CONFIG = "result.json", "plot.png", "config.toml"
@@ -67,8 +67,7 @@ def run_tune(
     """Measure what is missing, recommend, write the files; what can be refused is refused before the model is loaded, and before an older
     run goes. Raises `InUseError` where another process writes there."""
     Plan.of(config, 1, job.passes, job.ways, job.wordings, job.share)
-    if [Range.parse(text, config) for text in job.ranges]:
-        check_optuna()
+    check_search([Range.parse(text, config) for text in job.ranges], job.wish)
     job = replace(job, out=real_target(job.out))
     documents, questions = open_documents(job.documents, tell=tell), read_questions(job.questions)
     if base is None:

@@ -36,7 +36,7 @@ class Range:
             low, high = float(first), float(last)
         except ValueError:
             low = high = 0.0
-        if not equals or not colon or not low < high < float("inf"):
+        if not equals or not colon or not float("-inf") < low < high < float("inf"):
             raise UsageError(f"--range: got {text[:60]!r}, {FORM}")
         section, _, name = key.partition(".")
         values = to_dict(config).get(section)

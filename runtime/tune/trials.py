@@ -16,7 +16,7 @@ from statistics import fmean
 from typing import Any
 
 from nrem.consolidation.resample import Interval, QuestionResampler
-from nrem.memory.errors import UsageError
+from nrem.memory.errors import NremError, UsageError
 from nrem.memory.saved.journal import Journal
 from nrem.memory.saved.json_text import json_text
 from nrem.runtime.show.night import plural
@@ -43,7 +43,9 @@ class Trial:
     sleep_fet: float
     question_fet: float
     whole: bool
-    """Whether all questions were asked; else it was given up."""
+    """Whether all questions were asked; else it was given up, or failed."""
+    failed: str = ""
+    """Why these numbers could not be tried."""
 
     def total_fet(self, questions: float) -> float:
         return self.sleep_fet + questions * self.question_fet
@@ -74,8 +76,12 @@ SleepFet = Callable[[Mapping[str, float]], float]
 """What the sleep of these numbers costs, after its answers have begun to come."""
 
 
-def check_optuna() -> None:
-    """Raise `UsageError` where what searches is not installed."""
+def check_search(ranges: Sequence[Range], wish: Wish) -> None:
+    """Raise `UsageError` where ranges are given and cannot be searched: what searches is not installed, or the budget is in seconds."""
+    if not ranges:
+        return
+    if wish.budget.seconds:
+        raise UsageError("--budget: got seconds, expected FET beside --range: what trials cost is counted in FET")
     try:
         import optuna  # noqa: F401
         import scipy  # noqa: F401
@@ -115,30 +121,44 @@ def search_ranges(
     while len(done) < count:
         asked = study.ask(spaces)
         tell(f"trial {len(done) + 1} of {count}: {assigned(ranges, asked.params)}")
-        f1, fet, whole = list[float](), list[float](), True
-        for score, price in answers(asked.params, order):
-            asked.report(100 * score, len(f1))
-            f1.append(score)
-            fet.append(price)
-            if len(f1) % LOOK == 0 and len(f1) < len(order) and asked.should_prune():
-                whole = False
-                break
-        trial = Trial(values=asked.params, f1=tuple(f1), sleep_fet=sleep_fet(asked.params), question_fet=fmean(fet), whole=whole)
+        f1, fet, slept = list[float](), list[float](), 0.0
+        try:
+            for score, price in answers(asked.params, order):
+                slept = slept or sleep_fet(asked.params)
+                asked.report(_told(score, slept, price, wish), len(f1))
+                f1.append(score)
+                fet.append(price)
+                if len(f1) % LOOK == 0 and len(f1) < len(order) and asked.should_prune():
+                    break
+            trial = Trial(values=asked.params, f1=tuple(f1), sleep_fet=slept, question_fet=fmean(fet), whole=len(f1) == len(order))
+        except NremError as error:
+            if not done:  # what is configured
+                raise
+            tell(f"trial {len(done) + 1} failed: {error}")
+            trial = Trial(values=asked.params, f1=(), sleep_fet=slept, question_fet=0.0, whole=False, failed=str(error))
         kept.append(asdict(trial))
         done.append(trial)
-        if whole:
+        if trial.whole:
             study.tell(asked, _worth(trial, wish))
         else:
-            study.tell(asked, state=optuna.trial.TrialState.PRUNED)
+            study.tell(asked, state=optuna.trial.TrialState.FAIL if trial.failed else optuna.trial.TrialState.PRUNED)
     return _searched(ranges, done, wish)
 
 
 def _searched(ranges: Sequence[Range], trials: Sequence[Trial], wish: Wish) -> Searched:
-    configured = trials[0]
-    best = max((trial for trial in trials if trial.whole), key=lambda trial: _worth(trial, wish))  # the earlier one of equals
-    gain = QuestionResampler.of(len(best.f1)).difference([100 * x for x in best.f1], [100 * x for x in configured.f1])
-    dearer = best.total_fet(wish.expected_questions) - configured.total_fet(wish.expected_questions)
-    better = gain.low > 0 and (not wish.price or gain.mean * wish.price >= dearer)
+    configured, n = trials[0], wish.expected_questions
+    whole = [trial for trial in trials if trial.whole]
+
+    def gain_of(trial: Trial) -> Interval:
+        return QuestionResampler.of(len(trial.f1)).difference([100 * x for x in trial.f1], [100 * x for x in configured.f1])
+
+    def pays(trial: Trial) -> bool:
+        fits = not wish.budget.fet or trial.total_fet(n) <= wish.budget.fet
+        return fits and (not wish.price or gain_of(trial).mean * wish.price >= trial.total_fet(n) - configured.total_fet(n))
+
+    taken = [trial for trial in whole if gain_of(trial).low > 0 and pays(trial)]
+    best = max(taken or whole, key=lambda trial: _worth(trial, wish) if taken else fmean(trial.f1))  # the earlier one of equals
+    gain, better = gain_of(best), bool(taken)
     said = f"{assigned(ranges, best.values)} instead of {assigned(ranges, configured.values)}: {gain.mean:+.1f} points"
     said += f" ({gain.low:+.1f} to {gain.high:+.1f}), the best of {plural(len(trials), 'trial')}"
     if best is configured:
@@ -146,7 +166,7 @@ def _searched(ranges: Sequence[Range], trials: Sequence[Trial], wish: Wish) -> S
     elif better:
         said += "; expect less of it on other questions"
     else:
-        said += ": within the interval" if gain.low <= 0 else ": more than the price allows"
+        said += ": within the interval" if gain.low <= 0 else ": more than price or budget allow"
         said += ", so what is configured stays"
     return Searched(ranges=tuple(ranges), trials=tuple(trials), best=best, gain=gain, better=better, sentence=said)
 
@@ -155,6 +175,11 @@ def _worth(trial: Trial, wish: Wish) -> float:
     """Points of F1, less what the task costs at the price of a point."""
     points = 100 * fmean(trial.f1)
     return points - trial.total_fet(wish.expected_questions) / wish.price if wish.price else points
+
+
+def _told(score: float, sleep_fet: float, fet: float, wish: Wish) -> float:
+    """What one answer says of `_worth`."""
+    return 100 * score - ((sleep_fet + wish.expected_questions * fet) / wish.price if wish.price else 0.0)
 
 
 def _kept(folder: Path, about: Mapping[str, Any]) -> tuple[Journal, list[Trial]]:
@@ -182,6 +207,8 @@ def _known(trial: Trial, spaces: Mapping[str, Any], wish: Wish) -> Any:
     """As Optuna has a trial that is over."""
     from optuna.trial import TrialState, create_trial
 
-    told = {step: 100 * score for step, score in enumerate(trial.f1)}
+    told = {step: _told(score, trial.sleep_fet, trial.question_fet, wish) for step, score in enumerate(trial.f1)}
     values: dict[str, Any] = {"params": dict(trial.values), "distributions": dict(spaces), "intermediate_values": told}
-    return create_trial(value=_worth(trial, wish), **values) if trial.whole else create_trial(state=TrialState.PRUNED, **values)
+    if trial.whole:
+        return create_trial(value=_worth(trial, wish), **values)
+    return create_trial(state=TrialState.FAIL if trial.failed else TrialState.PRUNED, **values)

@@ -24,6 +24,7 @@ from nrem.runtime.models.load import Base
 from nrem.runtime.parts import check_parts, named_base
 from nrem.runtime.readers.document import Document
 from nrem.runtime.readers.read import check_names, open_documents
+from nrem.runtime.show.night import plural
 from nrem.runtime.tune.measure import Measurement, Text
 from nrem.runtime.tune.plan import PASSES, Plan
 from nrem.runtime.tune.ranges import Range, with_values
@@ -31,7 +32,7 @@ from nrem.runtime.tune.recommend import Recommendation, Wish, recommend
 from nrem.runtime.tune.rows import Row
 from nrem.runtime.tune.setting import Setting
 from nrem.runtime.tune.trial_asker import TrialAsker
-from nrem.runtime.tune.trials import TRIALS, Searched, check_optuna, search_ranges
+from nrem.runtime.tune.trials import TRIALS, Searched, check_search, search_ranges
 from nrem.runtime.tune.verdicts import verdicts
 
 SCORES = ("f1", "em", "nll")
@@ -154,8 +155,7 @@ def tune(
     plan = Plan.of(resolved, len(asked), passes, ways, wordings, share)
     check_kind("trials", trials, int, "a whole number of trials")
     spans = [Range.parse(text, resolved) for text in ranges]
-    if spans:
-        check_optuna()
+    check_search(spans, wish)
     texts = [_in_memory(document) for document in open_documents(documents, tell=tell)]
     with tempfile.TemporaryDirectory(prefix="nrem-") as scratch:
         place = real_target(Path(folder or scratch))
@@ -182,7 +182,11 @@ def _search(measured: Measurement, ranges: Sequence[Range], trials: int, found: 
     asker = TrialAsker(measured.base, measured.config, texts, measured.questions, setting, ranges, measured.listener)
     about, asked = {"setting": asdict(setting)}, [question.question for question in measured.questions]
     more: dict[str, Any] = {"about": about, "seed": measured.config.seed, "tell": measured.tell}
-    return search_ranges(ranges, trials, asked, asker.answers, asker.sleep_fet, wish, folder, **more)
+    searched = search_ranges(ranges, trials, asked, asker.answers, asker.sleep_fet, wish, folder, **more)
+    if passes == found.passes:
+        return searched
+    said = f"{searched.sentence}; tried at {plural(passes, 'pass', 'passes')}, which is not recommended"
+    return replace(searched, better=False, sentence=said)
 
 
 def _in_memory(document: Document) -> Text:

@@ -65,6 +65,10 @@ CODE = (
 )
 
 
+def test_code_within_a_line_is_no_fence() -> None:
+    assert headings("```inline``` x\n# H1\n") == [(15, "H1")]
+
+
 def test_a_comment_in_a_block_of_code_is_no_heading(tmp_path: Path) -> None:
     """Nor where the block began in the chunk before."""
     chunks = kept(tmp_path, "guide.md (2)", *CODE)

@@ -84,7 +84,10 @@ def test_accents_underscores_and_commas_in_numbers_do_not_hide_a_word(tmp_path: 
 
 def test_marks_of_other_scripts_stay() -> None:
     assert all_words("й и बत्ती ग्") == ["й", "и", "बत्ती", "ग्"]
-    assert all_words("1,25 and 1990,1991 and 10,200") == ["1", "25", "and", "1990", "1991", "and", "10200"]
+    assert all_words("1,25 and 1990,1991 and 10,200") == ["1", "25", "and", "1990", "1991", "and", "10200", "10", "200"]
+    assert all_words("Oslo,1250,315,890") == ["oslo", "1250", "315", "890"]
+    assert {"101", "102", "103"} <= set(all_words("rooms 101,102,103"))
+    assert all_words("2020,125 ǿ") == ["2020", "125", "o"]
 
 
 def test_what_is_not_there_is_not_found(evicted: EvictedText) -> None:

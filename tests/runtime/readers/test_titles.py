@@ -36,6 +36,9 @@ MARKDOWN = {
     "---\n\n# After a rule\n": "",
     "---\n\n# Real\n\nText.\n\n---\n\n# Second\n": "",
     "---\n# a remark\n\ntitle: Lit\n---\n": "Lit",
+    "---\n# Heading\n\nSome prose here.\nNote: foo\n---\n# B\n": "",
+    "---\n" + "# Part\nText, no key.\n\n" * 200: "",
+    '---\ntitle: "A \\ud83d B"\n---\n': "A \ufffd B",
     '---\ntitle: "Lit: a story" # a remark\n---\n': "Lit: a story",
     "---\ntitle: 'It''s lit' # a remark\n---\n": "It's lit",
     '---\ntitle: "Caf\\u00e9"\n---\n': "Caf\u00e9",
@@ -122,6 +125,7 @@ def test_no_start_takes_long(around: str, run: str) -> None:
         ("__ https://light\n\nThe light\n=========\n", "The light"),
         ("|Build| |PyPI|_\n\nThe light\n=========\n", "The light"),
         ("Some opening paragraph line\n...\n", ""),
+        ("Titles\n=====\n", "Titles"),
         ("Text.", ""),
     ],
 )

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from nrem.consolidation.budget import Budget
 from nrem.memory.errors import ConfigError, UsageError
 from nrem.runtime.config import load_config
 from nrem.runtime.measure.questions import Question
@@ -14,7 +15,7 @@ from nrem.runtime.models.load import Base
 from nrem.runtime.readers.document import Document
 from nrem.runtime.tune.ranges import Range, with_values
 from nrem.runtime.tune.recommend import Wish
-from nrem.runtime.tune.trials import Searched, search_ranges
+from nrem.runtime.tune.trials import Searched, check_search, search_ranges
 from nrem.runtime.tune.tune import tune
 from tests import tiny
 from tests.streams import Killed
@@ -82,6 +83,48 @@ def test_another_search_is_not_gone_on_with(tmp_path: Path) -> None:
         search(tmp_path, Planted(), 2, [other])
 
 
+def test_numbers_that_cannot_be_tried_are_left_out(tmp_path: Path) -> None:
+    class Failing(Planted):
+        def answers(self, values: Mapping[str, float], numbers: Sequence[int]) -> Iterator[tuple[float, float]]:
+            if values["study.step_size"] > 0.2:
+                raise ConfigError("--range: too large")
+            return super().answers(values, numbers)
+
+    failing = Failing()
+    found = search(tmp_path, failing, 20)
+    assert [trial.failed for trial in found.trials if trial.values["study.step_size"] > 0.2].count("--range: too large") >= 1
+    assert all(trial.f1 for trial in found.trials if not trial.failed)
+    assert not found.best.failed
+    assert search(tmp_path, Planted(), 20) == found
+    wrong = Range(key="study.step_size", low=0.0001, high=1, configured=0.5, whole=False)
+    with pytest.raises(ConfigError):
+        search(tmp_path / "other", Failing(), 2, [wrong])
+
+
+def test_a_budget_is_kept(tmp_path: Path) -> None:
+    wish = Wish(budget=Budget(fet=10.0 * Wish().expected_questions + 1000 * 0.02))
+    found = search(tmp_path, Planted(), 20, wish=wish)
+    assert any(trial.total_fet(wish.expected_questions) > wish.budget.fet for trial in found.trials)
+    assert not found.better or found.best.total_fet(wish.expected_questions) <= wish.budget.fet
+    with pytest.raises(UsageError, match="got seconds, expected FET beside --range"):
+        check_search([RATE], Wish(budget=Budget(seconds=3)))
+
+
+def test_a_cheaper_and_worse_one_does_not_hide_what_pays(tmp_path: Path) -> None:
+    class Priced(Planted):
+        def answers(self, values: Mapping[str, float], numbers: Sequence[int]) -> Iterator[tuple[float, float]]:
+            good = values["study.step_size"] >= 0.003
+            better = values["study.step_size"] > 0.02
+            yield from ((float(n % 10 < 5 + 3 * better - (not good)), 10.0) for n in numbers)
+
+        def sleep_fet(self, values: Mapping[str, float]) -> float:
+            return 10_000 if values["study.step_size"] >= 0.003 else 1000
+
+    found = search(tmp_path, Priced(), 12, wish=Wish(price=100))
+    assert found.better
+    assert found.best.values["study.step_size"] > 0.02
+
+
 def test_what_is_better_and_not_worth_its_price_is_not_taken(tmp_path: Path) -> None:
     found = search(tmp_path, Planted(), wish=Wish(price=0.001))
     assert not found.better
@@ -95,6 +138,7 @@ def test_what_is_better_and_not_worth_its_price_is_not_taken(tmp_path: Path) -> 
         ("study.step_size=0.1:x", "expected KEY=LOW:HIGH"),
         ("study.step_size=0.1:0.01", "expected KEY=LOW:HIGH"),
         ("study.step_size=0.001:inf", "expected KEY=LOW:HIGH"),
+        ("sleep.patience=-inf:5", "expected KEY=LOW:HIGH"),
         ("study.stepsize=0.001:0.1", "unknown key study.stepsize; did you mean study.step_size"),
         ("study.step_size=0.01:0.1", "study.step_size is 0.003, expected a range that holds it, got 0.01 to 0.1"),
         ("sleep.passes=1:4", "sleep.passes is 'auto', expected a setting that has a number"),
