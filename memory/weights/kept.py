@@ -56,10 +56,10 @@ class KeptWeights:
         return FastWeights({name: self._joined(name, self.first.own.factors) for name in names}, self.own.transposed)
 
     def _joined(self, name: str, first: Mapping[str, Factors]) -> Factors:
-        parts = [Factors(f.A[:count], f.B[:, :count]) for f in (first.get(name),) if f and (count := self.shared.get(name, 0))]
-        parts += [self.own.factors[name]] if name in self.own.factors else []
-        if not parts:  # no column at all
-            return Factors(first[name].A[:0].float(), first[name].B[:, :0].float())
+        parts = [self.own.factors[name]] if name in self.own.factors else []
+        if before := first.get(name):
+            count = self.shared[name]
+            parts.insert(0, Factors(before.A[:count], before.B[:, :count]))
         return Factors(_cat([p.A for p in parts], 0), _cat([p.B for p in parts], 1))
 
 

@@ -152,11 +152,12 @@ def _searched(ranges: Sequence[Range], trials: Sequence[Trial], wish: Wish) -> S
     def gain_of(trial: Trial) -> Interval:
         return QuestionResampler.of(len(trial.f1)).difference([100 * x for x in trial.f1], [100 * x for x in configured.f1])
 
-    def pays(trial: Trial) -> bool:
+    def pays(trial: Trial, points: float) -> bool:
         fits = not wish.budget.fet or trial.total_fet(n) <= wish.budget.fet
-        return fits and (not wish.price or gain_of(trial).mean * wish.price >= trial.total_fet(n) - configured.total_fet(n))
+        return fits and (not wish.price or points * wish.price >= trial.total_fet(n) - configured.total_fet(n))
 
-    taken = [trial for trial in whole if gain_of(trial).low > 0 and pays(trial)]
+    gains = [gain_of(trial) for trial in whole]
+    taken = [trial for trial, gain in zip(whole, gains, strict=True) if gain.low > 0 and pays(trial, gain.mean)]
     best = max(taken or whole, key=lambda trial: _worth(trial, wish) if taken else fmean(trial.f1))  # the earlier one of equals
     gain, better = gain_of(best), bool(taken)
     said = f"{assigned(ranges, best.values)} instead of {assigned(ranges, configured.values)}: {gain.mean:+.1f} points"
