@@ -60,6 +60,11 @@ def load_base(config: Config, name: str = "") -> Base:
     return base
 
 
+def base_of(config: Config, base: Base | str | None) -> Base:
+    """What a caller gives: a base that is loaded, or the name of one; the configured one where it is left out."""
+    return base if isinstance(base, Base) else load_base(config, base or "")
+
+
 def named_base(config: Config, base: Base | str | None) -> tuple[Config, Base | None]:
     """A base that is given by its name is the configured one, to be loaded when it is needed."""
     return (replace(config, model=replace(config.model, name=base)), None) if isinstance(base, str) else (config, base)

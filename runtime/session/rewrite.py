@@ -17,7 +17,7 @@ from nrem.memory.stream.chunk import Chunk
 from nrem.memory.weights.fast_weights import FastWeights
 from nrem.runtime.config import Config
 from nrem.runtime.models.load import Base
-from nrem.runtime.parts import check_parts, config_of, load_base, make_fast_weights, make_protocol, make_rule
+from nrem.runtime.parts import base_of, check_parts, config_of, make_fast_weights, make_protocol, make_rule
 
 A_MEMORY = "a Memory, as Memory.load gives it"
 
@@ -58,7 +58,7 @@ def rewriter(memory: Memory, base: Base | str | None) -> rebuild.Rewrite:
     @cache
     def parts() -> tuple[Base, Protocol, Config]:
         config = config_of(memory, base_given=base is not None)
-        loaded = base if isinstance(base, Base) else load_base(config, base or "")
+        loaded = base_of(config, base)
         memory.check_base(loaded.identity)
         return loaded, make_protocol(loaded, config, memory.record), config
 

@@ -31,7 +31,7 @@ from nrem.memory.weights.segment import Segment
 from nrem.memory.weights.turns import in_turn, turn
 from nrem.runtime.config import Config, load_config, to_dict
 from nrem.runtime.models.load import Base
-from nrem.runtime.parts import check_parts, config_of, load_base, make_dreamer, make_fast_weights, make_protocol, make_record
+from nrem.runtime.parts import base_of, check_parts, config_of, make_dreamer, make_fast_weights, make_protocol, make_record
 from nrem.runtime.readers.document import Document
 from nrem.runtime.readers.read import open_documents, read_document
 from nrem.runtime.session.eviction import Eviction
@@ -69,7 +69,7 @@ class Session:
     ) -> None:
         check_parts(memory, base, config)
         self.config = config or (config_of(memory, base_given=base is not None) if memory else load_config())
-        self.base = base if isinstance(base, Base) else load_base(self.config, base or "")
+        self.base = base_of(self.config, base)
         if memory is not None:
             memory.check_base(self.base.identity)
         self.listener = listener

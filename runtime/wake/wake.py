@@ -20,7 +20,7 @@ from nrem.memory.weights.fast_weights import FastWeights
 from nrem.memory.weights.turns import in_turn
 from nrem.runtime.config import Config, Flags
 from nrem.runtime.models.load import Base
-from nrem.runtime.parts import calibration_folder, check_parts, config_of, load_base, make_fast_weights, make_protocol
+from nrem.runtime.parts import base_of, calibration_folder, check_parts, config_of, make_fast_weights, make_protocol
 from nrem.runtime.wake.answer import Answer
 from nrem.runtime.wake.config import check_question
 from nrem.runtime.wake.decode import Answerer
@@ -54,7 +54,7 @@ class Wake:
         check_kind("memory", memory, Memory, "a Memory, as Memory.load gives it")
         check_parts(None, base, None)
         config = config_of(memory, settings, flags, base_given=base is not None)
-        base = base if isinstance(base, Base) else load_base(config, base or "")
+        base = base_of(config, base)
         memory.check_base(base.identity)
         return cls(base, config, make_protocol(base, config, memory.record), memory)
 
