@@ -77,24 +77,25 @@ def make_base(family: str, seed: int = 0, scale: float = 8.0) -> Base:
     return wrap(model, make_tokenizer(), f"tiny/{family}")
 
 
-def make_protocol(base: Base, rule: str, rank: int = 6, reader_rank: int = 2, seed: int = 0) -> Protocol:
+def make_protocol(base: Base, rule: str, rank: int = 6, reader_rank: int = 2, seed: int = 0, scribe_rank: int = 0) -> Protocol:
     """A protocol of a rule with random parameters: a trained one to everything but the quality of its answers."""
     first = first_layer(base.model, "upper-half")
     shapes = {name: (d_in, d_out) for name, (d_in, d_out, _) in find_targets(base.model, "auto", first).shapes.items()}
-    generator, apart = torch.Generator().manual_seed(seed), torch.Generator().manual_seed(seed + 1)
+    generator, apart, later = (torch.Generator().manual_seed(seed + number) for number in range(3))
     d_model = base.model.get_output_embeddings().weight.shape[1]
-    sizes = Sizes(modules=shapes, d_model=d_model, rank=rank, reader_rank=reader_rank, max_passes=2)
+    sizes = Sizes(modules=shapes, d_model=d_model, rank=rank, reader_rank=reader_rank, max_passes=2, scribe_rank=scribe_rank)
     learned = trainable()[rule].create(sizes, generator)
     with torch.no_grad():
         for name, parameter in learned.named_parameters():
-            parameter.add_(0.1 * torch.randn(parameter.shape, generator=apart if ".asked." in name else generator))
+            drawn_by = later if name.startswith("_scribe.") else apart if ".asked." in name else generator
+            parameter.add_(0.1 * torch.randn(parameter.shape, generator=drawn_by))
         learned.settle({name: torch.randn(32, site.d_in, generator=generator) for name, site in learned.items()})
     learned.requires_grad_(False)
     return Protocol(base.tokenizer, id="tiny", rule=rule, template="plain", trained_passes=2, learned=learned)
 
 
 def make_ridge_protocol(base: Base) -> Protocol:
-    return make_protocol(base, "ridge", rank=34)
+    return make_protocol(base, "ridge", rank=34, scribe_rank=2)
 
 
 def make_keyed_protocol(base: Base) -> Protocol:

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 
 from nrem.consolidation.allocate.curves import CurveTable
@@ -22,6 +22,7 @@ from nrem.consolidation.protocol.asker_file import ASKER, load_asker
 from nrem.consolidation.protocol.card import protocol_card
 from nrem.consolidation.protocol.ceiling import Ceiling
 from nrem.consolidation.protocol.confidence import Confidence
+from nrem.consolidation.protocol.parameter_files import adopt, load_parameters
 from nrem.consolidation.protocol.protocol import Protocol
 from nrem.consolidation.write.learned import LearnedWrite, Sizes
 from nrem.consolidation.write.rules import RULES, trainable
@@ -38,14 +39,8 @@ CEILING, CURVES, CONFIDENCE = "ceiling.json", "curves.json", "confidence.json"
 """What `nrem ceiling` measured, where it was told to leave it with the protocol."""
 SCHEMA_VERSION = 2
 """2: the ridge rule writes in the whole input space of a module, and a reader may sit on further modules."""
-READER = ("reader_A", "reader_B")
-"""The factors of a static reader."""
-ASKED = ".asked."
-"""In what is called so: what is learned of dreams, which protocols from before there were any do not have."""
-UNIT = "unit"
-"""What protocols have had since 2026-11-27; those from before have their gains in ones."""
-BY_RULE = ("log_mu",)
-"""What means something else under another rule: tokens of ordinary text are counted against keys, or against inputs."""
+DIRECTIONS = ".directions"
+"""Of C_0, which stays positive definite whatever they are rounded to, unlike by its diagonal and its weights."""
 OLD_NAMES = {"ridge": "keyed"}
 """What rules were called in schema 1."""
 FILE_BYTES = 15_000_000
@@ -111,7 +106,8 @@ def save_protocol(folder: Path, protocol: Protocol, base: BaseIdentity, about: M
     try:
         made.chmod(0o755)
         rounded = {name: p.detach().to(torch.bfloat16) for name, p in protocol.learned.named_parameters()}
-        measured = {name: b.detach() for name, b in protocol.learned.named_buffers()}  # rounded, C_0 might have negative eigenvalues
+        measured = {name: b.detach() for name, b in protocol.learned.named_buffers()}
+        measured |= {name: b.to(torch.bfloat16) for name, b in measured.items() if name.endswith(DIRECTIONS)}
         tensors = {name: t.to("cpu").contiguous() for name, t in {**rounded, **measured}.items()}
         parts: list[dict[str, Tensor]] = [{}]
         for name, tensor in tensors.items():
@@ -133,6 +129,7 @@ def save_protocol(folder: Path, protocol: Protocol, base: BaseIdentity, about: M
             "base": base.to_dict(),
             "rank": sizes.rank,
             "reader_rank": sizes.reader_rank,
+            "scribe_rank": sizes.scribe_rank,
             "error_vocabulary": sizes.error_vocabulary,
             "modules": {name: list(shape) for name, shape in sizes.modules.items()},
             "readers": {name: list(shape) for name, shape in sizes.readers.items()},
@@ -185,11 +182,12 @@ def load_protocol(folder: Path, tokenizer: Any, base: BaseIdentity, device: torc
         d_model=values["d_model"],
         rank=values["rank"],
         reader_rank=values["reader_rank"],
+        scribe_rank=values.get("scribe_rank", 0),
         error_vocabulary=values["error_vocabulary"],
         max_passes=values["trained_passes"],
     )
     learned = trainable()[rule].create(sizes)
-    load_parameters(folder, learned)
+    load_parameters(folder, values["files"], learned)
     protocol = Protocol(
         tokenizer,
         id=values["id"],
@@ -224,42 +222,10 @@ def read_curves(path: Path) -> CurveTable:
     return CurveTable.from_json(path.read_bytes(), str(path))
 
 
-def load_parameters(folder: Path, parameters: LearnedWrite[Any]) -> None:
-    """Take the learned values of a folder; raises `MemoryFolderError` where a file is damaged or a shape differs."""
-    try:
-        later = {name: value for name, value in parameters.state_dict().items() if name.endswith(f".{UNIT}") or ASKED in name}
-        parameters.load_state_dict(later | _tensors(folder))
-    except RuntimeError as error:
-        raise MemoryFolderError(
-            f"{folder}: its parameters do not fit ({str(error).splitlines()[-1].strip()}); give the same rank and layers"
-        ) from None
-
-
 def adopt_parameters(folder: Path, parameters: LearnedWrite[Any]) -> set[str]:
-    """Take of a folder's learned values what has a place here: by module and name, where shapes agree. Its rule, rank and layers may be
-    others; a reader of another rank is cut to this one. Gives the modules that write as the folder's do; the others begin with nothing
-    learned. Raises `MemoryFolderError` where nothing fits."""
-    values, theirs = _read(folder), _tensors(folder)
-    places = {name: f"_sites.{i}" for i, name in enumerate(values["modules"])}
-    places |= {name: f"_readers.{i}" for i, name in enumerate(values.get("readers", {}))}
-    same_rule, taken = isinstance(parameters, trainable()[_rule_of(values)]), 0
-    writes = set[str]()
-    with torch.no_grad():
-        for name, site in parameters.everywhere():
-            given = {k: v for k in dict(site.named_parameters()) if name in places and (v := theirs.get(f"{places[name]}.{k}")) is not None}
-            if given and site.d_in == given[READER[0]].shape[1] and site.d_out == len(given[READER[1]]):
-                site.take_reader(*(given[key] for key in READER))
-                taken += 1
-            if same_rule and (unit := theirs.get(f"{places.get(name)}.{UNIT}")) is not None:
-                parameters.take_units({name: float(unit)})
-            for key, mine in site.named_parameters():
-                if key in given and key not in READER and given[key].shape == mine.shape and (same_rule or key not in BY_RULE):
-                    mine.copy_(given[key])
-                    taken += 1
-                    writes.add(name)
-    if not taken:
-        raise MemoryFolderError(f"{folder}: none of its parameters fit; give the same model and reader rank")
-    return writes
+    """Take of a folder's learned values what has a place here: `adopt` of its files. Raises `MemoryFolderError` where nothing fits."""
+    values = _read(folder)
+    return adopt(folder, values, parameters, same_rule=isinstance(parameters, trainable()[_rule_of(values)]))
 
 
 def training_of(folder: Path) -> dict[str, Any]:
@@ -271,17 +237,6 @@ def training_of(folder: Path) -> dict[str, Any]:
 
 def _rule_of(values: Mapping[str, Any]) -> str:
     return str(OLD_NAMES.get(values["rule"], values["rule"]) if values["schema_version"] == 1 else values["rule"])
-
-
-def _tensors(folder: Path) -> dict[str, Tensor]:
-    """All tensors of a folder in float32; raises `MemoryFolderError` where a file is missing or damaged."""
-    tensors: dict[str, Tensor] = {}
-    for name, digest in _read(folder)["files"].items():
-        if not (folder / name).exists() or sha256_file(folder / name) != digest:
-            raise MemoryFolderError(f"{folder}: {name} is missing or damaged; install nrem again, or restore the file")
-        tensors |= load_file(folder / name)
-        check_finite_tensors(tensors, f"{folder}: {name}", MemoryFolderError, "install nrem again, or train the protocol again")
-    return {name: tensor.float() for name, tensor in tensors.items()}
 
 
 def _read(folder: Path) -> dict[str, Any]:

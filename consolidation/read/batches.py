@@ -4,9 +4,10 @@ The chunks themselves, and what was dreamt about them. The lower activations are
 cut off finds the same; every pass reuses them. Knows nothing about how a pass writes.
 """
 
-from collections.abc import Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from functools import lru_cache
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import torch
 from torch import Tensor
@@ -34,6 +35,8 @@ class SleepRows(Generic[K]):
 
     def __init__(self, split: SplitModel, prompts: Prompts, ledger: Ledger, cost: CostModel, vocabulary: int = 0) -> None:
         self.split, self.prompts, self.ledger, self.cost, self.vocabulary = split, prompts, ledger, cost, vocabulary
+        self.attached: Callable[[], AbstractContextManager[Any]] = nullcontext
+        """What is attached while the layers below the fast weights read, beside what the caller has attached."""
         self.ids: dict[K, list[int]] = {}
         self._groups: list[list[K]] = []
         self._lower: dict[K, Tensor | None] = {}
@@ -77,7 +80,7 @@ class SleepRows(Generic[K]):
         if part[0] not in self._lower:
             group = next(g for g in self._groups if part[0] in g)
             texts = self.texts(group)
-            with self.ledger.debit("preparation", self._lower_fet(group)):
+            with self.ledger.debit("preparation", self._lower_fet(group)), self.attached():
                 lower = self.split.lower(texts.ids, texts.mask)
             self._lower |= {key: None if lower is None else lower[row, : len(self.ids[key])].clone() for row, key in enumerate(group)}
         rows = [row for key in part if (row := self._lower[key]) is not None]

@@ -74,10 +74,14 @@ class Observation(NamedTuple):
         return Observation({name: x[rows, tokens] for name, x in self.inputs.items()}, seen, self.loss[rows])
 
 
-def observe(split: SplitModel, texts: Texts, lower: Tensor | None, names: Sequence[str], vocabulary: int = 0) -> Observation:
-    """Read the texts once, from their activations below the cut; `vocabulary` as in `prediction_error`."""
+def observe(
+    split: SplitModel, texts: Texts, lower: Tensor | None, names: Sequence[str], vocabulary: int = 0, *, keys_only: bool = False
+) -> Observation:
+    """Read the texts once, from their activations below the cut; `vocabulary` as in `prediction_error`. With `keys_only` gradients run
+    through what enters the modules, and not through what reading leaves."""
     with _inputs_of(split.model, names) as inputs:
         hidden = split.hidden(texts.ids, texts.mask, lower)
+    hidden = hidden.detach() if keys_only else hidden
     valid = texts.strength
     error, loss = prediction_error(split.model.get_output_embeddings(), hidden, texts.ids.roll(-1, 1), valid.bool(), vocabulary)
     unit = F.rms_norm(hidden.float(), hidden.shape[-1:])

@@ -53,13 +53,15 @@ class Bench:
         self.parameters.settle(self.ordinary)
         rows = [self.protocol.chunk_ids(p.title, p.text) for p in passages]
         texts = Texts.pad(rows, self.protocol.stop_id, self.device)
-        with lent(self.split.model, self.parameters, None):  # a reader may sit below the cut
-            lower = self.split.lower(texts.ids, texts.mask)
-            dreams = self._dreams(passages, memories)
+        scribe, learns = self.parameters.scribe, self.parameters.learns_to_read and torch.is_grad_enabled()
+        with lent(self.split.model, self.parameters, None, scribe):  # a reader may sit below the cut
+            lower = None if learns else self.split.lower(texts.ids, texts.mask)
+        dreams = self._dreams(passages, memories)
+        with lent(self.split.model, self.parameters, None):
             below = self.split.lower(dreams.ids, dreams.mask) if dreams else None
         vocabulary = self.parameters.error_vocabulary
         beside = (dreams, below) if dreams else None
-        return Reading(self.split, self.parameters, texts, lower, memories, vocabulary, self.order, beside)
+        return Reading(self.split, self.parameters, texts, lower, memories, vocabulary, self.order, beside, scribe, learns)
 
     def _dreams(self, passages: Sequence[Passage], memories: int) -> Texts | None:
         """What was dreamt about the passages, as many rows for each memory: empty ones stand in where there is less; None for nothing."""

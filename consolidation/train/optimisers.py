@@ -5,6 +5,7 @@ From the same start and draws Muon left the lower answer NLL at every depth (ben
 """
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any, Literal
 
 import torch
@@ -12,8 +13,8 @@ from torch import nn
 from torch.optim import AdamW, Muon, Optimizer
 
 WEIGHT_DECAY = 0.01
-READER = "reader_"
-"""Parameters of the reader by name."""
+READER, SCRIBE = "reader_", "_scribe."
+"""Parts of the names of parameters of what reads, the reader and the scribe, and of the scribe's alone."""
 GATE_PACE = 0.1
 """Step size of the gates, relative to the others': at the full one they soon open and close at random, and what is written is noise."""
 GAIN_PACE = 0.2
@@ -21,6 +22,15 @@ GAIN_PACE = 0.2
 PACES = {"gate_weight": GATE_PACE, "gain": GAIN_PACE, "correction": GAIN_PACE}
 """By a part of a parameter's name; 1 for all others."""
 MOMENTS: dict[type[Optimizer], tuple[str, ...]] = {Muon: ("momentum_buffer",), AdamW: ("step", "exp_avg", "exp_avg_sq")}
+
+
+@dataclass(frozen=True)
+class Paces:
+    """Step sizes relative to the training's."""
+
+    reader: float = 1.0
+    write: float = 1.0
+    scribe: float = 1.0
 
 
 class Optimisers:
@@ -31,13 +41,12 @@ class Optimisers:
         named: Mapping[str, nn.Parameter],
         step_size: float,
         values_decay: float = 0.0,
-        reader_pace: float = 1.0,
-        write_pace: float = 1.0,
+        by: Paces = Paces(),
         *,
         matrices_by: Literal["muon", "adamw"] = "muon",
     ) -> None:
-        """The paces are step sizes relative to `step_size`; `PACES` are relative to `write_pace`."""
-        paces = {READER: reader_pace} | {part: pace * write_pace for part, pace in PACES.items()} | {"": write_pace}
+        """`PACES` are relative to that of what writes."""
+        paces = {SCRIBE: by.scribe, READER: by.reader} | {part: pace * by.write for part, pace in PACES.items()} | {"": by.write}
         matrices = {
             name: p for name, p in named.items() if p.ndim == 2 and min(p.shape) > 1 and READER not in name and matrices_by == "muon"
         }

@@ -17,7 +17,7 @@ from nrem.consolidation.read.observe import Texts, module_traffic
 from nrem.consolidation.train.bench import Bench
 from nrem.consolidation.train.data import Passage, Sampler, alike
 from nrem.consolidation.train.in_context import PackedQuestions, contrast
-from nrem.consolidation.train.optimisers import Optimisers
+from nrem.consolidation.train.optimisers import Optimisers, Paces
 from nrem.consolidation.train.training import Training, changed
 from nrem.consolidation.write.rule import DREAMS
 from nrem.consolidation.write.rules import RULES, trainable
@@ -35,6 +35,9 @@ class TrainConfig:
     the other rules, that of the written part alone."""
     reader_rank: int = 16
     """Rank of the static reader."""
+    scribe_rank: int = 0
+    """Rank of the scribe, a LoRA on all that carries a reader, on while texts are read to be written and never when a question is asked;
+    0 for none. Of rule `ridge` only."""
     error_vocabulary: int = 8192
     """Most frequent tokens over which expectations run when a pass takes the prediction error; 0 for all."""
     target: str = "auto"
@@ -90,6 +93,9 @@ class TrainConfig:
     write_pace: float = 1.0
     """Step size of what is written relative to `step_size`. 0 leaves it as it starts: no gradient runs through passes, and a step that
     writes is a third as long."""
+    scribe_pace: float = 0.15
+    """Step size of the scribe, by AdamW, relative to `step_size`: the same as the reader's from a beginning, five times the step size
+    where that is AdamW's of a trained protocol."""
     values_by: Literal["muon", "adamw"] = "muon"
     """What the values' matrices descend by: Muon from a beginning; AdamW, at a small step size, from what is trained far already."""
     values_decay: float = 1.0
@@ -119,6 +125,8 @@ class TrainConfig:
             raise UsageError("reader_pace, write_pace: got 0 for both, expected more for one of them; nothing would be learned")
         if not self.reader_pace and self.write_every != 1:
             raise UsageError(f"write_every: got {self.write_every}, expected 1: with reader_pace 0 the steps between would learn nothing")
+        if self.scribe_rank < 0 or (self.scribe_rank and self.rule != "ridge"):
+            raise UsageError(f"scribe_rank: got {self.scribe_rank} with rule {self.rule}, expected 0, or more with rule ridge")
         if wrong := [n for n in self.chunks_together if n < 1 or (n < self.chunks_per_step and self.chunks_per_step % n)]:
             raise UsageError(f"chunks_together: {wrong[0]} does not divide chunks_per_step {self.chunks_per_step}")
 
@@ -149,8 +157,8 @@ class ProtocolTrainer(Training):
             bench.parameters.hold_write()
         named = dict(bench.parameters.named_parameters())
         learning = {name: p for name, p in named.items() if p.requires_grad}
-        paces = (config.reader_pace, config.write_pace)
-        optimisers = Optimisers(learning, config.step_size, config.values_decay, *paces, matrices_by=config.values_by)
+        paces = Paces(config.reader_pace, config.write_pace, config.scribe_pace)
+        optimisers = Optimisers(learning, config.step_size, config.values_decay, paces, matrices_by=config.values_by)
         super().__init__(named, optimisers, journal, {"config": asdict(config), "fresh": sorted(fresh)})
 
     def step(self, fraction: float) -> dict[str, Any]:
@@ -222,7 +230,7 @@ class ProtocolTrainer(Training):
         self.optimisers.descend(loss, min(1.0, (self.done.steps + 1) / max(1, c.warm_up)) * decay)
 
     def check(self, state: Mapping[str, Any]) -> None:
-        fixed = ["rule", "rank", "reader_rank", "error_vocabulary", "target", "layers", "reader_target", "reader_layers"]
+        fixed = ["rule", "rank", "reader_rank", "scribe_rank", "error_vocabulary", "target", "layers", "reader_target", "reader_layers"]
         fixed += ["max_passes"] if self.bench.parameters.steps_by_pass else []
         if other := changed(state["config"], self.began["config"], fixed):
             raise SleepError(f"{self.journal.folder}: this training began with {other}; give the same, or another --out")

@@ -4,12 +4,12 @@ One implementation for each rule: `ridge`, `keyed`, `delta`, `descent`. Knows no
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from nrem.consolidation.write.reading import Reading
 from nrem.consolidation.write.site import AnySite, Site, Sites
@@ -34,6 +34,8 @@ class Sizes:
     """Passes that get a step size of their own, in the gradient rule."""
     readers: Mapping[str, tuple[int, int]] = field(default_factory=dict)
     """(d_in, d_out) of the modules that carry only a static reader."""
+    scribe_rank: int = 0
+    """Of the scribe, which is on beside the reader while texts are read to be written; 0 for none."""
 
 
 class LearnedWrite(Sites[AnySite], ABC):
@@ -53,6 +55,8 @@ class LearnedWrite(Sites[AnySite], ABC):
         readers = {name: Site(i, o, sizes.reader_rank, generator) for name, (i, o) in sizes.readers.items()}
         super().__init__(list(sizes.modules), sites, readers)
         self.sizes = sizes
+        scribe = [Site(site.d_in, site.d_out, sizes.scribe_rank, generator) for _, site in self.everywhere() if sizes.scribe_rank]
+        self._scribe = nn.ModuleList(scribe)
 
     @classmethod
     @abstractmethod
@@ -74,6 +78,22 @@ class LearnedWrite(Sites[AnySite], ABC):
         """Columns of B in front of them that belong to the static reader."""
         return self.sizes.reader_rank
 
+    @property
+    def scribe(self) -> dict[str, Site]:
+        """What texts are read with, beside the reader, in order to be written: by module; empty where there is none. Questions never meet
+        it, so that it may make of a text's tokens what a question about them will look for."""
+        return dict(zip((name for name, _ in self.everywhere()), cast(Sequence[Site], self._scribe), strict=False))
+
+    @property
+    def learns_to_read(self) -> bool:
+        """Whether the scribe is being trained, so that gradients run through what a first pass reads."""
+        return any(p.requires_grad for p in self._scribe.parameters())
+
+    @property
+    def scribe_weights(self) -> int:
+        """Parameters of the scribe."""
+        return sum(p.numel() for p in self._scribe.parameters())
+
     def hold_reader(self) -> None:
         """Leave the static reader as it is when the rest is trained."""
         for _, site in self.everywhere():
@@ -83,7 +103,7 @@ class LearnedWrite(Sites[AnySite], ABC):
     def hold_write(self) -> None:
         """Leave all but the static reader as it is when the rest is trained."""
         for name, p in self.named_parameters():
-            if not name.rpartition(".")[2].startswith("reader_"):
+            if not name.rpartition(".")[2].startswith("reader_") or name.startswith("_scribe."):
                 p.requires_grad_(False)
 
     @property

@@ -11,26 +11,29 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from nrem.consolidation.write.site import Sites
+from nrem.consolidation.write.site import Site, Sites
 
 
 @contextmanager
-def lent(model: nn.Module, sites: Sites[Any], fast: Mapping[str, Any] | None) -> Iterator[None]:
-    """Attach the static reader and, where given, what each group's memory has written; the hooks go, whatever happens inside."""
+def lent(model: nn.Module, sites: Sites[Any], fast: Mapping[str, Any] | None, scribe: Mapping[str, Site] | None = None) -> Iterator[None]:
+    """Attach the static reader and, where given, what each group's memory has written, and the scribe; the hooks go, whatever happens
+    inside."""
     handles = []
     try:
         for name, site in sites.everywhere():
-            handles.append(model.get_submodule(name).register_forward_hook(_hook(site, fast.get(name) if fast is not None else None)))
+            hook = _hook(site, (fast or {}).get(name), (scribe or {}).get(name))
+            handles.append(model.get_submodule(name).register_forward_hook(hook))
         yield
     finally:
         for handle in handles:
             handle.remove()
 
 
-def _hook(site: Any, written: Any) -> Any:
+def _hook(site: Any, written: Any, scribe: Site | None) -> Any:
     def add(module: nn.Module, args: tuple[Tensor, ...], output: Tensor) -> Tensor:
         x = args[0]
         out = output + site.read(x) if len(site.reader_A) else output
+        out = out + scribe.read(x) if scribe is not None else out
         return out + site.change(x, written) if written is not None else out
 
     return add

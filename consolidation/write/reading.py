@@ -15,7 +15,7 @@ from torch import Tensor
 from nrem.consolidation.read.observe import Observation, Texts, next_token_loss, observe
 from nrem.consolidation.read.split_model import SplitModel
 from nrem.consolidation.write.lend import lent
-from nrem.consolidation.write.site import Sites
+from nrem.consolidation.write.site import Site, Sites
 
 
 @dataclass(frozen=True)
@@ -35,19 +35,24 @@ class Reading:
     """1: what a pass reads is taken as given; 2: gradients run through all passes."""
     dreams: tuple[Texts, Tensor | None] | None = None
     """What was dreamt about the texts, memory-major as well, with its activations below the cut; for rules that read it."""
+    scribe: Mapping[str, Site] | None = None
+    """What texts are read with, beside the reader; what was dreamt is read as it will be asked."""
+    learns: bool = False
+    """Whether gradients run through what the first pass reads of the texts, into the scribe; `lower` is None then."""
 
     def observe_all(self, fast: Mapping[str, Any] | None) -> tuple[Observation, Observation | None]:
         """Read the texts, and what was dreamt about them."""
         texts = self.observe(fast)
         if self.dreams is None:
             return texts, None
-        with lent(self.split.model, self.sites, fast):
+        with torch.set_grad_enabled(torch.is_grad_enabled() and fast is not None), lent(self.split.model, self.sites, fast):
             return texts, observe(self.split, *self.dreams, self.sites.names, self.vocabulary)
 
     def observe(self, fast: Mapping[str, Any] | None) -> Observation:
         """Read once; `fast` is what every memory or every text has written, by module, or None where nothing was written yet."""
-        with lent(self.split.model, self.sites, fast):
-            return observe(self.split, self.texts, self.lower, self.sites.names, self.vocabulary)
+        with lent(self.split.model, self.sites, fast, self.scribe):
+            texts, names, first = self.texts, self.sites.names, fast is None
+            return observe(self.split, texts, self.lower, names, self.vocabulary, keys_only=first and self.learns)
 
     def loss(self, fast: Mapping[str, Tensor]) -> Float[Tensor, " memory"]:
         """Mean next-token loss over all tokens of each memory's texts, nats; differentiable in `fast`."""
@@ -57,7 +62,7 @@ class Reading:
 
     def reads(self, number: int) -> AbstractContextManager[Any]:
         """Whether what pass `number` reads is differentiated: the first one reads with nothing written."""
-        return nullcontext() if self.order == 2 and number else torch.no_grad()
+        return nullcontext() if (self.order == 2 if number else self.learns) else torch.no_grad()
 
     def writes(self, number: int, passes: int) -> AbstractContextManager[Any]:
         """Whether the write of pass `number` is differentiated; the last one always is."""

@@ -5,7 +5,8 @@ all chunks that were granted n passes or more. A sleep with earlier chunks in th
 ends where one sleep on everything would have ended; a chunk is forgotten by writing the others anew. Nothing is kept beside the adapter.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 
 import torch
 from torch import Tensor
@@ -43,6 +44,8 @@ class RidgeRule(WriteRule):
         self.split, self.fast, self.parameters, self.ledger, self.cost = parts.split, parts.fast, parts.learned, parts.ledger, parts.cost
         self.kept_energy = parts.kept_energy
         self._material, self._dreams = parts.texts(), parts.dreams()
+        if parts.learned.scribe:
+            self._material.attached = self._reading_to_write
         self._passes: dict[int, int] = {}
         """How many passes each chunk of the adapter has had."""
         self._done = 0
@@ -176,13 +179,20 @@ class RidgeRule(WriteRule):
         are silent meanwhile: they hold the same, cut to their rank."""
         texts, lower = rows.texts(group), rows.lower(group)
         with self.ledger.debit("passes", self._reading_fet(number, rows, group) if charged else 0.0), self.fast.silenced():
-            with lent(self.split.model, self.parameters, {n: c[None] for n, c in self._changes.items()} or None):
+            written, scribe = {n: c[None] for n, c in self._changes.items()}, self.parameters.scribe if rows is self._material else None
+            with lent(self.split.model, self.parameters, written, scribe):
                 seen = observe(self.split, texts, lower, self.parameters.names, self.parameters.error_vocabulary)
-            written, dreamt = seen.seen.valid.bool(), rows is self._dreams
+            valid, dreamt = seen.seen.valid.bool(), rows is self._dreams
             for name, site in self.parameters.items():
                 asked, gather = (site.asked, gathered[name].add_dreams) if dreamt else (None, gathered[name].add)
-                gather(seen.inputs[name][written], site.values(seen.seen, asked)[written], site.strength(seen.seen, asked)[written])
+                gather(seen.inputs[name][valid], site.values(seen.seen, asked)[valid], site.strength(seen.seen, asked)[valid])
         return seen.loss
+
+    @contextmanager
+    def _reading_to_write(self) -> Iterator[None]:
+        """Texts are read with the scribe from the lowest layer on."""
+        with self.fast.silenced(), lent(self.split.model, self.parameters, None, self.parameters.scribe):
+            yield
 
     def _fet(self, number: int, todo: Sequence[int]) -> float:
         texts = sum(self._reading_fet(number, self._material, group) for group in self._material.groups(todo))
@@ -192,7 +202,7 @@ class RidgeRule(WriteRule):
     def _reading_fet(self, number: int, rows: SleepRows[K], group: Sequence[K]) -> float:
         """The upper layers, the head forward and once more for the expected embedding, what is attached, uncut, and the errors' spread."""
         tokens = rows.width(group) * len(group)
-        attached = self.parameters.reader_weights
+        attached = self.parameters.reader_weights + (self.parameters.scribe_weights if rows is self._material else 0)
         attached += sum(site.d_in * site.d_out for _, site in self.parameters.items()) if number else 0
         bands = sum(2 * rows.width(group) * tokens * site.W2.shape[1] for _, site in self.parameters.items())
         return rows.upper_fet(group, heads=2) + self.cost.adapter(tokens, attached) + bands / self.cost.flops_per_fet

@@ -127,6 +127,7 @@ def make_bench(base: Base, config: TrainConfig, job: TrainJob) -> tuple[Bench, s
         d_model=d_model,
         rank=config.rank,
         reader_rank=config.reader_rank,
+        scribe_rank=config.scribe_rank,
         error_vocabulary=config.error_vocabulary,
         max_passes=config.max_passes,
         readers=_reader_modules(base, config, set(shapes)),

@@ -20,7 +20,7 @@ from nrem.runtime.models.tiny import tiny_base
 from nrem.runtime.parts import load_base
 
 SMOKE_MINUTES = 0.05
-SHAPE = ("rank", "reader_rank", "error_vocabulary", "target", "layers", "reader_target", "reader_layers")
+SHAPE = ("rank", "reader_rank", "scribe_rank", "error_vocabulary", "target", "layers", "reader_target", "reader_layers")
 """Keys that say what is learned, and not how."""
 GO_ON_STEP_SIZE = 1.5e-3
 """Step size from a protocol that is trained already; one for a beginning loses some of what it learned (benchmarks/LOG.md)."""

@@ -16,7 +16,6 @@ from nrem.consolidation.protocol.folder import (
     PROTOCOL,
     adopt_parameters,
     find_protocol,
-    load_parameters,
     load_protocol,
     named_folder,
     retired_folder,
@@ -25,6 +24,7 @@ from nrem.consolidation.protocol.folder import (
     shipped,
     shipped_for,
 )
+from nrem.consolidation.protocol.parameter_files import load_parameters
 from nrem.consolidation.protocol.protocol import Protocol
 from nrem.consolidation.write.ridge_site import Ridge
 from nrem.memory.errors import BaseMismatchError, MemoryFolderError, MissingFileError, UsageError
@@ -98,13 +98,18 @@ def test_a_trained_protocol_comes_back_equal(base: Base, tmp_path: Path) -> None
     assert json.loads((folder / PROTOCOL).read_text(encoding="utf-8"))["about"] == {"note": "random"}
 
 
+def files_of(folder: Path) -> dict[str, str]:
+    files: dict[str, str] = json.loads((folder / PROTOCOL).read_text(encoding="utf-8"))["files"]
+    return files
+
+
 def test_units_come_back_and_protocols_from_before_there_were_any_have_ones(llama: Base, tmp_path: Path) -> None:
     protocol = tiny.make_ridge_protocol(llama)
     assert isinstance(protocol.learned, Ridge)
     protocol.learned.take_units(dict.fromkeys(protocol.learned.names, 2.5))
     save_protocol(tmp_path / "p", protocol, llama.identity, {})
     parameters, adopted = Ridge.create(protocol.learned.sizes), Ridge.create(protocol.learned.sizes)
-    load_parameters(tmp_path / "p", parameters)
+    load_parameters(tmp_path / "p", files_of(tmp_path / "p"), parameters)
     adopt_parameters(tmp_path / "p", adopted)
     assert [float(site.unit) for _, site in (*parameters.items(), *adopted.items())] == [2.5] * 2 * len(parameters.names)
     (file,) = (tmp_path / "p").glob("*.safetensors")
@@ -113,7 +118,7 @@ def test_units_come_back_and_protocols_from_before_there_were_any_have_ones(llam
     values["files"] = {file.name: sha256_file(file)}
     (tmp_path / "p" / "protocol.json").write_text(json.dumps(values), encoding="utf-8")
     earlier = Ridge.create(protocol.learned.sizes)
-    load_parameters(tmp_path / "p", earlier)
+    load_parameters(tmp_path / "p", files_of(tmp_path / "p"), earlier)
     assert [float(site.unit) for _, site in earlier.items()] == [1.0] * len(earlier.names)
 
 
