@@ -14,11 +14,13 @@ python=${PYTHON:-.venv/bin/python}
 mkdir -p "$out"
 export HF_HUB_OFFLINE=1
 
-step=(--set chunks_per_step=64 --set "chunks_together=[1,1,2,4,8,16,32]" --set questions_per_step=256 --set read_in_context=32)
+step=(--set chunks_per_step=64 --set "chunks_together=[1,1,2,4,8,16,32]" --set questions_per_step=256 --set read_in_context=32
+    --set scribe_texts=32)
 asking=(--set texts_per_step=32)
 chunks=32 sizes=1,4,16,32 passages=24 documents=6 dev=("$data"/dev/{technical,invented,stories,tables,languages}_dev.jsonl)
 if [[ -n "${DRY_RUN:-}" ]]; then
-    step=(--set chunks_per_step=4 --set "chunks_together=[1,4]" --set questions_per_step=8 --set read_in_context=2 --set warm_up=1)
+    step=(--set chunks_per_step=4 --set "chunks_together=[1,4]" --set questions_per_step=8 --set read_in_context=2 --set warm_up=1
+        --set scribe_texts=1)
     asking=(--set texts_per_step=2 --set warm_up=1)
     minutes=0.05 chunks=2 sizes=1,2 passages=2 documents=1 dev=("$data/dev/technical_dev.jsonl")
 fi
@@ -36,7 +38,7 @@ asker_minutes=$(awk "BEGIN { print $minutes / 5 }") protocol_minutes=$(awk "BEGI
 
 "$python" -m nrem train-protocol "${train[@]}" --held-out "$data/dev/squad_short_tune100.jsonl" -o "$out/protocol" \
     --minutes "$protocol_minutes" --max-passes 4 --set layers=upper-third --set rank=320 \
-    --set reader_target=all-linear --set reader_layers=all --set reader_rank=8 \
+    --set reader_target=all-linear --set reader_layers=all --set reader_rank=8 --set scribe_rank=4 \
     "${step[@]}" "${from[@]}" "${model[@]}" "${resume[@]}" --json > "$out/trained.json"
 "$python" -m nrem train-asker "$out/protocol" "${asked[@]}" --held-out "$data/dev/squad_short_tune100.jsonl" --minutes "$asker_minutes" \
     "${asking[@]}" "${model[@]}" "${asker_resume[@]}" --json > "$out/asker.json"

@@ -13,9 +13,9 @@ tags: [nrem]
 A protocol of nrem for {base} (weights {weights}): how this model writes what it reads into LoRA fast weights, and
 how it is asked. Trained once, through its passes; {passes} passes were trained.
 
-| rule | rank | reader rank | minutes | steps | passages read |
-| --- | --: | --: | --: | --: | --: |
-| {rule} | {rank} | {reader_rank} | {minutes:.0f} | {steps} | {passages} |
+| rule | rank | reader rank | scribe rank | minutes | steps | passages read |
+| --- | --: | --: | --: | --: | --: | --: |
+| {rule} | {rank} | {reader_rank} | {scribe_rank} | {minutes:.0f} | {steps} | {passages} |
 
 Trained on: {data}. {note}
 
@@ -50,7 +50,7 @@ def protocol_card(values: Mapping[str, Any]) -> str:
         table="\n".join(f"| {level} | {right[level]:.2f} | {wrong[level]:.2f} | {_figure(drift.get(level))} |" for level in right),
         floor=_figure(held_out.get("floor")),
         context=_figure(held_out.get("context")),
-        **{key: values[key] for key in ("id", "rule", "rank", "reader_rank")},
+        **{key: values[key] for key in ("id", "rule", "rank", "reader_rank", "scribe_rank")},
     )
 
 

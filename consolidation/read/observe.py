@@ -37,6 +37,10 @@ class Texts(NamedTuple):
         mask = torch.tensor([[1] * len(row) + [0] * (width - len(row)) for row in rows])
         return cls(ids.to(device), mask.to(device))
 
+    def rows(self, chosen: Int[Tensor, " row"]) -> "Texts":
+        """These texts, as wide as before."""
+        return Texts(*(None if part is None else part[chosen] for part in self))  # type: ignore[arg-type]
+
     @property
     def has_next(self) -> Bool[Tensor, "batch token"]:
         """Where a token follows that can be predicted."""
@@ -66,6 +70,18 @@ class Observation(NamedTuple):
     seen: Seen
     loss: Float[Tensor, " batch"]
     """Mean next-token loss, nats per token, of each text."""
+
+    @classmethod
+    def joined(cls, parts: Sequence["Observation"]) -> "Observation":
+        """The texts of several readings of equal width, one reading behind another."""
+        seen = Seen(*(torch.cat([getattr(part.seen, key) for part in parts]) for key in ("hidden", "error", "valid")))
+        inputs = {name: torch.cat([part.inputs[name] for part in parts]) for name in parts[0].inputs}
+        return cls(inputs, seen, torch.cat([part.loss for part in parts]))
+
+    def rows(self, chosen: Int[Tensor, " row"]) -> "Observation":
+        """These texts, in this order."""
+        seen = Seen(self.seen.hidden[chosen], self.seen.error[chosen], self.seen.valid[chosen])
+        return Observation({name: x[chosen] for name, x in self.inputs.items()}, seen, self.loss[chosen])
 
     def row(self, number: int, length: int) -> "Observation":
         """One text by itself, without padding: what it leaves must not depend on its neighbours' length."""

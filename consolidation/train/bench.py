@@ -33,6 +33,8 @@ class Bench:
     protocol: Protocol
     parameters: LearnedWrite[Any]
     order: int = 1
+    learning_texts: int = 4
+    """Texts, of all memories of a step, through whose keys gradients run into the scribe, where one is trained."""
     ordinary: dict[str, Tensor] = field(default_factory=dict)
     """What enters each adapted module when ordinary text is read, (token d_in): what the protocol measures there follows from it as A is
     learned. Empty: it stays as it is."""
@@ -53,15 +55,16 @@ class Bench:
         self.parameters.settle(self.ordinary)
         rows = [self.protocol.chunk_ids(p.title, p.text) for p in passages]
         texts = Texts.pad(rows, self.protocol.stop_id, self.device)
-        scribe, learns = self.parameters.scribe, self.parameters.learns_to_read and torch.is_grad_enabled()
+        learning = max(1, self.learning_texts // memories) if self.parameters.learns_to_read and torch.is_grad_enabled() else 0
+        scribe = self.parameters.scribe
         with lent(self.split.model, self.parameters, None, scribe):  # a reader may sit below the cut
-            lower = None if learns else self.split.lower(texts.ids, texts.mask)
+            lower = None if learning else self.split.lower(texts.ids, texts.mask)
         dreams = self._dreams(passages, memories)
         with lent(self.split.model, self.parameters, None):
             below = self.split.lower(dreams.ids, dreams.mask) if dreams else None
         vocabulary = self.parameters.error_vocabulary
         beside = (dreams, below) if dreams else None
-        return Reading(self.split, self.parameters, texts, lower, memories, vocabulary, self.order, beside, scribe, learns)
+        return Reading(self.split, self.parameters, texts, lower, memories, vocabulary, self.order, beside, scribe, learning)
 
     def _dreams(self, passages: Sequence[Passage], memories: int) -> Texts | None:
         """What was dreamt about the passages, as many rows for each memory: empty ones stand in where there is less; None for nothing."""

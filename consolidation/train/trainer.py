@@ -93,9 +93,12 @@ class TrainConfig:
     write_pace: float = 1.0
     """Step size of what is written relative to `step_size`. 0 leaves it as it starts: no gradient runs through passes, and a step that
     writes is a third as long."""
+    scribe_texts: int = 4
+    """Passages of a step through whose keys gradients run, into the scribe; at least one of each memory. What all layers hold of them is
+    kept for the way back: 1.5 GB a passage of 250 tokens of a model of 135M."""
     scribe_pace: float = 0.15
     """Step size of the scribe, by AdamW, relative to `step_size`: the same as the reader's from a beginning, five times the step size
-    where that is AdamW's of a trained protocol."""
+    where that is AdamW's of a trained protocol. 0 holds it."""
     values_by: Literal["muon", "adamw"] = "muon"
     """What the values' matrices descend by: Muon from a beginning; AdamW, at a small step size, from what is trained far already."""
     values_decay: float = 1.0
@@ -118,7 +121,7 @@ class TrainConfig:
         shares = (*self.dreamt_share, self.wrong_dreams)
         if not self.dreamt_share or not all(0 <= share <= 1 for share in shares):
             raise UsageError(f"dreamt_share, wrong_dreams: got {list(shares)}, expected shares of 0 to 1, one of each at least")
-        for key, held in (("reader_pace", "reader"), ("write_pace", "write")):
+        for key, held in (("reader_pace", "reader"), ("write_pace", "write"), ("scribe_pace", "scribe")):
             if (pace := getattr(self, key)) < 0:
                 raise UsageError(f"{key}: got {pace:g}, expected 0, which holds the {held}, or more")
         if not (self.reader_pace or self.write_pace):
@@ -127,6 +130,8 @@ class TrainConfig:
             raise UsageError(f"write_every: got {self.write_every}, expected 1: with reader_pace 0 the steps between would learn nothing")
         if self.scribe_rank < 0 or (self.scribe_rank and self.rule != "ridge"):
             raise UsageError(f"scribe_rank: got {self.scribe_rank} with rule {self.rule}, expected 0, or more with rule ridge")
+        if self.scribe_texts < 1:
+            raise UsageError(f"scribe_texts: got {self.scribe_texts}, expected 1 or more; scribe_pace=0 holds the scribe")
         if wrong := [n for n in self.chunks_together if n < 1 or (n < self.chunks_per_step and self.chunks_per_step % n)]:
             raise UsageError(f"chunks_together: {wrong[0]} does not divide chunks_per_step {self.chunks_per_step}")
 
@@ -146,13 +151,15 @@ class ProtocolTrainer(Training):
     ) -> None:
         """`fresh`: modules that began, here or before this run was cut off, with nothing learned; they write in units of their outputs."""
         self.bench, self.sampler, self.ordinary_text, self.config = bench, sampler, list(ordinary_text), config
-        bench.order = config.order
+        bench.order, bench.learning_texts = config.order, config.scribe_texts
         rows = self._ordinary_rows(random.Random(config.seed), -(-config.ordinary_tokens // ROW_TOKENS))
         texts = Texts.pad(rows, bench.protocol.stop_id, bench.device)
         bench.ordinary, units = module_traffic(bench.split, texts, bench.parameters.names)
         bench.parameters.take_units({name: units[name] for name in fresh})
         if not config.reader_pace:
             bench.parameters.hold_reader()
+        if not config.scribe_pace:
+            bench.parameters.hold_scribe()
         if not config.write_pace:
             bench.parameters.hold_write()
         named = dict(bench.parameters.named_parameters())

@@ -100,6 +100,10 @@ class LearnedWrite(Sites[AnySite], ABC):
             site.reader_A.requires_grad_(False)
             site.reader_B.requires_grad_(False)
 
+    def hold_scribe(self) -> None:
+        """Leave the scribe as it is when the rest is trained."""
+        self._scribe.requires_grad_(False)
+
     def hold_write(self) -> None:
         """Leave all but the static reader as it is when the rest is trained."""
         for name, p in self.named_parameters():

@@ -79,6 +79,26 @@ def test_what_was_dreamt_is_read_as_it_will_be_asked(llama: Base, monkeypatch: p
         torch.testing.assert_close(dreams.inputs[name], dreams_again.inputs[name])
 
 
+def test_gradients_run_through_some_texts_of_each_memory(llama: Base) -> None:
+    """What is written is the same, whichever they are; and with all of them the gradient is that of all."""
+    bench = make_bench(llama)
+    bench.parameters.requires_grad_(False)
+    scribe = bench.parameters.scribe[bench.parameters.names[0]]
+    scribe.reader_B.requires_grad_(True)
+    groups = [PASSAGES[:3], PASSAGES[3:6]]
+
+    def gradient(texts: int) -> tuple[float, torch.Tensor]:
+        bench.learning_texts = texts
+        loss = bench.answer_nll([q for group in groups for q in group[2].given], bench.write(groups, 2)).mean()
+        return float(loss.detach()), torch.autograd.grad(loss, [scribe.reader_B])[0]
+
+    found = {texts: gradient(texts) for texts in (2, 4, 6, 60)}
+    assert len({round(loss, 4) for loss, _ in found.values()}) == 1
+    torch.testing.assert_close(found[6][1], found[60][1])
+    assert not torch.allclose(found[6][1], found[2][1], rtol=0.05, atol=0)
+    assert not torch.allclose(found[4][1], found[2][1], rtol=0.05, atol=0)
+
+
 @pytest.mark.parametrize("passes", [1, 2])
 def test_its_gradient_is_that_of_the_keys(llama: Base, passes: int) -> None:
     """What reading leaves beside them counts as given, and what nothing is written behind has no gradient."""
@@ -140,6 +160,11 @@ def test_a_training_moves_it_and_goes_on_from_its_checkpoint(llama: Base, tmp_pa
     (tmp_path / "held").mkdir()
     held = make_trainer(llama, tmp_path / "held", replace(WITH_SCRIBE, write_pace=0.0, reader_pace=0.15)).bench.parameters
     assert not held.learns_to_read
+    (tmp_path / "silent").mkdir()
+    silent = make_trainer(llama, tmp_path / "silent", replace(WITH_SCRIBE, scribe_pace=0.0))
+    silent.step(0.0)
+    assert not silent.bench.parameters.learns_to_read
+    assert all(not scribe.reader_B.any() for scribe in silent.bench.parameters.scribe.values())
 
 
 def test_a_checkpoint_from_before_there_was_one_goes_on_without(llama: Base, tmp_path: Path) -> None:
@@ -180,3 +205,7 @@ def test_it_is_for_the_ridge_rule() -> None:
         TrainConfig(rule="keyed", scribe_rank=4)
     with pytest.raises(UsageError, match="scribe_rank: got -1 with rule ridge"):
         TrainConfig(scribe_rank=-1)
+    with pytest.raises(UsageError, match="scribe_texts: got 0, expected 1 or more; scribe_pace=0 holds the scribe"):
+        TrainConfig(scribe_rank=4, scribe_texts=0)
+    with pytest.raises(UsageError, match="scribe_pace: got -1, expected 0, which holds the scribe, or more"):
+        TrainConfig(scribe_rank=4, scribe_pace=-1.0)
