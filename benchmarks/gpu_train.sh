@@ -6,7 +6,7 @@
 #
 # OUT gets the protocol with its asker, which gets a fifth of the minutes, their checkpoints (a later call goes on from them), and the results of
 # capacity and domains as JSON.
-# FROM names a protocol to start from, MODEL another base model than the default.
+# FROM names a protocol to start from, MODEL another base model than the default, SCRIBE the rank of a scribe (none).
 set -euo pipefail
 cd "$(dirname "${BASH_SOURCE[0]}")/.."
 data=$1 out=$2 minutes=${3:-7}
@@ -38,7 +38,7 @@ asker_minutes=$(awk "BEGIN { print $minutes / 5 }") protocol_minutes=$(awk "BEGI
 
 "$python" -m nrem train-protocol "${train[@]}" --held-out "$data/dev/squad_short_tune100.jsonl" -o "$out/protocol" \
     --minutes "$protocol_minutes" --max-passes 4 --set layers=upper-third --set rank=320 \
-    --set reader_target=all-linear --set reader_layers=all --set reader_rank=8 --set scribe_rank=4 \
+    --set reader_target=all-linear --set reader_layers=all --set reader_rank=8 --set scribe_rank="${SCRIBE:-0}" \
     "${step[@]}" "${from[@]}" "${model[@]}" "${resume[@]}" --json > "$out/trained.json"
 "$python" -m nrem train-asker "$out/protocol" "${asked[@]}" --held-out "$data/dev/squad_short_tune100.jsonl" --minutes "$asker_minutes" \
     "${asking[@]}" "${model[@]}" "${asker_resume[@]}" --json > "$out/asker.json"

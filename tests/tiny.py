@@ -77,13 +77,19 @@ def make_base(family: str, seed: int = 0, scale: float = 8.0) -> Base:
     return wrap(model, make_tokenizer(), f"tiny/{family}")
 
 
-def make_protocol(base: Base, rule: str, rank: int = 6, reader_rank: int = 2, seed: int = 0, scribe_rank: int = 0) -> Protocol:
+def make_protocol(
+    base: Base, rule: str, rank: int = 6, reader_rank: int = 2, seed: int = 0, scribe_rank: int = 0, *, reads_everywhere: bool = False
+) -> Protocol:
     """A protocol of a rule with random parameters: a trained one to everything but the quality of its answers."""
     first = first_layer(base.model, "upper-half")
     shapes = {name: (d_in, d_out) for name, (d_in, d_out, _) in find_targets(base.model, "auto", first).shapes.items()}
     generator, apart, later = (torch.Generator().manual_seed(seed + number) for number in range(3))
     d_model = base.model.get_output_embeddings().weight.shape[1]
-    sizes = Sizes(modules=shapes, d_model=d_model, rank=rank, reader_rank=reader_rank, max_passes=2, scribe_rank=scribe_rank)
+    linear = find_targets(base.model, "", 0).shapes if reads_everywhere else {}
+    readers = {name: (d_in, d_out) for name, (d_in, d_out, _) in linear.items() if name not in shapes}
+    sizes = Sizes(
+        modules=shapes, d_model=d_model, rank=rank, reader_rank=reader_rank, max_passes=2, readers=readers, scribe_rank=scribe_rank
+    )
     learned = trainable()[rule].create(sizes, generator)
     with torch.no_grad():
         for name, parameter in learned.named_parameters():

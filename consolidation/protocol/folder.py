@@ -37,10 +37,11 @@ from nrem.memory.saved.replace import replace_folder
 PROTOCOL = "protocol.json"
 CEILING, CURVES, CONFIDENCE = "ceiling.json", "curves.json", "confidence.json"
 """What `nrem ceiling` measured, where it was told to leave it with the protocol."""
-SCHEMA_VERSION = 2
-"""2: the ridge rule writes in the whole input space of a module, and a reader may sit on further modules."""
+SCHEMA_VERSION = 3
+"""2: the ridge rule writes in the whole input space of a module, and a reader may sit on further modules. 3: there is a scribe; protocols
+without one are saved as 2."""
 DIRECTIONS = ".directions"
-"""Of C_0, which stays positive definite whatever they are rounded to, unlike by its diagonal and its weights."""
+"""Of C_0, which stays positive definite however they are rounded: by far its largest tensor, saved in bf16. The rest of it stays exact."""
 OLD_NAMES = {"ridge": "keyed"}
 """What rules were called in schema 1."""
 FILE_BYTES = 15_000_000
@@ -118,7 +119,7 @@ def save_protocol(folder: Path, protocol: Protocol, base: BaseIdentity, about: M
             save_file(part, made / f"protocol-{number:05d}-of-{len(parts):05d}.safetensors", metadata={"format": "pt"})
         sizes = protocol.learned.sizes
         values = {
-            "schema_version": SCHEMA_VERSION,
+            "schema_version": SCHEMA_VERSION if sizes.scribe_rank else 2,
             "id": protocol.id,
             "rule": protocol.rule,
             "template": protocol.template,

@@ -49,9 +49,9 @@ def adopt(folder: Path, values: Mapping[str, Any], parameters: LearnedWrite[Any]
         if given and site.d_in == given[READER[0]].shape[1] and site.d_out == len(given[READER[1]]):
             site.take_reader(*(given[key] for key in READER))
             taken += 1
-            factors = [theirs.get(f"{scribe_places[name]}.{key}") for key in READER]
-            if (scribe := parameters.scribe.get(name)) is not None and (A := factors[0]) is not None and (B := factors[1]) is not None:
-                scribe.take_reader(A, B)
+            factors = [theirs[key] for part in READER if (key := f"{scribe_places[name]}.{part}") in theirs]
+            if factors and name in parameters.scribe:
+                parameters.scribe[name].take_reader(*factors)
         if same_rule and (unit := theirs.get(f"{places.get(name)}.{UNIT}")) is not None:
             parameters.take_units({name: float(unit)})
         for key, mine in site.named_parameters():

@@ -33,10 +33,18 @@ K = TypeVar("K", bound=Hashable)
 class SleepRows(Generic[K]):
     """Texts by a key, for the time of a sleep; empty between sleeps."""
 
-    def __init__(self, split: SplitModel, prompts: Prompts, ledger: Ledger, cost: CostModel, vocabulary: int = 0) -> None:
+    def __init__(
+        self,
+        split: SplitModel,
+        prompts: Prompts,
+        ledger: Ledger,
+        cost: CostModel,
+        vocabulary: int = 0,
+        attached: Callable[[], AbstractContextManager[Any]] = nullcontext,
+    ) -> None:
+        """`attached`: what is on while the layers below the fast weights read, where that is not what the caller has attached."""
         self.split, self.prompts, self.ledger, self.cost, self.vocabulary = split, prompts, ledger, cost, vocabulary
-        self.attached: Callable[[], AbstractContextManager[Any]] = nullcontext
-        """What is attached while the layers below the fast weights read, beside what the caller has attached."""
+        self.attached = attached
         self.ids: dict[K, list[int]] = {}
         self._groups: list[list[K]] = []
         self._lower: dict[K, Tensor | None] = {}
@@ -111,8 +119,16 @@ class SleepRows(Generic[K]):
 class SleepTexts(SleepRows[int]):
     """The chunks, by their index."""
 
-    def __init__(self, split: SplitModel, prompts: Prompts, ledger: Ledger, cost: CostModel, vocabulary: int = 0) -> None:
-        super().__init__(split, prompts, ledger, cost, vocabulary)
+    def __init__(
+        self,
+        split: SplitModel,
+        prompts: Prompts,
+        ledger: Ledger,
+        cost: CostModel,
+        vocabulary: int = 0,
+        attached: Callable[[], AbstractContextManager[Any]] = nullcontext,
+    ) -> None:
+        super().__init__(split, prompts, ledger, cost, vocabulary, attached)
         self._ids_of = lru_cache(maxsize=KEPT)(prompts.chunk_ids)
 
     def begin(self, chunks: Sequence[Chunk]) -> None:

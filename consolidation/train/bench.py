@@ -33,8 +33,8 @@ class Bench:
     protocol: Protocol
     parameters: LearnedWrite[Any]
     order: int = 1
-    learning_texts: int = 4
-    """Texts, of all memories of a step, through whose keys gradients run into the scribe, where one is trained."""
+    scribe_texts: int = 4
+    """Texts of a step, at most, through whose keys gradients run into the scribe, where one is trained."""
     ordinary: dict[str, Tensor] = field(default_factory=dict)
     """What enters each adapted module when ordinary text is read, (token d_in): what the protocol measures there follows from it as A is
     learned. Empty: it stays as it is."""
@@ -55,10 +55,9 @@ class Bench:
         self.parameters.settle(self.ordinary)
         rows = [self.protocol.chunk_ids(p.title, p.text) for p in passages]
         texts = Texts.pad(rows, self.protocol.stop_id, self.device)
-        learning = max(1, self.learning_texts // memories) if self.parameters.learns_to_read and torch.is_grad_enabled() else 0
-        scribe = self.parameters.scribe
+        scribe, learning = self.parameters.scribe, self.scribe_texts if self.parameters.learns_to_read else 0
         with lent(self.split.model, self.parameters, None, scribe):  # a reader may sit below the cut
-            lower = None if learning else self.split.lower(texts.ids, texts.mask)
+            lower = self.split.lower(texts.ids, texts.mask)
         dreams = self._dreams(passages, memories)
         with lent(self.split.model, self.parameters, None):
             below = self.split.lower(dreams.ids, dreams.mask) if dreams else None

@@ -12,9 +12,11 @@ import torch
 from torch import nn
 from torch.optim import AdamW, Muon, Optimizer
 
+from nrem.consolidation.write.learned import SCRIBE
+
 WEIGHT_DECAY = 0.01
-READER, SCRIBE = "reader_", "_scribe."
-"""Parts of the names of parameters of what reads, the reader and the scribe, and of the scribe's alone."""
+READER = "reader_"
+"""Parameters of what reads, the reader and the scribe, by name."""
 GATE_PACE = 0.1
 """Step size of the gates, relative to the others': at the full one they soon open and close at random, and what is written is noise."""
 GAIN_PACE = 0.2

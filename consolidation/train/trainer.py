@@ -91,14 +91,14 @@ class TrainConfig:
     """Step size of the reader relative to what is written: Muon's of full size would undo at first what a reader knows
     (benchmarks/LOG.md). 0 leaves it as it starts, at cheaper steps."""
     write_pace: float = 1.0
-    """Step size of what is written relative to `step_size`. 0 leaves it as it starts: no gradient runs through passes, and a step that
-    writes is a third as long."""
+    """Step size of what is written relative to `step_size`. 0 leaves it, and the scribe, as they start: no gradient runs through passes, and
+    a step that writes is a third as long."""
     scribe_texts: int = 4
-    """Passages of a step through whose keys gradients run, into the scribe; at least one of each memory. What all layers hold of them is
-    kept for the way back: 1.5 GB a passage of 250 tokens of a model of 135M."""
+    """Passages of a step, at most, through whose keys gradients run, into the scribe. What all layers hold of them is kept for the way
+    back: 1.5 GB a passage of 250 tokens of a model of 135M."""
     scribe_pace: float = 0.15
-    """Step size of the scribe, by AdamW, relative to `step_size`: the same as the reader's from a beginning, five times the step size
-    where that is AdamW's of a trained protocol. 0 holds it."""
+    """Step size of the scribe, by AdamW, relative to `step_size`. Take 5 where that is small, as AdamW's is from a trained protocol. 0
+    holds it."""
     values_by: Literal["muon", "adamw"] = "muon"
     """What the values' matrices descend by: Muon from a beginning; AdamW, at a small step size, from what is trained far already."""
     values_decay: float = 1.0
@@ -151,7 +151,7 @@ class ProtocolTrainer(Training):
     ) -> None:
         """`fresh`: modules that began, here or before this run was cut off, with nothing learned; they write in units of their outputs."""
         self.bench, self.sampler, self.ordinary_text, self.config = bench, sampler, list(ordinary_text), config
-        bench.order, bench.learning_texts = config.order, config.scribe_texts
+        bench.order, bench.scribe_texts = config.order, config.scribe_texts
         rows = self._ordinary_rows(random.Random(config.seed), -(-config.ordinary_tokens // ROW_TOKENS))
         texts = Texts.pad(rows, bench.protocol.stop_id, bench.device)
         bench.ordinary, units = module_traffic(bench.split, texts, bench.parameters.names)
@@ -239,7 +239,8 @@ class ProtocolTrainer(Training):
     def check(self, state: Mapping[str, Any]) -> None:
         fixed = ["rule", "rank", "reader_rank", "scribe_rank", "error_vocabulary", "target", "layers", "reader_target", "reader_layers"]
         fixed += ["max_passes"] if self.bench.parameters.steps_by_pass else []
-        if other := changed(state["config"], self.began["config"], fixed):
+        config = asdict(TrainConfig()) | state["config"]  # a training from before there was a key had its default
+        if other := changed(config, self.began["config"], fixed):
             raise SleepError(f"{self.journal.folder}: this training began with {other}; give the same, or another --out")
         if state.get("fresh", self.began["fresh"]) != self.began["fresh"]:
             raise SleepError(f"{self.journal.folder}: this training began from another protocol; give the same --from, or another --out")

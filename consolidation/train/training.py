@@ -112,5 +112,5 @@ class Training(ABC):
 
 
 def changed(before: Mapping[str, Any], now: Mapping[str, Any], keys: Sequence[str]) -> str:
-    """`rank 8, got 9`, of the first key whose value is another than before; empty where none is. What there was no key for is no other."""
-    return next((f"{key} {before[key]}, got {now[key]}" for key in keys if before.get(key, now[key]) != now[key]), "")
+    """`rank 8, got 9`, of the first key whose value is another than before; empty where none is."""
+    return next((f"{key} {before[key]}, got {now[key]}" for key in keys if before[key] != now[key]), "")

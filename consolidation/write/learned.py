@@ -15,6 +15,8 @@ from nrem.consolidation.write.reading import Reading
 from nrem.consolidation.write.site import AnySite, Site, Sites
 from nrem.memory.weights.fast_weights import FastWeights
 
+SCRIBE = "_scribe."
+"""What the names of the scribe's parameters begin with; the rest is that of a reader's."""
 READER_SEED = 0
 """Of the readers' A, which training starts from."""
 
@@ -82,7 +84,9 @@ class LearnedWrite(Sites[AnySite], ABC):
     def scribe(self) -> dict[str, Site]:
         """What texts are read with, beside the reader, in order to be written: by module; empty where there is none. Questions never meet
         it, so that it may make of a text's tokens what a question about them will look for."""
-        return dict(zip((name for name, _ in self.everywhere()), cast(Sequence[Site], self._scribe), strict=False))
+        if not self.sizes.scribe_rank:
+            return {}
+        return dict(zip((name for name, _ in self.everywhere()), cast(Sequence[Site], self._scribe), strict=True))
 
     @property
     def learns_to_read(self) -> bool:
@@ -105,9 +109,9 @@ class LearnedWrite(Sites[AnySite], ABC):
         self._scribe.requires_grad_(False)
 
     def hold_write(self) -> None:
-        """Leave all but the static reader as it is when the rest is trained."""
+        """Leave all but the static reader as it is when that is trained; the scribe, too, which is of no use but to write."""
         for name, p in self.named_parameters():
-            if not name.rpartition(".")[2].startswith("reader_") or name.startswith("_scribe."):
+            if not name.rpartition(".")[2].startswith("reader_") or name.startswith(SCRIBE):
                 p.requires_grad_(False)
 
     @property

@@ -37,8 +37,8 @@ class Reading:
     """What was dreamt about the texts, memory-major as well, with its activations below the cut; for rules that read it."""
     scribe: Mapping[str, Site] | None = None
     """What texts are read with, beside the reader; what was dreamt is read as it will be asked."""
-    learning: int = 0
-    """Texts of each memory, its first, of which what the first pass reads has gradients, into the scribe; `lower` is None then."""
+    scribe_texts: int = 0
+    """Texts of all memories, at most, of which what the first pass reads has gradients, into the scribe."""
 
     def observe_all(self, fast: Mapping[str, Any] | None) -> tuple[Observation, Observation | None]:
         """Read the texts, and what was dreamt about them."""
@@ -51,21 +51,24 @@ class Reading:
     def observe(self, fast: Mapping[str, Any] | None) -> Observation:
         """Read once; `fast` is what every memory or every text has written, by module, or None where nothing was written yet."""
         with lent(self.split.model, self.sites, fast, self.scribe):
-            if self.learning and fast is None and torch.is_grad_enabled():
+            if self.scribe_texts and fast is None and torch.is_grad_enabled():
                 return self._observe_keys()
             return observe(self.split, self.texts, self.lower, self.sites.names, self.vocabulary)
 
     def _observe_keys(self) -> Observation:
-        """Some texts with gradients through their keys alone, which take the memory of all layers, and the others without."""
-        size = len(self.texts.ids) // self.memories
-        place = torch.arange(len(self.texts.ids), device=self.texts.ids.device)
-        parts = []
-        for chosen, learns in ((place[place % size < self.learning], True), (place[place % size >= self.learning], False)):
-            if len(chosen):
-                with torch.set_grad_enabled(learns):
-                    parts.append(observe(self.split, self.texts.rows(chosen), None, self.sites.names, self.vocabulary, keys_only=True))
-        order = torch.cat([place[place % size < self.learning], place[place % size >= self.learning]]).argsort()
-        return Observation.joined(parts).rows(order)
+        """Some texts, of each memory its first as far as they go, with gradients through their keys alone; the others without. The reader
+        is held meanwhile: it learns from questions."""
+        count = len(self.texts.ids)
+        place = torch.arange(count, device=self.texts.ids.device) % (count // self.memories)
+        order = place.argsort(stable=True)
+        learning, others = order[: self.scribe_texts], order[self.scribe_texts :]
+        with self.sites.reader_held():
+            parts = [observe(self.split, self.texts.rows(learning), None, self.sites.names, self.vocabulary, keys_only=True)]
+        if len(others):
+            with torch.no_grad():
+                lower = None if self.lower is None else self.lower[others]
+                parts.append(observe(self.split, self.texts.rows(others), lower, self.sites.names, self.vocabulary))
+        return Observation.joined(parts).rows(order.argsort())
 
     def loss(self, fast: Mapping[str, Tensor]) -> Float[Tensor, " memory"]:
         """Mean next-token loss over all tokens of each memory's texts, nats; differentiable in `fast`."""
@@ -75,7 +78,7 @@ class Reading:
 
     def reads(self, number: int) -> AbstractContextManager[Any]:
         """Whether what pass `number` reads is differentiated: the first one reads with nothing written."""
-        return nullcontext() if (self.order == 2 if number else self.learning) else torch.no_grad()
+        return nullcontext() if (self.order == 2 if number else self.scribe_texts) else torch.no_grad()
 
     def writes(self, number: int, passes: int) -> AbstractContextManager[Any]:
         """Whether the write of pass `number` is differentiated; the last one always is."""

@@ -43,9 +43,7 @@ class RidgeRule(WriteRule):
         assert isinstance(parts.learned, Ridge), "a row of RULES goes with what it learns"
         self.split, self.fast, self.parameters, self.ledger, self.cost = parts.split, parts.fast, parts.learned, parts.ledger, parts.cost
         self.kept_energy = parts.kept_energy
-        self._material, self._dreams = parts.texts(), parts.dreams()
-        if parts.learned.scribe:
-            self._material.attached = self._reading_to_write
+        self._material, self._dreams = parts.texts(self._reading_to_write), parts.dreams()
         self._passes: dict[int, int] = {}
         """How many passes each chunk of the adapter has had."""
         self._done = 0
@@ -190,7 +188,10 @@ class RidgeRule(WriteRule):
 
     @contextmanager
     def _reading_to_write(self) -> Iterator[None]:
-        """Texts are read with the scribe from the lowest layer on."""
+        """Texts are read with the scribe, where there is one, from the lowest layer on."""
+        if not self.parameters.scribe:
+            yield
+            return
         with self.fast.silenced(), lent(self.split.model, self.parameters, None, self.parameters.scribe):
             yield
 

@@ -5,7 +5,7 @@ a sleep works on, and then writes pass after pass over whichever of them are sti
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, ClassVar
@@ -31,7 +31,7 @@ class PassReport:
     """What one pass did."""
 
     loss: dict[int, float]
-    """Write loss of each active chunk before this pass's write, nats per answer token."""
+    """Write loss of each active chunk before this pass's write, nats per token, as it was read to be written."""
     tokens: int
     """Tokens computed, padding included."""
 
@@ -53,9 +53,9 @@ class RuleParts:
     kept_energy: float = 1.0
     """Share of what was written that survives the cut to a saved adapter's rank."""
 
-    def texts(self) -> SleepTexts:
-        """The chunks of a sleep as passes read them."""
-        return SleepTexts(self.split, self.material.prompts, self.ledger, self.cost, self._vocabulary)
+    def texts(self, attached: Callable[[], AbstractContextManager[Any]] = nullcontext) -> SleepTexts:
+        """The chunks of a sleep as passes read them; `attached` as in `SleepRows`."""
+        return SleepTexts(self.split, self.material.prompts, self.ledger, self.cost, self._vocabulary, attached)
 
     def dreams(self) -> SleepDreams:
         """What was dreamt about them, as passes read it."""

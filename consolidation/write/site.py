@@ -16,7 +16,8 @@ Knows nothing about what is solved for.
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import reduce
 from typing import Generic, TypeVar, cast
 
@@ -38,7 +39,7 @@ HIDDEN_RANK = 64
 
 
 class Site(nn.Module):
-    """The static reader of one module, by itself: nothing is written here."""
+    """The static reader of one module, by itself: nothing is written here. A scribe is made of the same."""
 
     def __init__(self, d_in: int, d_out: int, reader_rank: int, generator: torch.Generator | None = None) -> None:
         super().__init__()
@@ -201,6 +202,18 @@ class Sites(nn.Module, Generic[AnySite]):
     def reader_weights(self) -> int:
         """Parameters of the static reader at all modules."""
         return sum(site.reader_A.numel() + site.reader_B.numel() for _, site in self.everywhere())
+
+    @contextmanager
+    def reader_held(self) -> Iterator[None]:
+        """No gradient reaches the reader through what is computed meanwhile."""
+        learning = [p for _, site in self.everywhere() for p in (site.reader_A, site.reader_B) if p.requires_grad]
+        try:
+            for p in learning:
+                p.requires_grad_(False)
+            yield
+        finally:
+            for p in learning:
+                p.requires_grad_(True)
 
     def __getitem__(self, name: str) -> AnySite:
         return cast(AnySite, self._sites[self.names.index(name)])

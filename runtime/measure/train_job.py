@@ -65,14 +65,15 @@ def run_training(flags: TrainFlags, *, tell: Callable[[dict[str, Any]], None]) -
 
 def training_config(flags: TrainFlags) -> TrainConfig:
     """What the flags say about the training itself; `--set` has the last word."""
-    going_on = [("--from", {"step_size": GO_ON_STEP_SIZE} | _shape(flags.start_from))] if flags.start_from else []
+    going_on = [("--from", {"step_size": GO_ON_STEP_SIZE} | _shape(flags.start_from, flags.rule))] if flags.start_from else []
     return resolve(TrainConfig, [("--rule", {"rule": flags.rule}), *going_on, *setting_layers(flags.settings)])
 
 
-def _shape(start_from: Path) -> dict[str, Any]:
-    """Which modules the protocol that is gone on from has learned for, and at which ranks: of others nothing would be taken."""
+def _shape(start_from: Path, rule: str) -> dict[str, Any]:
+    """Which modules the protocol that is gone on from has learned for, and at which ranks: of others nothing would be taken. Rules that
+    have no scribe go on without one."""
     trained = training_of(named_folder(start_from))
-    return {key: trained[key] for key in SHAPE if key in trained}
+    return {key: trained[key] for key in SHAPE if key in trained and (key != "scribe_rank" or rule == TrainConfig.rule)}
 
 
 def _smoke(flags: TrainFlags, tell: Callable[[dict[str, Any]], None]) -> TrainReport:
