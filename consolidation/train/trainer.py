@@ -91,8 +91,8 @@ class TrainConfig:
     """Step size of the reader relative to what is written: Muon's of full size would undo at first what a reader knows
     (benchmarks/LOG.md). 0 leaves it as it starts, at cheaper steps."""
     write_pace: float = 1.0
-    """Step size of what is written relative to `step_size`. 0 leaves it, and the scribe, as they start: no gradient runs through passes, and
-    a step that writes is a third as long."""
+    """Step size of what is written relative to `step_size`. 0 leaves it, and the scribe, as they start: no gradient runs through passes,
+    and a step that writes is a third as long."""
     scribe_texts: int = 4
     """Passages of a step, at most, through whose keys gradients run, into the scribe. What all layers hold of them is kept for the way
     back: 1.5 GB a passage of 250 tokens of a model of 135M."""
