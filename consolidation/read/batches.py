@@ -6,7 +6,7 @@ cut off finds the same; every pass reuses them. Knows nothing about how a pass w
 
 from collections.abc import Callable, Hashable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from typing import Any, Generic, TypeVar
 
 import torch
@@ -119,17 +119,9 @@ class SleepRows(Generic[K]):
 class SleepTexts(SleepRows[int]):
     """The chunks, by their index."""
 
-    def __init__(
-        self,
-        split: SplitModel,
-        prompts: Prompts,
-        ledger: Ledger,
-        cost: CostModel,
-        vocabulary: int = 0,
-        attached: Callable[[], AbstractContextManager[Any]] = nullcontext,
-    ) -> None:
-        super().__init__(split, prompts, ledger, cost, vocabulary, attached)
-        self._ids_of = lru_cache(maxsize=KEPT)(prompts.chunk_ids)
+    @cached_property
+    def _ids_of(self) -> Callable[[str, str], list[int]]:
+        return lru_cache(maxsize=KEPT)(self.prompts.chunk_ids)
 
     def begin(self, chunks: Sequence[Chunk]) -> None:
         """These chunks."""
