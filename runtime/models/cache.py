@@ -42,6 +42,8 @@ def made_once(folder: Path, make: Callable[[Path], None], what: str) -> Path:
         files = {path.name: sha256_file(path) for path in sorted(made.iterdir())}
         (made / MANIFEST).write_text(json_text(files, indent=2) + "\n", encoding="utf-8")
         if folder.exists():
+            if not damage(folder):  # made by another process meanwhile, which may be reading it
+                return folder
             shutil.rmtree(folder)
         replace_folder(made, folder)
     return folder

@@ -1,6 +1,7 @@
 """An unpacked model is made once, whole, and made again when it was damaged."""
 
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -54,3 +55,24 @@ def test_what_was_found_right_is_hashed_again_only_when_asked(tmp_path: Path) ->
     assert damage(folder) == "weights has changed"
     (folder / STAMPS).write_text("{", encoding="utf-8")
     assert damage(folder) == "weights has changed"
+
+
+def test_what_another_process_made_meanwhile_stays(tmp_path: Path) -> None:
+    """It may be reading it by then; what it left half-made is replaced."""
+    others = tmp_path / "others" / "model"
+    made_once(others, make, "the model")
+
+    def overtaken(made: Path) -> None:
+        make(made)
+        shutil.copytree(others, tmp_path / "model")
+
+    folder = made_once(tmp_path / "model", overtaken, "the model")
+    before = (folder / MANIFEST).stat().st_mtime_ns
+    assert before == (others / MANIFEST).stat().st_mtime_ns, "copied with its times: it is the other's"
+    assert damage(folder) == ""
+
+    def half_overtaken(made: Path) -> None:
+        make(made)
+        (tmp_path / "half").mkdir()
+
+    assert damage(made_once(tmp_path / "half", half_overtaken, "the model")) == ""
