@@ -147,7 +147,7 @@ def test_what_does_not_fit_is_refused(llama: Base, other_llama: Base, tmp_path: 
         load_protocol(tmp_path / "gone", llama.tokenizer, llama.identity, CPU)
     values = json.loads((folder / PROTOCOL).read_text(encoding="utf-8"))
     (folder / PROTOCOL).write_text(json.dumps(values | {"schema_version": 99}), encoding="utf-8")
-    with pytest.raises(MemoryFolderError, match=r"schema version 99, this nrem reads up to 2: upgrade nrem"):
+    with pytest.raises(MemoryFolderError, match=r"schema version 99, this nrem reads up to 3: upgrade nrem"):
         load_protocol(folder, llama.tokenizer, llama.identity, CPU)
     (folder / PROTOCOL).write_text("{", encoding="utf-8")
     with pytest.raises(MemoryFolderError, match=r"protocol\.json: damaged .*; restore the file"):
