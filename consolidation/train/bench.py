@@ -2,8 +2,8 @@
 
     groups of passages -> K passes -> fast weights of every group -> questions, other text -> losses
 
-Groups are memories of their own that share a batch. With order 1 what a pass read is taken as given; with order 2 gradients run back
-through all passes. Knows nothing about optimisers, files or write rules.
+Groups are memories of their own that share a batch. With order 1 what a pass read is taken as given, but for the keys of the first where
+a scribe learns; with order 2 gradients run back through all passes. Knows nothing about optimisers, files or write rules.
 """
 
 from collections.abc import Mapping, Sequence

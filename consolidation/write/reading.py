@@ -32,7 +32,7 @@ class Reading:
     vocabulary: int = 0
     """Tokens over which expectations run; 0 for all."""
     order: int = 1
-    """1: what a pass reads is taken as given; 2: gradients run through all passes."""
+    """1: what a pass reads is taken as given, but for what `scribe_texts` says; 2: gradients run through all passes."""
     dreams: tuple[Texts, Tensor | None] | None = None
     """What was dreamt about the texts, memory-major as well, with its activations below the cut; for rules that read it."""
     scribe: Mapping[str, Site] | None = None
