@@ -17,8 +17,8 @@ READER = ("reader_A", "reader_B")
 """The factors of a static reader, and of a scribe."""
 UNIT = "unit"
 """What protocols have had since 2026-11-27; those from before have their gains in ones."""
-LATER = (f".{UNIT}", ".asked.")
-"""In what is called so: what protocols do not have from before there were units, and dreams."""
+ASKED = ".asked."
+"""In what is called so: what is learned of dreams, which protocols from before there were any do not have."""
 BY_RULE = ("log_mu",)
 """What means something else under another rule: tokens of ordinary text are counted against keys, or against inputs."""
 
@@ -26,7 +26,7 @@ BY_RULE = ("log_mu",)
 def load_parameters(folder: Path, files: Mapping[str, str], parameters: LearnedWrite[Any]) -> None:
     """Take the learned values of a folder's files, by name and hash; raises `MemoryFolderError` where one is damaged or a shape differs."""
     try:
-        later = {name: value for name, value in parameters.state_dict().items() if any(part in name for part in LATER)}
+        later = {name: value for name, value in parameters.state_dict().items() if name.endswith(f".{UNIT}") or ASKED in name}
         parameters.load_state_dict(later | _tensors(folder, files))
     except RuntimeError as error:
         raise MemoryFolderError(
@@ -43,15 +43,15 @@ def adopt(folder: Path, values: Mapping[str, Any], parameters: LearnedWrite[Any]
     writing, reading = list(values["modules"]), list(values.get("readers", {}))
     places = {name: f"_sites.{i}" for i, name in enumerate(writing)} | {name: f"_readers.{i}" for i, name in enumerate(reading)}
     scribe_places = {name: f"_scribe.{i}" for i, name in enumerate([*writing, *reading])}
-    taken, writes = 0, set[str]()
+    scribe, taken, writes = parameters.scribe, 0, set[str]()
     for name, site in parameters.everywhere():
         given = {k: v for k in dict(site.named_parameters()) if name in places and (v := theirs.get(f"{places[name]}.{k}")) is not None}
         if given and site.d_in == given[READER[0]].shape[1] and site.d_out == len(given[READER[1]]):
             site.take_reader(*(given[key] for key in READER))
             taken += 1
             factors = [theirs[key] for part in READER if (key := f"{scribe_places[name]}.{part}") in theirs]
-            if factors and name in parameters.scribe:
-                parameters.scribe[name].take_reader(*factors)
+            if factors and name in scribe:
+                scribe[name].take_reader(*factors)
         if same_rule and (unit := theirs.get(f"{places.get(name)}.{UNIT}")) is not None:
             parameters.take_units({name: float(unit)})
         for key, mine in site.named_parameters():

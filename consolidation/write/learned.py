@@ -100,9 +100,8 @@ class LearnedWrite(Sites[AnySite], ABC):
 
     def hold_reader(self) -> None:
         """Leave the static reader as it is when the rest is trained."""
-        for _, site in self.everywhere():
-            site.reader_A.requires_grad_(False)
-            site.reader_B.requires_grad_(False)
+        for p in self.reader_parameters():
+            p.requires_grad_(False)
 
     def hold_scribe(self) -> None:
         """Leave the scribe as it is when the rest is trained."""

@@ -201,12 +201,16 @@ class Sites(nn.Module, Generic[AnySite]):
     @property
     def reader_weights(self) -> int:
         """Parameters of the static reader at all modules."""
-        return sum(site.reader_A.numel() + site.reader_B.numel() for _, site in self.everywhere())
+        return sum(p.numel() for p in self.reader_parameters())
+
+    def reader_parameters(self) -> list[nn.Parameter]:
+        """The factors of the static reader at all modules."""
+        return [p for _, site in self.everywhere() for p in (site.reader_A, site.reader_B)]
 
     @contextmanager
     def reader_held(self) -> Iterator[None]:
         """No gradient reaches the reader through what is computed meanwhile."""
-        learning = [p for _, site in self.everywhere() for p in (site.reader_A, site.reader_B) if p.requires_grad]
+        learning = [p for p in self.reader_parameters() if p.requires_grad]
         try:
             for p in learning:
                 p.requires_grad_(False)
