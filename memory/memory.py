@@ -234,11 +234,23 @@ class Memory:
     def attached(self, model: nn.Module, route: Route = EVERYTHING) -> Iterator[nn.Module]:
         """Lend fast weights to the model, a segment's or those of a few of its chunks; afterwards, also after an exception, it is the base
         again, bit for bit. Other threads that work with the model wait until then."""
+        with self.lent(model, route):
+            yield model
+
+    @contextmanager
+    def lent(self, model: nn.Module, route: Route = EVERYTHING) -> Iterator[FastWeights]:
+        """`attached`, for who wants what is attached: it can be silenced meanwhile."""
         check_kind("model", model, nn.Module, "the base model, such as load_model().model")
         with turn(model):
-            yield from self._attached(model, route)
+            self._check_weights(model)
+            _in_use.add(model)
+            try:
+                with (weights := self._weights(route).to(next(model.parameters()).device)).attached(model):
+                    yield weights
+            finally:
+                _in_use.discard(model)
 
-    def _attached(self, model: nn.Module, route: Route) -> Iterator[nn.Module]:
+    def _check_weights(self, model: nn.Module) -> None:
         digest = weights_sha256(model)
         if digest != self.record.base.weights_sha256:
             raise BaseMismatchError(
@@ -247,13 +259,6 @@ class Memory:
             )
         if model in _in_use:
             raise SleepError("a memory is already attached to this model, and two would add up: leave the first `with` block")
-        _in_use.add(model)
-        try:
-            device = next(model.parameters()).device
-            with self._weights(route).to(device).attached(model):
-                yield model
-        finally:
-            _in_use.discard(model)
 
     def _weights(self, route: Route) -> FastWeights:
         segment = self.segments[route.segment]

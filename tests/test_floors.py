@@ -42,7 +42,7 @@ ROOMS: tuple[tuple[str, ...], ...] = (
 """Floors from the ground up; a room, or a file that stands by itself, may only import what lies below it, and its own."""
 GROUND = {
     f"runtime.wake.{file}"
-    for file in ("config", "ways", "way", "answer", "normal", "snippet", "direct", "search", "read", "think", "vote", "again")
+    for file in ("config", "ways", "way", "answer", "normal", "snippet", "direct", "search", "read", "ensemble", "think", "vote", "again")
 }
 """Files of a room that stand on the floor of its configuration: what settings and help texts are made of, without a model."""
 

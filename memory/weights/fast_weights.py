@@ -136,9 +136,9 @@ class FastWeights:
                     handle.remove()
 
     @contextmanager
-    def silenced(self) -> Iterator[None]:
-        """Attached or not, add nothing while the block runs."""
-        before, self._silent = self._silent, True
+    def silenced(self, silent: bool = True) -> Iterator[None]:
+        """Attached or not, add nothing while the block runs; with False add again, within a block that silences."""
+        before, self._silent = self._silent, silent
         try:
             yield
         finally:

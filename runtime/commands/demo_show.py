@@ -54,7 +54,7 @@ def show_comparison(out: Console, night: DemoNight, comparison: Comparison) -> N
     arms, memory = comparison.evaluation.arms, night.memory
     shown = range(0, len(arms["memory"]), EVERY)
     out.print(f"\n[bold]Answers[/]  every {EVERY}th question; right ones are marked +\n")
-    compared = [arm for arm in ("floor", "memory", "search", "context") if arm in arms]
+    compared = [arm for arm in ("floor", "memory", "ensemble", "context") if arm in arms]
     table = plain_table("question", "right answer", *(ARM_NAMES[arm] for arm in compared))
     for i in shown:
         question = arms["memory"][i].question

@@ -18,7 +18,7 @@ from nrem.runtime.readers.document import Document
 from nrem.runtime.session.session import Session
 from nrem.runtime.wake.ways import WAYS
 
-CALIBRATED = ("direct", "read", "search")
+CALIBRATED = ("direct", "read", "search", "ensemble")
 """Ways that confidence is calibrated for, beside the configured one; the others ask the model more than once."""
 
 

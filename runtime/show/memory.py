@@ -203,6 +203,7 @@ ARM_NAMES = {
     "wrong": "wrong memory",
     "memory": "memory",
     "search": "memory, found chunk",
+    "ensemble": "memory beside found chunk",
     "context": "document in the prompt",
 }
 

@@ -16,10 +16,11 @@ LONGEST_ANSWER = 1024
 @dataclass(frozen=True, kw_only=True)
 class AnswerConfig:
     way: str = AUTO
-    """How to answer, NAME or NAME:AMOUNT: `direct` from the adapter alone; `search` with the adapter and the chunk in the prompt that is
-    found for the question (`search:2`: in two rounds); `read` with that prompt and no adapter; `think:32`, `vote:5` and `again:2` spend
-    more on a question: `nrem ask --help` has them all. `auto` is `search` where the text was kept, `read` where it is one chunk, and
-    `direct` where it was forgotten; `router` chooses for each question, after `nrem calibrate`."""
+    """How to answer, NAME or NAME:AMOUNT: `direct` from the adapter alone; `read` with the chunk in the prompt that is found for the
+    question (`read:2`: in two rounds), the adapter off; `search` with that prompt and the adapter on; `ensemble` by `read` and what the
+    adapter adds by itself; `think:32`, `vote:5` and `again:2` spend more on a question: `nrem ask --help` has them all. `auto` is
+    `ensemble` where the text was kept, `read` where it is one chunk, and `direct` where it was forgotten; `router` chooses for each
+    question, after `nrem calibrate`."""
     price: float = 0.0
     """Points of accuracy that 1,000 FET must gain for `router` to spend them on a question; 0 spends whatever gains anything."""
     max_new_tokens: int = 24

@@ -4,13 +4,16 @@ Whatever fast weights are attached at the time take part. A text that several qu
 nothing about memories or scores.
 """
 
+import copy
 import hashlib
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import TypeVar
+from dataclasses import replace
+from typing import Self, TypeVar
 
 import torch
+from torch import Tensor
 
 from nrem.consolidation.budget import CostModel
 from nrem.consolidation.probe.items import Item, collate, pack
@@ -20,6 +23,7 @@ from nrem.consolidation.train.data import NOT_STATED
 from nrem.runtime.models.load import Base
 from nrem.runtime.wake.answer import Answer, Thought
 from nrem.runtime.wake.config import AnswerConfig
+from nrem.runtime.wake.expert import BesideText, Expert
 from nrem.runtime.wake.generate import Generated, Generator, checked
 from nrem.runtime.wake.normal import normalise
 from nrem.runtime.wake.prompt import Prompt, fitted, prompts_of
@@ -49,7 +53,14 @@ class Answerer:
     def __init__(self, base: Base, protocol: Protocol, config: AnswerConfig, seed: int = 0) -> None:
         self.base, self.protocol, self.config, self.seed = base, protocol, config, seed
         self.cost = CostModel.of(base.model)
+        self.expert: Expert | None = None
         self._generator = Generator(base.model, protocol.stop_ids, protocol.stop_id, protocol.answer_ids(NOT_STATED)[0])
+
+    def with_expert(self, expert: Expert) -> Self:
+        """The same, with an expert beside the text of `ask_all` and `nlls`."""
+        other = copy.copy(self)
+        other.expert = expert
+        return other
 
     def ask(self, question: str, context: str = "") -> Answer:
         """Answer one question by itself, the text in the prompt read anew: the honest price of a single question."""
@@ -78,7 +89,8 @@ class Answerer:
         out, whole = [0.0] * len(pairs), SplitModel(self.base.model, 0)
         for group in pack(items, NLL_TOKENS):
             batch = collate(group, self.protocol.stop_id, self.base.model.device)
-            nll = torch.nn.functional.cross_entropy(batch.logits(whole).float(), batch.targets, reduction="none")
+            logits = self._beside(batch.logits(whole), [replace(i, prompt=self._alone(pairs[i.chunk][0])) for i in group], whole)
+            nll = torch.nn.functional.cross_entropy(logits.float(), batch.targets, reduction="none")
             for row, item in enumerate(group):
                 out[item.chunk] = float(nll[batch.owner == row].mean())
         return checked(out)
@@ -108,6 +120,19 @@ class Answerer:
         """Drop the cached text; needed when other fast weights are attached."""
         self._generator.forget()
 
+    def _beside(self, logits: Tensor, alone: Sequence[Item], whole: SplitModel) -> Tensor:
+        """What an expert, where there is one, makes of logits: it is asked the same without a text."""
+        if self.expert is None:
+            return logits
+        batch = collate(alone, self.protocol.stop_id, self.base.model.device)
+        with self.expert.speaking():
+            said = batch.logits(whole)
+        return self.expert.beside(logits, said, batch.logits(whole))
+
+    def _alone(self, question: str) -> list[int]:
+        """The prompt without a text."""
+        return self.protocol.question_ids(question)
+
     def _in_batches(self, rows: Sequence[T], length: Callable[[T], int], work: Callable[[list[T]], list[R]]) -> list[R]:
         """In the order of `rows`; those of like length together, since padding is decoded like text."""
         found: dict[int, R] = {}
@@ -136,8 +161,11 @@ class Answerer:
 
     def _answers(self, prompts: Sequence[Prompt]) -> list[Answer]:
         """In one batch."""
-        started = time.perf_counter()
-        found = self._generator.together([prompt.ids for prompt in prompts], self.config.max_new_tokens)
+        started, beside = time.perf_counter(), None
+        if self.expert is not None:
+            alone = [self._alone(prompt.question) for prompt in prompts]
+            beside = BesideText(self.base.model, self.expert, alone, self.protocol.stop_id)
+        found = self._generator.together([prompt.ids for prompt in prompts], self.config.max_new_tokens, beside=beside)
         seconds = (time.perf_counter() - started) / len(prompts)
         return [self._answer(prompt, generated, seconds) for prompt, generated in zip(prompts, found, strict=True)]
 
@@ -177,8 +205,10 @@ class Answerer:
 
     def _answer(self, prompt: Prompt, found: Generated, seconds: float, *, read: bool = False) -> Answer:
         """With its price; `read` tells that somebody else has paid for the prompt."""
-        length, text = len(prompt.ids), self._text(found.tokens)
-        fet = self._fet(length, max(len(found.tokens), 1), read=read) + (prompt.thought.fet if prompt.thought else 0.0)
+        length, text, steps = len(prompt.ids), self._text(found.tokens), max(len(found.tokens), 1)
+        fet = self._fet(length, steps, read=read) + (prompt.thought.fet if prompt.thought else 0.0)
+        if self.expert is not None:  # it and the reader's guess
+            fet += 2 * self._fet(len(self._alone(prompt.question)), steps)
         probability = round(math.exp(sum(found.log_p) / max(1, len(found.log_p))), 4)
         not_stated, unlikely = round(found.watched, 6), self.config.not_stated
         return Answer(

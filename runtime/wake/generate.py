@@ -61,15 +61,19 @@ class Generator:
         self._read: tuple[list[int], DynamicCache, float] | None = None
 
     @torch.no_grad()
-    def together(self, prompts: Sequence[Sequence[int]], most: int, least: int = 0, instead: int = 0) -> list[Generated]:
+    def together(
+        self, prompts: Sequence[Sequence[int]], most: int, least: int = 0, instead: int = 0, beside: LogitsProcessor | None = None
+    ) -> list[Generated]:
         """Greedily, at most `most` tokens behind each prompt, all in one batch that is padded on the left; what would end before `least`
-        tokens goes on with the token `instead`."""
+        tokens goes on with the token `instead`. `beside` has a say in every token, and in its probability."""
         width = max(len(prompt) for prompt in prompts)
         ids = torch.tensor([[self.pad_id] * (width - len(p)) + [*p] for p in prompts], device=self.model.device)
         mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=ids.device)
-        floor = LogitsProcessorList([Floor(self.stop_ids, instead, width, least)] if least else [])
-        out = self.model.generate(ids, attention_mask=mask, generation_config=self._config(most), logits_processor=floor)
-        return self._generated(out, width)
+        floor = [Floor(self.stop_ids, instead, width, least)] if least else []
+        processors = LogitsProcessorList([*floor, *([beside] if beside else [])])
+        config = self._config(most, output_scores=beside is not None)
+        out = self.model.generate(ids, attention_mask=mask, generation_config=config, logits_processor=processors)
+        return self._generated(out, width, out.scores if beside else out.logits)
 
     @torch.no_grad()
     def behind(self, prefix: Sequence[int], prompt: Sequence[int], most: int) -> Generated:
@@ -118,7 +122,7 @@ class Generator:
     def _continued(self, prompt: Sequence[int], cache: DynamicCache, rows: int, config: GenerationConfig) -> list[Generated]:
         ids = torch.tensor([[*prompt]] * rows, device=self.model.device)
         out = self.model.generate(ids, attention_mask=torch.ones_like(ids), generation_config=config, **{self.cache_name: cache})
-        return self._generated(out, len(prompt))
+        return self._generated(out, len(prompt), out.logits)
 
     def _config(self, most: int, **more: Any) -> GenerationConfig:
         return GenerationConfig(
@@ -130,13 +134,14 @@ class Generator:
             **{"do_sample": False, **more},
         )
 
-    def _generated(self, out: Any, start: int) -> list[Generated]:
+    def _generated(self, out: Any, start: int, logits_of: Sequence[Tensor]) -> list[Generated]:
+        """`logits_of`: of all rows, step by step."""
         tokens: Tensor = out.sequences[:, start:]
-        steps = zip(out.logits, tokens.T[..., None], strict=True)
+        steps = zip(logits_of, tokens.T[..., None], strict=True)
         chosen = torch.cat([torch.log_softmax(logits.float(), -1).gather(1, said) for logits, said in steps], 1)  # (row, step)
         if torch.isnan(chosen).any():
             raise SleepError(NO_ANSWER)
-        watched = out.logits[0].float().softmax(-1)[:, self.watched_id]
+        watched = logits_of[0].float().softmax(-1)[:, self.watched_id]
         return [self._cut(*row) for row in zip(tokens.tolist(), chosen.tolist(), watched.tolist(), strict=True)]
 
     def _cut(self, tokens: list[int], log_p: list[float], watched: float) -> Generated:

@@ -24,6 +24,7 @@ from nrem.runtime.parts import base_of, calibration_folder, check_parts, config_
 from nrem.runtime.wake.answer import Answer
 from nrem.runtime.wake.config import check_question
 from nrem.runtime.wake.decode import Answerer
+from nrem.runtime.wake.expert import Expert
 from nrem.runtime.wake.features import features_of
 from nrem.runtime.wake.router import FIRST, read_router, routed
 from nrem.runtime.wake.sleep_again import sleep_again
@@ -81,9 +82,9 @@ class Wake:
             first = self.answers(questions, FIRST)
             return routed(first, self._chosen(first), self.answers)
         gone, found = self.way(way), dict[int, Answer]()
-        for numbers, chunks in self._attached_groups(gone, questions):
+        for answerer, numbers, chunks in self._attached_groups(gone, questions):
             contexts = [_context(chunks[n]) for n in numbers]
-            for n, answer in zip(numbers, gone.answers(self.answerer, [questions[n] for n in numbers], contexts), strict=True):
+            for n, answer in zip(numbers, gone.answers(answerer, [questions[n] for n in numbers], contexts), strict=True):
                 found[n] = self._told(answer, gone, chunks[n])
         return [self._surer(found[n], gone) for n in range(len(questions))]
 
@@ -103,9 +104,9 @@ class Wake:
                 found |= zip(numbers, self.nlls([pairs[n] for n in numbers], own), strict=True)
             return [found[n] for n in range(len(pairs))]
         gone = self.way(way)
-        for numbers, chunks in self._attached_groups(gone, [question for question, _ in pairs]):
+        for answerer, numbers, chunks in self._attached_groups(gone, [question for question, _ in pairs]):
             contexts = [_context(chunks[n]) for n in numbers]
-            found |= zip(numbers, gone.nlls(self.answerer, [pairs[n] for n in numbers], contexts), strict=True)
+            found |= zip(numbers, gone.nlls(answerer, [pairs[n] for n in numbers], contexts), strict=True)
         return [found[n] for n in range(len(pairs))]
 
     def way(self, wanted: str = "") -> Way:
@@ -126,19 +127,24 @@ class Wake:
         """What is attached with the adapter off: the protocol's reader."""
         return make_fast_weights(self.base, self.config, self.protocol)
 
-    def _attached_groups(self, way: Way, questions: Sequence[str]) -> Iterator[tuple[list[int], dict[int, list[Chunk]]]]:
+    def _attached_groups(self, way: Way, questions: Sequence[str]) -> Iterator[tuple[Answerer, list[int], dict[int, list[Chunk]]]]:
         """Questions by number, with the chunks of their prompts, group by group, each while the weights are on that it is asked of."""
         chunks = {n: way.chunks(self.memory.text, question) for n, question in enumerate(questions)}
-        groups = self.memory.by_route(questions) if way.adapter else {EVERYTHING: list(range(len(questions)))}
+        groups = self.memory.by_route(questions) if way.adapter or way.expert else {EVERYTHING: list(range(len(questions)))}
         for route, numbers in groups.items():
-            with self._attached(route, way.adapter):
-                yield numbers, chunks
+            with self._attached(route, way) as answerer:
+                yield answerer, numbers, chunks
 
     @contextmanager
-    def _attached(self, route: Route, adapter: bool) -> Iterator[None]:
-        weights = self.memory.attached(self.base.model, route) if adapter else self.nothing_written.attached(self.base.model)
-        with weights:
-            yield
+    def _attached(self, route: Route, way: Way) -> Iterator[Answerer]:
+        """What asks the model while the weights of a way are on."""
+        model = self.base.model
+        if way.expert:
+            with self.memory.lent(model, route) as written, self.nothing_written.attached(model), written.silenced():
+                yield self.answerer.with_expert(Expert(written, self.nothing_written, way.expert))
+        else:
+            with self.memory.attached(model, route) if way.adapter else self.nothing_written.attached(model):
+                yield self.answerer
 
     def _chosen(self, first: Sequence[Answer]) -> list[str]:
         """The way that the router buys for each question, from its direct answer."""

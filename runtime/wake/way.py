@@ -43,6 +43,8 @@ class Way(ABC):
     """Whether it needs the text that was kept."""
     adapter: ClassVar[bool] = True
     """Whether the memory's fast weights are on; else the protocol's reader alone, as with nothing written."""
+    expert: ClassVar[float] = 0.0
+    """How far the adapter alone counts as an expert beside a prompt that is read without it; 0 where it is not asked."""
     dear: ClassVar[bool] = False
     """Whether it asks the model more than once; `nrem eval` leaves such a way out unless it is named."""
     counts: ClassVar[Amount | None] = None

@@ -4,6 +4,7 @@ from nrem.memory.arguments import check_kind
 from nrem.memory.errors import UsageError
 from nrem.runtime.wake.again import Again
 from nrem.runtime.wake.direct import Direct
+from nrem.runtime.wake.ensemble import Ensemble
 from nrem.runtime.wake.read import Read
 from nrem.runtime.wake.search import Search
 from nrem.runtime.wake.think import Think
@@ -14,6 +15,7 @@ WAYS: dict[str, type[Way]] = {
     "direct": Direct,
     "read": Read,
     "search": Search,
+    "ensemble": Ensemble,
     "think": Think,
     "vote": Vote,
     "again": Again,
@@ -22,9 +24,9 @@ ROUTER = "router"
 """Whichever of them gains most for a question, by what `nrem calibrate` has measured."""
 ROUTED = f"{ROUTER}: what gains most for the question, after nrem calibrate"
 AUTO = "auto"
-"""`search` where the text was kept, but `read` where it is one chunk: there search cannot miss, and the adapter only stands in the chunk's
-way (docs/results.md). `direct` where it was forgotten; `again` where the earlier setting `answer.sleep_again` wants it."""
-AUTO_IN_WORDS = f"{AUTO}: search where the text was kept, read where it is one chunk, direct where it was forgotten"
+"""`ensemble` where the text was kept, but `read` where it is one chunk: there search cannot miss, and the adapter has nothing to add
+(docs/results.md). `direct` where it was forgotten; `again` where the earlier setting `answer.sleep_again` wants it."""
+AUTO_IN_WORDS = f"{AUTO}: ensemble where the text was kept, read where it is one chunk, direct where it was forgotten"
 
 
 def ways_in_words() -> str:
@@ -58,7 +60,7 @@ def resolve_way(wanted: str, *, kept: int, again: int, memory: str) -> Way:
     if wanted == ROUTER:  # it begins with the direct answer, and can do without the text
         wanted = "direct"
     if wanted == AUTO:
-        wanted = "direct" if not kept else f"again:{again}" if again else "read" if kept == 1 else "search"
+        wanted = "direct" if not kept else f"again:{again}" if again else "read" if kept == 1 else "ensemble"
     way = parse_way(wanted)
     if way.searches and not kept:
         raise UsageError(f"way {wanted}: {memory} has forgotten its text, and there is nothing to search; answer with direct")

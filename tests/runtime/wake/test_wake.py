@@ -69,8 +69,8 @@ def test_the_adapter_matters_where_it_is_on(wake: Wake) -> None:
     assert len({round(x, 5) for x in (search, read, direct)}) == 3
 
 
-def test_auto_is_search_where_the_text_was_kept(llama: Base, memory: Memory, wake: Wake) -> None:
-    assert str(wake.way()) == "search"
+def test_auto_is_both_where_the_text_was_kept(llama: Base, memory: Memory, wake: Wake) -> None:
+    assert str(wake.way()) == "ensemble"
     bare = Wake.open(Memory(record=memory.record, segments=memory.segments, text=None), llama)
     assert str(bare.way()) == "direct"
     with pytest.raises(UsageError, match="has forgotten its text"):

@@ -41,7 +41,7 @@ def wake(llama: Base, memory: Memory) -> Wake:
 @pytest.mark.parametrize(
     ("wanted", "message"),
     [
-        ("guess", "way: got 'guess', expected auto, router or one of direct, read, search, think, vote, again"),
+        ("guess", "way: got 'guess', expected auto, router or one of direct, read, search, ensemble, think, vote, again"),
         ("search:9", "way search:9: got 9 rounds of search, expected 1 to 8; search alone is search:1"),
         ("think:0", "way think:0: got 0 tokens of thought, expected 1 to 256; think alone is think:32"),
         ("vote:many", "way: got 'vote:many', expected a whole number as in vote:5"),
@@ -69,7 +69,7 @@ def test_a_way_is_called_as_it_is_asked_for() -> None:
 
 
 @pytest.mark.parametrize(
-    ("chunks", "again", "way"), [(0, 2, "direct"), (1, 0, "read"), (2, 0, "search"), (1, 2, "again"), (9, 3, "again:3")]
+    ("chunks", "again", "way"), [(0, 2, "direct"), (1, 0, "read"), (2, 0, "ensemble"), (1, 2, "again"), (9, 3, "again:3")]
 )
 def test_what_is_gone_by_itself_depends_on_how_much_text_there_is(chunks: int, again: int, way: str) -> None:
     assert str(resolve_way(AUTO, kept=chunks, again=again, memory="m")) == way
