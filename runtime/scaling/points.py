@@ -56,7 +56,9 @@ class Point:
         own = parse_way(self.way)
         if own.name == way:
             return own.amount - 1 if way == "vote" else own.amount
-        return 1 if way == "search" and own.name in ("read", "think", "vote") else 0
+        if way != "search":
+            return 0
+        return own.amount if own.name in ("read", "ensemble") else int(own.name in ("think", "vote"))
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,9 @@ from nrem.runtime.show.night import plural
 ALONE = "direct"
 """The way that puts nothing in the prompt; where a setting is called by name it goes without saying."""
 SAME_WITHOUT_PASSES = "read"
-"""A way that has the adapter off: it answers alike after any number of passes, and as `search` does after none."""
+"""A way that has the adapter off: it answers alike after any number of passes, and as those of `WITH_ADAPTER` do after none."""
+WITH_ADAPTER = ("search", "ensemble")
+"""Ways that have the same text in the prompt."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -45,7 +47,8 @@ def settings_of(levels: Sequence[int], ways: Sequence[str], wordings: Sequence[s
         for level in levels:
             for way in ways:
                 name, colon, amount = way.partition(":")
-                if name != SAME_WITHOUT_PASSES or (level == 0 and f"search{colon}{amount}" not in ways):
+                alike = any(f"{other}{colon}{amount}" in ways for other in WITH_ADAPTER)
+                if name != SAME_WITHOUT_PASSES or (level == 0 and not alike):
                     found[Setting(passes=level, way=way, wording=wording)] = None
     found[Setting(passes=None)] = None
     return sorted(found, key=lambda s: (s.passes is None, s.passes or 0))

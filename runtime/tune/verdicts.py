@@ -12,9 +12,9 @@ from nrem.runtime.show.night import plural
 from nrem.runtime.tune.rows import Row
 from nrem.runtime.tune.setting import ALONE, Setting
 
-AXES = {"search": "search", "vote": "votes", "think": "thinking", "again": "sleeping again"}
-"""Ways by the name before the colon, and what they are called in a sentence."""
-PLAIN = ("search", ALONE)
+AXES = {"search": ("search", "ensemble"), "votes": ("vote",), "thinking": ("think",), "sleeping again": ("again",)}
+"""What ways are called in a sentence, and their names before the colon."""
+PLAIN = ("search", "ensemble", ALONE)
 """What a way is compared with, the first that was tried: votes and thoughts have the found chunk in the prompt too."""
 PLURAL = ("votes", "passes")
 
@@ -23,14 +23,15 @@ def verdicts(rows: Sequence[Row]) -> list[str]:
     """One sentence for everything that was tried beside the plainest setting."""
     found = {row.setting: row for row in rows if row.passes is not None}
     said = [_about_passes(way, found) for way in dict.fromkeys(s.way for s in found)]
-    said += [_about_way(name, found) for name in AXES]
+    said += [_about_ways(called, found) for called in AXES]
     said.append(_against("another wording", found, lambda s: s.wording != OWN_WORDING, lambda s: replace(s, wording=OWN_WORDING)))
     return [sentence for sentence in said if sentence]
 
 
-def _about_way(name: str, found: dict[Setting, Row]) -> str:
-    plain = ALONE if name in ("search", "again") else next((way for way in PLAIN if any(s.way == way for s in found)), ALONE)
-    return _against(AXES[name], found, lambda s: s.way.partition(":")[0] == name, lambda s: replace(s, way=plain))
+def _about_ways(called: str, found: dict[Setting, Row]) -> str:
+    beside_text = called in ("votes", "thinking")
+    plain = next((way for way in PLAIN if any(s.way == way for s in found)), ALONE) if beside_text else ALONE
+    return _against(called, found, lambda s: s.way.partition(":")[0] in AXES[called], lambda s: replace(s, way=plain))
 
 
 def _about_passes(way: str, found: dict[Setting, Row]) -> str:

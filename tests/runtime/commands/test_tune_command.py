@@ -144,7 +144,7 @@ def test_a_killed_run_resumes(shell: Shell) -> None:
     done = shell(*TUNE, "--passes", "4,60", "--resume")
     assert done.code == 0
     said = [line for line in done.err.splitlines() if line.startswith("asking")]
-    asked = ("4 passes, search", "4 passes", "60 passes, search", "60 passes")
+    asked = ("4 passes, ensemble", "4 passes", "60 passes, ensemble", "60 passes")
     assert said == [f"asking 2 questions: {name}" for name in asked]
 
 

@@ -51,22 +51,24 @@ class Killed(Exception):
 
 def test_each_row_is_what_eval_says(llama: Base, config: Config, tmp_path: Path) -> None:
     found = tune(STORY, questions=QUESTIONS, passes=(1, 3), base=llama, config=config, folder=tmp_path / "run")
-    both = [(level, way) for level in (0, 1, 3) for way in ("direct", "search")]
+    both = [(level, way) for level in (0, 1, 3) for way in ("direct", "ensemble")]
     assert sorted((row.passes, row.way) for row in found.rows if row.passes is not None) == both
     for level in (1, 3):
         memory = consolidate(STORY, base=llama, passes=level, config=config)
-        names = ["floor", "memory", "search", "read", "context"]
+        names = ["floor", "memory", "ensemble", "read", "context"]
         arms = evaluate_memory(llama, memory, QUESTIONS, arms=names, context_text=tiny.STORY).arms
-        slept, searched = row(found, level), row(found, level, "search")
-        pairs = ((row(found, 0), "floor"), (slept, "memory"), (searched, "search"), (row(found, None), "context"))
-        for measured, arm in (*pairs, (row(found, 0, "search"), "read")):
+        slept, searched = row(found, level), row(found, level, "ensemble")
+        pairs = ((row(found, 0), "floor"), (slept, "memory"), (searched, "ensemble"), (row(found, None), "context"))
+        unwritten = (row(found, 0, "ensemble"), "read")  # the expert has nothing to add, for its price
+        for measured, arm in (*pairs, unwritten):
             assert measured.values("nll") == pytest.approx([o.nll for o in arms[arm]])
             assert [a.answer for a in measured.asked] == [o.answer.answer for o in arms[arm]]
-            assert [a.fet for a in measured.asked] == [o.answer.fet for o in arms[arm]]
+            dearer = [a.fet - o.answer.fet for a, o in zip(measured.asked, arms[arm], strict=True)]
+            assert all(more > 0 if arm == "read" else more == 0 for more in dearer)
         assert slept.sleep_fet == searched.sleep_fet == pytest.approx(sum(memory.record.fet.values()))
         assert 0 < slept.estimation_fet < slept.sleep_fet
         assert slept.total_fet(10) == pytest.approx(slept.sleep_fet + 10 * slept.question_fet)
-    assert row(found, 0).sleep_fet == row(found, 0, "search").sleep_fet == row(found, None).sleep_fet == 0
+    assert row(found, 0).sleep_fet == row(found, 0, "ensemble").sleep_fet == row(found, None).sleep_fet == 0
     assert row(found, None).question_fet > 3 * row(found, 0).question_fet
     assert row(found, 1).sleep_fet < row(found, 3).sleep_fet
 
@@ -75,8 +77,8 @@ def test_wordings_are_asked_and_searched_for_as_they_were(llama: Base, config: C
     """A wording changes the prompt, and not what is found for the question."""
     worded = "As to the island: {question}"
     found = tune(STORY, questions=QUESTIONS, passes=(1,), wordings=[worded], base=llama, config=config)
-    [asked] = [row for row in found.rows if (row.passes, row.way, row.wording) == (1, "search", worded)]
-    own = row(found, 1, "search")
+    [asked] = [row for row in found.rows if (row.passes, row.way, row.wording) == (1, "ensemble", worded)]
+    own = row(found, 1, "ensemble")
     assert [a.answer for a in asked.asked] != [a.answer for a in own.asked] or asked.values("nll") != own.values("nll")
     longer = {round(a.fet - b.fet) for a, b in zip(asked.asked, own.asked, strict=True)}
     assert all(fet > 0 for fet in longer)
@@ -95,7 +97,7 @@ def test_many_settings_are_halved(llama: Base, config: Config, tmp_path: Path) -
     assert len(asked) == 3 * 2 * 3 + 1
     assert min(asked.values()) < 12
     assert found.answers_share < 0.8
-    for passes, way in ((0, "direct"), (0, "search"), (2, "direct"), (2, "search"), (None, "direct")):
+    for passes, way in ((0, "direct"), (0, "ensemble"), (2, "direct"), (2, "ensemble"), (None, "direct")):
         assert len(row(found, passes, way).asked) == 12
     chosen = found.recommendation
     best = [r for r in found.rows if (r.passes, r.way, r.wording) == (chosen.passes, chosen.answer_way, chosen.wording)]
@@ -110,7 +112,7 @@ def test_the_result_is_whole(llama: Base, config: Config, tmp_path: Path) -> Non
     found = tune(STORY, questions=QUESTIONS, passes=(0, 2), base=llama, config=config, expected_questions=7)
     values = json.loads(json.dumps(found.to_dict()))
     assert [row["way"] for row in values["rows"]] == ["floor", "floor", "passes", "passes", "context"]
-    assert [row["answer_way"] for row in values["rows"]] == ["search", "direct", "search", "direct", "direct"]
+    assert [row["answer_way"] for row in values["rows"]] == ["ensemble", "direct", "ensemble", "direct", "direct"]
     for row in values["rows"]:
         assert row["total"]["fet"] == pytest.approx(row["sleep"]["fet"] + 7 * row["question"]["fet"])
         assert all(row[score]["low"] <= row[score]["mean"] <= row[score]["high"] for score in ("f1", "em", "nll"))
@@ -135,7 +137,7 @@ def test_a_killed_run_goes_on(llama: Base, config: Config, tmp_path: Path) -> No
     assert [row.passes for row in Bank(tmp_path / "run" / BANK).rows()] == [0, 0, None]
     said: list[str] = []
     again = tune(STORY, **given, listener=events.append, tell=said.append)
-    asked = ("1 pass, search", "1 pass", "2 passes, search", "2 passes")
+    asked = ("1 pass, ensemble", "1 pass", "2 passes, ensemble", "2 passes")
     assert said == [f"asking 3 questions: {name}" for name in asked]
     assert events
     assert [row.values("nll") for row in again.rows] == [pytest.approx(row.values("nll")) for row in whole.rows]
@@ -155,7 +157,7 @@ def test_a_kill_between_two_levels_loses_no_sleep(llama: Base, config: Config, t
     events: list[Event] = []
     said: list[str] = []
     tune(STORY, **given, listener=events.append, tell=said.append)
-    assert (events, said) == ([], ["asking 3 questions: 2 passes, search", "asking 3 questions: 2 passes"])
+    assert (events, said) == ([], ["asking 3 questions: 2 passes, ensemble", "asking 3 questions: 2 passes"])
 
 
 def test_what_is_measured_serves_another_wish_without_the_model(llama: Base, config: Config, tmp_path: Path) -> None:
