@@ -22,7 +22,7 @@ from nrem.consolidation.protocol.confidence import Confidence
 from nrem.consolidation.resample import Resampler, interval
 from nrem.memory.errors import MissingFileError, UsageError
 
-WAYS = ("direct", "read", "search")
+WAYS = ("direct", "read", "search", "ensemble")
 AS_ANSWERED, DECODING, CONSTANT, SCALED = "as answered", "decoding", "constant", "scaled"
 
 

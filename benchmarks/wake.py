@@ -40,8 +40,8 @@ from nrem.runtime.wake.ways import parse_way
 
 OWN = ("floor", "context")
 """Arms that are no ways."""
-ARMS = ("floor", "direct", "read", "search", "search:2", "think:16", "vote", "context")
-BESIDE = ("search", "read")
+ARMS = ("floor", "direct", "read", "search", "ensemble", "search:2", "think:16", "vote", "context")
+BESIDE = ("ensemble", "search", "read")
 """The arms that the others are compared with, document by document: adapter and text together, and the text alone."""
 ROOM = "benchmarks"
 

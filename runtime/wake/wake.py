@@ -112,7 +112,8 @@ class Wake:
     def way(self, wanted: str = "") -> Way:
         """The way that is gone; raises `UsageError` where there is no such way, or no text to search."""
         c, text = self.config.answer, self.memory.text
-        return resolve_way(wanted or c.way, kept=len(text) if text is not None else 0, again=c.sleep_again, memory=self.memory.name)
+        kept = len(text) if text is not None else 0
+        return resolve_way(wanted or c.way, kept=kept, again=c.sleep_again, memory=self.memory.name, retired=self.protocol.retired)
 
     def passages(self, answer: Answer) -> list[Chunk]:
         """What an answer leans on, with its text: for each of `leans_on` the part of it that has most to do with question and answer."""

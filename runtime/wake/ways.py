@@ -25,7 +25,8 @@ ROUTER = "router"
 ROUTED = f"{ROUTER}: what gains most for the question, after nrem calibrate"
 AUTO = "auto"
 """`ensemble` where the text was kept, but `read` where it is one chunk: there search cannot miss, and the adapter has nothing to add
-(docs/results.md). `direct` where it was forgotten; `again` where the earlier setting `answer.sleep_again` wants it."""
+(docs/results.md); `search` with a protocol that no longer ships, whose reader only the adapter has. `direct` where the text was forgotten;
+`again` where the earlier setting `answer.sleep_again` wants it."""
 AUTO_IN_WORDS = f"{AUTO}: ensemble where the text was kept, read where it is one chunk, direct where it was forgotten"
 
 
@@ -54,13 +55,14 @@ def parse_way(wanted: str) -> Way:
     return WAYS[name](name, int(number))
 
 
-def resolve_way(wanted: str, *, kept: int, again: int, memory: str) -> Way:
+def resolve_way(wanted: str, *, kept: int, again: int, memory: str, retired: bool = False) -> Way:
     """The way that is gone: `kept` is how many chunks of its text the memory has, `again` the passes of `answer.sleep_again`, `memory` how
-    it is called. Raises `UsageError` where there is no such way, or nothing to search."""
+    it is called, `retired` whether its protocol's reader is left in its adapters only. Raises `UsageError` where there is no such way, or nothing to search."""
     if wanted == ROUTER:  # it begins with the direct answer, and can do without the text
         wanted = "direct"
     if wanted == AUTO:
-        wanted = "direct" if not kept else f"again:{again}" if again else "read" if kept == 1 else "ensemble"
+        beside_text = "search" if retired else "read" if kept == 1 else "ensemble"
+        wanted = "direct" if not kept else f"again:{again}" if again else beside_text
     way = parse_way(wanted)
     if way.searches and not kept:
         raise UsageError(f"way {wanted}: {memory} has forgotten its text, and there is nothing to search; answer with direct")

@@ -46,6 +46,15 @@ def test_every_axis_gets_its_sentence() -> None:
     assert len(said) == 5
 
 
+def test_text_beside_the_adapter_is_a_search_too() -> None:
+    rows = [row(0, 4), row(2, 10), row(0, 30, "ensemble", fet=250), row(2, 36, "ensemble", fet=250), row(2, 36, "vote:3", fet=750)]
+    said = verdicts(rows)
+    [search] = [s for s in said if s.startswith("search")]
+    assert search.startswith("search pays here: 0 passes, ensemble against 0 passes at best +65.0 points")
+    [votes] = [s for s in said if s.startswith("votes")]
+    assert votes.startswith("votes do not pay here: 2 passes, vote:3 against 2 passes, ensemble +0.0 points")
+
+
 def test_only_questions_that_both_were_asked_are_compared() -> None:
     said = verdicts([row(0, 0), row(2, 40, numbers=range(10, 16))])
     assert said == ["passes pay here: 2 passes against 0 passes +100.0 points (+100.0 to +100.0); 6 questions"]

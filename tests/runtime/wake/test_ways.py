@@ -75,6 +75,11 @@ def test_what_is_gone_by_itself_depends_on_how_much_text_there_is(chunks: int, a
     assert str(resolve_way(AUTO, kept=chunks, again=again, memory="m")) == way
 
 
+def test_where_only_the_adapter_has_the_reader_it_stays_on() -> None:
+    """Of a memory whose protocol no longer ships."""
+    assert [str(resolve_way(AUTO, kept=kept, again=0, memory="m", retired=True)) for kept in (0, 1, 9)] == ["direct", "search", "search"]
+
+
 def test_a_text_of_one_chunk_is_not_searched(tmp_path: Path) -> None:
     text = EvictedText(tmp_path)
     text.append(Chunk(document="d", title="", index=0, start=0, end=26, text="Wexley paid for the lamp. ", num_tokens=6))
