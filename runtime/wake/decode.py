@@ -16,14 +16,14 @@ import torch
 from torch import Tensor
 
 from nrem.consolidation.budget import CostModel
-from nrem.consolidation.probe.items import Item, collate, pack
+from nrem.consolidation.probe.items import Batch, Item, collate, pack
 from nrem.consolidation.protocol.protocol import Protocol
 from nrem.consolidation.read.split_model import SplitModel
 from nrem.consolidation.train.data import NOT_STATED
 from nrem.runtime.models.load import Base
 from nrem.runtime.wake.answer import Answer, Thought
 from nrem.runtime.wake.config import AnswerConfig
-from nrem.runtime.wake.expert import BesideText, Expert
+from nrem.runtime.wake.expert import BesideText, Expert, beside
 from nrem.runtime.wake.generate import Generated, Generator, checked
 from nrem.runtime.wake.normal import normalise
 from nrem.runtime.wake.prompt import Prompt, fitted, prompts_of
@@ -89,7 +89,7 @@ class Answerer:
         out, whole = [0.0] * len(pairs), SplitModel(self.base.model, 0)
         for group in pack(items, NLL_TOKENS):
             batch = collate(group, self.protocol.stop_id, self.base.model.device)
-            logits = self._beside(batch.logits(whole), [replace(i, prompt=self._alone(pairs[i.chunk][0])) for i in group], whole)
+            logits = self._with_expert(batch, [prompts[item.chunk] for item in group], whole)
             nll = torch.nn.functional.cross_entropy(logits.float(), batch.targets, reduction="none")
             for row, item in enumerate(group):
                 out[item.chunk] = float(nll[batch.owner == row].mean())
@@ -120,14 +120,17 @@ class Answerer:
         """Drop the cached text; needed when other fast weights are attached."""
         self._generator.forget()
 
-    def _beside(self, logits: Tensor, alone: Sequence[Item], whole: SplitModel) -> Tensor:
-        """What an expert, where there is one, makes of logits: it is asked the same without a text."""
+    def _with_expert(self, batch: Batch, prompts: Sequence[Prompt], whole: SplitModel) -> Tensor:
+        """Logits at a batch's answers, (selected vocab): the model's own, or with an expert's, which is asked the same without a text."""
+        logits = batch.logits(whole)
         if self.expert is None:
             return logits
-        batch = collate(alone, self.protocol.stop_id, self.base.model.device)
+        alone = [replace(item, prompt=self._alone(prompt.question)) for item, prompt in zip(batch.items, prompts, strict=True)]
+        questions = collate(alone, self.protocol.stop_id, self.base.model.device)
         with self.expert.speaking():
-            said = batch.logits(whole)
-        return self.expert.beside(logits, said, batch.logits(whole))
+            said = questions.logits(whole)
+        shares = self.expert.shares([prompt.text_ids for prompt in prompts]).to(said.device)
+        return beside(logits, said, questions.logits(whole), shares[batch.owner])
 
     def _alone(self, question: str) -> list[int]:
         """The prompt without a text."""
@@ -161,11 +164,11 @@ class Answerer:
 
     def _answers(self, prompts: Sequence[Prompt]) -> list[Answer]:
         """In one batch."""
-        started, beside = time.perf_counter(), None
+        started, expert = time.perf_counter(), None
         if self.expert is not None:
-            alone = [self._alone(prompt.question) for prompt in prompts]
-            beside = BesideText(self.base.model, self.expert, alone, self.protocol.stop_id)
-        found = self._generator.together([prompt.ids for prompt in prompts], self.config.max_new_tokens, beside=beside)
+            alone, shares = [self._alone(p.question) for p in prompts], self.expert.shares([p.text_ids for p in prompts])
+            expert = BesideText(self.base.model, self.expert, alone, shares, self.protocol.stop_id)
+        found = self._generator.together([prompt.ids for prompt in prompts], self.config.max_new_tokens, beside=expert)
         seconds = (time.perf_counter() - started) / len(prompts)
         return [self._answer(prompt, generated, seconds) for prompt, generated in zip(prompts, found, strict=True)]
 

@@ -3,7 +3,8 @@
     log p(token) = log p(token | text, question) + share * (log p_memory(token | question) - log p_nothing written(token | question))
 
 up to a constant: experts and anti-experts at decoding time (arXiv 2105.03023). Text and adapter are two witnesses of the same document.
-With both in one prompt the adapter stands in the text's way; here neither disturbs the other. Knows nothing about questions or prices.
+With both in one prompt the adapter stands in the text's way; here neither disturbs the other. Where there is no text the reader's guess is
+all that is read, and the expert counts in full: what is left is the adapter alone. Knows nothing about questions or prices.
 """
 
 import inspect
@@ -28,7 +29,7 @@ class Expert:
     reader: FastWeights
     """With nothing written: what reads the text, and guesses without it."""
     share: float
-    """How far the expert counts beside the text."""
+    """How far the expert counts beside a text."""
 
     @contextmanager
     def speaking(self) -> Iterator[None]:
@@ -36,28 +37,40 @@ class Expert:
         with self.written.silenced(False), self.reader.silenced():
             yield
 
-    def beside(
-        self, reading: Float[Tensor, "row vocab"], expert: Float[Tensor, "row vocab"], guess: Float[Tensor, "row vocab"]
-    ) -> Float[Tensor, "row vocab"]:
-        """Log-probabilities of all three together, from the logits of each."""
-        read, said, guessed = (torch.log_softmax(logits.float(), -1) for logits in (reading, expert, guess))
-        return torch.log_softmax(read + self.share * (said - guessed), -1)
+    def shares(self, texts: Sequence[Sequence[int]]) -> Float[Tensor, "row 1"]:
+        """How far it counts beside each of these texts, given as token ids; in full where one is empty."""
+        return torch.tensor([[self.share if text else 1.0] for text in texts])
+
+
+def beside(
+    reading: Float[Tensor, "row vocab"],
+    expert: Float[Tensor, "row vocab"],
+    guess: Float[Tensor, "row vocab"],
+    shares: Float[Tensor, "row 1"],
+) -> Float[Tensor, "row vocab"]:
+    """Log-probabilities of all three together, from the logits of each."""
+    read, said, guessed = (torch.log_softmax(logits.float(), -1) for logits in (reading, expert, guess))
+    return torch.log_softmax(read + shares.to(read.device) * (said - guessed), -1)
 
 
 class BesideText(LogitsProcessor):
     """While a batch of prompts with texts is decoded, asks the expert the same questions without them, token by token."""
 
-    def __init__(self, model: PreTrainedModel, expert: Expert, questions: Sequence[Sequence[int]], pad_id: int) -> None:
+    def __init__(
+        self,
+        model: PreTrainedModel,
+        expert: Expert,
+        questions: Sequence[Sequence[int]],
+        shares: Float[Tensor, "row 1"],
+        pad_id: int,
+    ) -> None:
         """`questions`: the prompts without a text, as token ids, in the order of the batch."""
         width = max(map(len, questions))
-        self.model, self.expert = model, expert
+        self.model, self.expert, self.shares = model, expert, shares
         self._next = torch.tensor([[pad_id] * (width - len(q)) + [*q] for q in questions], device=model.device)
         self._mask = torch.tensor([[0] * (width - len(q)) + [1] * len(q) for q in questions], device=model.device)
-        self._cache_name, self._said, self._guessed = (
-            cache_argument(model),
-            DynamicCache(config=model.config),
-            DynamicCache(config=model.config),
-        )
+        self._said, self._guessed = DynamicCache(config=model.config), DynamicCache(config=model.config)
+        self._cache_name = cache_argument(model)
         self._numbered = "position_ids" in inspect.signature(model.forward).parameters
         self._begun = False
 
@@ -68,7 +81,7 @@ class BesideText(LogitsProcessor):
         self._begun = True
         with self.expert.speaking():
             said = self._logits(self._said)
-        return self.expert.beside(scores, said, self._logits(self._guessed))
+        return beside(scores, said, self._logits(self._guessed), self.shares)
 
     def _logits(self, cache: DynamicCache) -> Tensor:
         """Of the next token of every row; what was read before is in the cache."""

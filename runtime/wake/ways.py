@@ -57,7 +57,8 @@ def parse_way(wanted: str) -> Way:
 
 def resolve_way(wanted: str, *, kept: int, again: int, memory: str, retired: bool = False) -> Way:
     """The way that is gone: `kept` is how many chunks of its text the memory has, `again` the passes of `answer.sleep_again`, `memory` how
-    it is called, `retired` whether its protocol's reader is left in its adapters only. Raises `UsageError` where there is no such way, or nothing to search."""
+    it is called, `retired` whether its protocol's reader is left in its adapters only. Raises `UsageError` where there is no such way, or
+    nothing to search."""
     if wanted == ROUTER:  # it begins with the direct answer, and can do without the text
         wanted = "direct"
     if wanted == AUTO:

@@ -46,7 +46,7 @@ def together(wake: Wake, question: str, said: list[int]) -> Tensor:
         read, guessed = logits(wake, beside), logits(wake, alone)
     with wake.memory.attached(model, EVERYTHING):
         expert = logits(wake, alone)
-    return torch.log_softmax(read + Ensemble.expert * (expert - guessed), -1)
+    return torch.log_softmax(read + Ensemble.expert * (expert - guessed), -1) if chunks else expert
 
 
 def test_it_says_what_text_and_adapter_say_together(wake: Wake) -> None:
@@ -73,6 +73,13 @@ def test_a_given_answer_is_as_likely_as_both_make_it(wake: Wake) -> None:
             expected.append(-float(together(wake, question, said)[token]))
             said.append(token)
         assert nll == pytest.approx(sum(expected) / len(expected), rel=1e-3)
+
+
+def test_without_a_text_it_is_the_adapter_alone(wake: Wake) -> None:
+    nothing = "xyzzy"
+    direct, ensemble = (wake.answer(nothing, way) for way in ("direct", "ensemble"))
+    assert (ensemble.answer, ensemble.leans_on) == (direct.answer, ())
+    assert ensemble.token_confidence == pytest.approx(direct.token_confidence, abs=2e-4)
 
 
 def test_it_costs_what_is_read_and_the_question_twice(wake: Wake) -> None:
