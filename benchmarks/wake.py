@@ -76,7 +76,7 @@ def measure(
             told = answered(ROOM, wake, arm, document.text, document.questions, ask_it)
             features = [features_of(o.answer, memory) for o in told] if arm == FIRST else []
             found[arm].add(document, told, features)
-            if arm not in OWN and parse_way(arm).adapter:
+            if arm not in OWN and parse_way(arm).asks_memory:
                 found[arm].note(memory, sum(memory.record.seconds.values()))
     return found
 

@@ -23,10 +23,10 @@ from nrem.consolidation.train.data import NOT_STATED
 from nrem.runtime.models.load import Base
 from nrem.runtime.wake.answer import Answer, Thought
 from nrem.runtime.wake.config import AnswerConfig
-from nrem.runtime.wake.expert import BesideText, Expert, beside
 from nrem.runtime.wake.generate import Generated, Generator, checked
 from nrem.runtime.wake.normal import normalise
 from nrem.runtime.wake.prompt import Prompt, fitted, prompts_of
+from nrem.runtime.wake.witnesses import BesideReader, Witnesses, together
 
 NLL_TOKENS = 4096
 """Padded tokens computed at once for the likelihood of given answers."""
@@ -53,13 +53,13 @@ class Answerer:
     def __init__(self, base: Base, protocol: Protocol, config: AnswerConfig, seed: int = 0) -> None:
         self.base, self.protocol, self.config, self.seed = base, protocol, config, seed
         self.cost = CostModel.of(base.model)
-        self.expert: Expert | None = None
+        self.witnesses: Witnesses | None = None
         self._generator = Generator(base.model, protocol.stop_ids, protocol.stop_id, protocol.answer_ids(NOT_STATED)[0])
 
-    def with_expert(self, expert: Expert) -> Self:
-        """The same, with an expert beside the text of `ask_all` and `nlls`."""
+    def before(self, witnesses: Witnesses) -> Self:
+        """The same, with witnesses who have a say in `ask_all` and `nlls`."""
         other = copy.copy(self)
-        other.expert = expert
+        other.witnesses = witnesses
         return other
 
     def ask(self, question: str, context: str = "") -> Answer:
@@ -89,7 +89,7 @@ class Answerer:
         out, whole = [0.0] * len(pairs), SplitModel(self.base.model, 0)
         for group in pack(items, NLL_TOKENS):
             batch = collate(group, self.protocol.stop_id, self.base.model.device)
-            logits = self._with_expert(batch, [prompts[item.chunk] for item in group], whole)
+            logits = self._logits(batch, [prompts[item.chunk] for item in group], whole)
             nll = torch.nn.functional.cross_entropy(logits.float(), batch.targets, reduction="none")
             for row, item in enumerate(group):
                 out[item.chunk] = float(nll[batch.owner == row].mean())
@@ -120,17 +120,17 @@ class Answerer:
         """Drop the cached text; needed when other fast weights are attached."""
         self._generator.forget()
 
-    def _with_expert(self, batch: Batch, prompts: Sequence[Prompt], whole: SplitModel) -> Tensor:
-        """Logits at a batch's answers, (selected vocab): the model's own, or with an expert's, which is asked the same without a text."""
+    def _logits(self, batch: Batch, prompts: Sequence[Prompt], whole: SplitModel) -> Tensor:
+        """At a batch's answers, (selected vocab): the model's own, or all witnesses' together."""
         logits = batch.logits(whole)
-        if self.expert is None:
+        if self.witnesses is None:
             return logits
-        alone = [replace(item, prompt=self._alone(prompt.question)) for item, prompt in zip(batch.items, prompts, strict=True)]
-        questions = collate(alone, self.protocol.stop_id, self.base.model.device)
-        with self.expert.speaking():
-            said = questions.logits(whole)
-        shares = self.expert.shares([prompt.text_ids for prompt in prompts]).to(said.device)
-        return beside(logits, said, questions.logits(whole), shares[batch.owner])
+        asked = [replace(item, prompt=self._alone(prompt.question)) for item, prompt in zip(batch.items, prompts, strict=True)]
+        alone = collate(asked, self.protocol.stop_id, self.base.model.device)
+        with self.witnesses.adapter_on():
+            on = [batch.logits(whole), alone.logits(whole)]
+        weights = self.witnesses.weights([prompt.text_ids for prompt in prompts]).to(batch.owner.device)
+        return together([logits, *on, alone.logits(whole)], weights[batch.owner])
 
     def _alone(self, question: str) -> list[int]:
         """The prompt without a text."""
@@ -164,11 +164,12 @@ class Answerer:
 
     def _answers(self, prompts: Sequence[Prompt]) -> list[Answer]:
         """In one batch."""
-        started, expert = time.perf_counter(), None
-        if self.expert is not None:
-            alone, shares = [self._alone(p.question) for p in prompts], self.expert.shares([p.text_ids for p in prompts])
-            expert = BesideText(self.base.model, self.expert, alone, shares, self.protocol.stop_id)
-        found = self._generator.together([prompt.ids for prompt in prompts], self.config.max_new_tokens, beside=expert)
+        started, beside = time.perf_counter(), None
+        ids = [prompt.ids for prompt in prompts]
+        if self.witnesses is not None:
+            alone, texts = [self._alone(p.question) for p in prompts], [p.text_ids for p in prompts]
+            beside = BesideReader(self.base.model, self.witnesses, ids, alone, texts, self.protocol.stop_id)
+        found = self._generator.together(ids, self.config.max_new_tokens, beside=beside)
         seconds = (time.perf_counter() - started) / len(prompts)
         return [self._answer(prompt, generated, seconds) for prompt, generated in zip(prompts, found, strict=True)]
 
@@ -210,8 +211,8 @@ class Answerer:
         """With its price; `read` tells that somebody else has paid for the prompt."""
         length, text, steps = len(prompt.ids), self._text(found.tokens), max(len(found.tokens), 1)
         fet = self._fet(length, steps, read=read) + (prompt.thought.fet if prompt.thought else 0.0)
-        if self.expert is not None:  # it and the reader's guess
-            fet += 2 * self._fet(len(self._alone(prompt.question)), steps)
+        if self.witnesses is not None:  # the prompt once more, and the question by itself twice
+            fet += self._fet(length, steps) + 2 * self._fet(len(self._alone(prompt.question)), steps)
         probability = round(math.exp(sum(found.log_p) / max(1, len(found.log_p))), 4)
         not_stated, unlikely = round(found.watched, 6), self.config.not_stated
         return Answer(

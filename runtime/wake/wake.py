@@ -24,13 +24,13 @@ from nrem.runtime.parts import base_of, calibration_folder, check_parts, config_
 from nrem.runtime.wake.answer import Answer
 from nrem.runtime.wake.config import check_question
 from nrem.runtime.wake.decode import Answerer
-from nrem.runtime.wake.expert import Expert
 from nrem.runtime.wake.features import features_of
 from nrem.runtime.wake.router import FIRST, read_router, routed
 from nrem.runtime.wake.sleep_again import sleep_again
 from nrem.runtime.wake.snippet import part, snippet
 from nrem.runtime.wake.way import Way
 from nrem.runtime.wake.ways import ROUTER, parse_way, resolve_way
+from nrem.runtime.wake.witnesses import Witnesses
 
 SHOWN_TOKENS = 64
 """Of a passage that is shown to a person."""
@@ -131,7 +131,7 @@ class Wake:
     def _attached_groups(self, way: Way, questions: Sequence[str]) -> Iterator[tuple[Answerer, list[int], dict[int, list[Chunk]]]]:
         """Questions by number, with the chunks of their prompts, group by group, each while the weights are on that it is asked of."""
         chunks = {n: way.chunks(self.memory.text, question) for n, question in enumerate(questions)}
-        groups = self.memory.by_route(questions) if way.adapter or way.expert else {EVERYTHING: list(range(len(questions)))}
+        groups = self.memory.by_route(questions) if way.asks_memory else {EVERYTHING: list(range(len(questions)))}
         for route, numbers in groups.items():
             with self._attached(route, way) as answerer:
                 yield answerer, numbers, chunks
@@ -140,9 +140,9 @@ class Wake:
     def _attached(self, route: Route, way: Way) -> Iterator[Answerer]:
         """What asks the model while the weights of a way are on."""
         model = self.base.model
-        if way.expert:
+        if way.say:
             with self.memory.lent(model, route) as written, self.nothing_written.attached(model), written.silenced():
-                yield self.answerer.with_expert(Expert(written, self.nothing_written, way.expert))
+                yield self.answerer.before(Witnesses(written, self.nothing_written, way.say))
         else:
             with self.memory.attached(model, route) if way.adapter else self.nothing_written.attached(model):
                 yield self.answerer

@@ -27,6 +27,15 @@ class Amount(NamedTuple):
             raise UsageError(f"way {way}:{number}: got {number} {self.of}, expected 1 to {self.most}; {way} alone is {way}:{self.usual}")
 
 
+class Say(NamedTuple):
+    """What an adapter counts beside a text that is read without it."""
+
+    with_text: float
+    """Share of the reading that has the adapter on, 0 to 1."""
+    alone: float
+    """How far it counts when it is asked without the text."""
+
+
 class Askable(Protocol):
     """What a way asks through: a base model that has the weights of the way on. Contexts are texts for the prompt, one a question."""
 
@@ -43,8 +52,8 @@ class Way(ABC):
     """Whether it needs the text that was kept."""
     adapter: ClassVar[bool] = True
     """Whether the memory's fast weights are on; else the protocol's reader alone, as with nothing written."""
-    expert: ClassVar[float] = 0.0
-    """How far the adapter alone counts as an expert beside a prompt that is read without it; 0 where it is not asked."""
+    say: ClassVar[Say | None] = None
+    """What the adapter counts beside a prompt that is read without it; None where it is not asked."""
     dear: ClassVar[bool] = False
     """Whether it asks the model more than once; `nrem eval` leaves such a way out unless it is named."""
     counts: ClassVar[Amount | None] = None
@@ -73,6 +82,11 @@ class Way(ABC):
     def nlls(self, askable: Askable, pairs: Sequence[tuple[str, str]], contexts: Sequence[str]) -> list[float]:
         """Mean NLL of given answers, nats per token, under the prompts of the way."""
         return askable.nlls(pairs, contexts)
+
+    @property
+    def asks_memory(self) -> bool:
+        """Whether what a sleep has written has a say, in the prompt or beside it."""
+        return self.adapter or self.say is not None
 
     @property
     def measured_as(self) -> str:

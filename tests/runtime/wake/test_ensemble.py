@@ -45,8 +45,9 @@ def together(wake: Wake, question: str, said: list[int]) -> Tensor:
     with wake.nothing_written.attached(model):
         read, guessed = logits(wake, beside), logits(wake, alone)
     with wake.memory.attached(model, EVERYTHING):
-        expert = logits(wake, alone)
-    return torch.log_softmax(read + Ensemble.expert * (expert - guessed), -1) if chunks else expert
+        searched, expert = logits(wake, beside), logits(wake, alone)
+    share, weight = Ensemble.say
+    return torch.log_softmax((1 - share) * read + share * searched + weight * (expert - guessed), -1) if chunks else expert
 
 
 def test_it_says_what_text_and_adapter_say_together(wake: Wake) -> None:
@@ -82,7 +83,7 @@ def test_without_a_text_it_is_the_adapter_alone(wake: Wake) -> None:
     assert ensemble.token_confidence == pytest.approx(direct.token_confidence, abs=2e-4)
 
 
-def test_it_costs_what_is_read_and_the_question_twice(wake: Wake) -> None:
+def test_it_costs_what_is_read_and_asked_twice(wake: Wake) -> None:
     read, ensemble = (wake.answer(QUESTIONS[0], way) for way in ("read", "ensemble"))
     cost, length = wake.answerer.cost, len(wake.protocol.question_ids(QUESTIONS[0]))
 
@@ -90,7 +91,7 @@ def test_it_costs_what_is_read_and_the_question_twice(wake: Wake) -> None:
         return cost.forward(prompt, prompt / 2, head_tokens=1) + cost.forward(said, prompt + said / 2)
 
     said = max(ensemble.answer_tokens, 1)
-    assert ensemble.fet == pytest.approx(price(ensemble.prompt_tokens, said) + 2 * price(length, said), abs=0.1)
+    assert ensemble.fet == pytest.approx(2 * price(ensemble.prompt_tokens, said) + 2 * price(length, said), abs=0.1)
     assert (ensemble.prompt_tokens, ensemble.leans_on) == (read.prompt_tokens, read.leans_on)
 
 
