@@ -17,8 +17,8 @@ LONGEST_ANSWER = 1024
 class AnswerConfig:
     way: str = AUTO
     """How to answer, NAME or NAME:AMOUNT: `direct` from the adapter alone; `read` with the chunk in the prompt that is found for the
-    question (`read:2`: in two rounds), the adapter off; `search` with that prompt and the adapter on; `ensemble` by `read` and what the
-    adapter adds by itself; `think:32`, `vote:5` and `again:2` spend more on a question: `nrem ask --help` has them all. `auto` is
+    question (`read:2`: in two rounds), the adapter off; `search` with that prompt and the adapter on; `ensemble` by both and what the
+    adapter says alone; `think:32`, `vote:5` and `again:2` spend more on a question: `nrem ask --help` has them all. `auto` is
     `ensemble` where the text was kept, `read` where it is one chunk, and `direct` where it was forgotten; `router` chooses for each
     question, after `nrem calibrate`."""
     price: float = 0.0
