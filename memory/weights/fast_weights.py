@@ -167,6 +167,11 @@ class FastWeights:
 
         return add
 
+    def adds_the_same(self, other: Self) -> bool:
+        """Whether both have the same factors."""
+        mine, theirs = self.tensors(), other.tensors()
+        return mine.keys() == theirs.keys() and all(torch.equal(mine[key], theirs[key].to(mine[key].device)) for key in mine)
+
     def as_saved(self) -> Self:
         """The modules that files hold: those with a rank, or all with one of no effect."""
         kept = {name: f for name, f in self.factors.items() if len(f.A)} or {name: f.empty() for name, f in self.factors.items()}

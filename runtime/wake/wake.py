@@ -141,8 +141,12 @@ class Wake:
         """What asks the model while the weights of a way are on."""
         model = self.base.model
         if way.say:
-            with self.memory.lent(model, route) as written, self.nothing_written.attached(model), written.silenced():
-                yield self.answerer.before(Witnesses(written, self.nothing_written, way.say))
+            with self.memory.lent(model, route) as written:
+                if written.adds_the_same(self.nothing_written):  # no witness but the reader
+                    yield self.answerer
+                    return
+                with self.nothing_written.attached(model), written.silenced():
+                    yield self.answerer.before(Witnesses(written, self.nothing_written, way.say))
         else:
             with self.memory.attached(model, route) if way.adapter else self.nothing_written.attached(model):
                 yield self.answerer

@@ -55,7 +55,7 @@ class Way(ABC):
     say: ClassVar[Say | None] = None
     """What the adapter counts beside a prompt that is read without it; None where it is not asked."""
     dear: ClassVar[bool] = False
-    """Whether it asks the model more than once; `nrem eval` leaves such a way out unless it is named."""
+    """Whether it asks the model more often than the default way does; `nrem eval` leaves such a way out unless it is named."""
     counts: ClassVar[Amount | None] = None
     """What its amount is; None for a way without one."""
 

@@ -98,7 +98,9 @@ def test_questions_are_asked_as_any_question_is(llama: Base, config: Config) -> 
     unsure = replace(config, answer=replace(config.answer, sleep_again=1, sure=2.0))  # must not sleep on a question here
     found = confidence_of_questions(llama, unsure, [document, document], 1, lambda event: None)
     assert found is not None
-    expected = Confidence.of([(a.token_confidence, ok) for a, ok in zip(said, right, strict=True)] * 2, 1, "questions", str(memory.wake.way()))
+    expected = Confidence.of(
+        [(a.token_confidence, ok) for a, ok in zip(said, right, strict=True)] * 2, 1, "questions", str(memory.wake.way())
+    )
     assert replace(found, others=()) == expected
     for fit in found.others:
         answers = memory.wake.answers(words, fit.way)
