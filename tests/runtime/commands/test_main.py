@@ -267,7 +267,7 @@ def test_eval_ends_with_one_json_object(shell: Shell, memory: str) -> None:
     rows = [{"id": "1", "question": "Who kept the lighthouse?", "answers": ["Maren Tull"]}]
     (shell.folder / "qa.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows), encoding="utf-8")
     found = json.loads(shell("eval", memory, "--questions", "qa.jsonl", "--json").out)
-    assert found["arms"].keys() == {"floor", "wrong", "memory", "read", "search", "context"}
+    assert found["arms"].keys() == {"floor", "wrong", "memory", "read", "search", "ensemble", "context"}
     assert found["questions"][0]["expected"] == "Maren Tull"
     assert found["questions"][0]["answers"].keys() == found["arms"].keys()
     assert all({"nll", "f1", "em", "n"} <= arm.keys() for arm in found["arms"].values())

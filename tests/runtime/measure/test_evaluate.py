@@ -142,7 +142,7 @@ def test_without_a_wrong_memory_one_is_made(llama: Base, memory: Memory) -> None
 
 
 def test_what_cannot_be_asked_is_refused(llama: Base, memory: Memory) -> None:
-    with pytest.raises(UsageError, match=r"--arms: got 'best', expected some of floor, wrong, memory, read, search, context"):
+    with pytest.raises(UsageError, match=r"--arms: got 'best', expected some of floor, wrong, memory, read, search, ensemble, context"):
         evaluate_memory(llama, memory, QUESTIONS, arms=["floor", "best"])
     with pytest.raises(UsageError, match="no questions"):
         evaluate_memory(llama, memory, [])

@@ -120,7 +120,7 @@ def test_ask_puts_the_found_chunk_in_the_prompt_where_the_text_was_kept(llama: B
     memory = sleep_on(llama, protocol, tiny.STORY, OTHER)
     session, question = Session(memory, base=llama), "Who built the mill of Sarn?"
     found = session.answer(question)
-    assert found.way == "search"
+    assert found.way == "ensemble"
     assert found.document_tokens > 0
     (place,) = found.leans_on
     assert memory.text is not None
@@ -139,11 +139,11 @@ def test_ask_puts_the_found_chunk_in_the_prompt_where_the_text_was_kept(llama: B
 def test_eval_scores_the_adapter_with_the_found_chunk(llama: Base, protocol: Path) -> None:
     memory = sleep_on(llama, protocol, tiny.STORY, OTHER)
     asked = [Question(id="1", question="Who built the mill of Sarn?", answers=("Ines Vow",))]
-    arms = evaluate_memory(llama, memory, asked, arms=("memory", "search")).arms
+    arms = evaluate_memory(llama, memory, asked, arms=("memory", "ensemble")).arms
     session = Session(memory, base=llama)
     assert arms["memory"][0].answer.answer == session.answer(asked[0].question, "direct").answer
-    assert arms["search"][0].answer.answer == session.answer(asked[0].question).answer
-    assert arms["search"][0].nll != arms["memory"][0].nll
+    assert arms["ensemble"][0].answer.answer == session.answer(asked[0].question).answer
+    assert arms["ensemble"][0].nll != arms["memory"][0].nll
 
 
 def test_an_adapter_has_no_more_columns_than_tokens_were_written(llama: Base, protocol: Path) -> None:
