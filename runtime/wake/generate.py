@@ -26,6 +26,13 @@ def checked(values: list[float]) -> list[float]:
     return values
 
 
+def padded(prompts: Sequence[Sequence[int]], pad_id: int, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Token ids and mask of prompts, (row token), padded on the left: all end where the next token comes."""
+    width = max(map(len, prompts))
+    ids = torch.tensor([[pad_id] * (width - len(p)) + [*p] for p in prompts], device=device)
+    return ids, torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=device)
+
+
 class Generated(NamedTuple):
     """What came behind one prompt."""
 
@@ -66,9 +73,8 @@ class Generator:
     ) -> list[Generated]:
         """Greedily, at most `most` tokens behind each prompt, all in one batch that is padded on the left; what would end before `least`
         tokens goes on with the token `instead`. `beside` has a say in every token, and in its probability."""
-        width = max(len(prompt) for prompt in prompts)
-        ids = torch.tensor([[self.pad_id] * (width - len(p)) + [*p] for p in prompts], device=self.model.device)
-        mask = torch.tensor([[0] * (width - len(p)) + [1] * len(p) for p in prompts], device=ids.device)
+        ids, mask = padded(prompts, self.pad_id, self.model.device)
+        width = ids.shape[1]
         floor = [Floor(self.stop_ids, instead, width, least)] if least else []
         processors = LogitsProcessorList([*floor, *([beside] if beside else [])])
         config = self._config(most, output_scores=beside is not None)

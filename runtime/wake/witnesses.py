@@ -20,6 +20,7 @@ from transformers import DynamicCache, LogitsProcessor, PreTrainedModel
 
 from nrem.consolidation.read.split_model import cache_argument
 from nrem.memory.weights.fast_weights import FastWeights
+from nrem.runtime.wake.generate import padded
 from nrem.runtime.wake.way import Say
 
 Ids = Sequence[Sequence[int]]
@@ -48,7 +49,6 @@ class Witnesses:
 
 def together(logits: Sequence[Float[Tensor, "row vocab"]], weights: Float[Tensor, "row witness"]) -> Float[Tensor, "row vocab"]:
     """Log-probabilities of all witnesses together, from the logits of each."""
-    weights = weights.to(logits[0].device)
     summed = sum(weights[:, [n]] * torch.log_softmax(given.float(), -1) for n, given in enumerate(logits))
     assert isinstance(summed, Tensor)
     return torch.log_softmax(summed, -1)
@@ -58,10 +58,8 @@ class Stream:
     """A batch of prompts that is read token by token, with a cache of its own."""
 
     def __init__(self, model: PreTrainedModel, prompts: Ids, pad_id: int) -> None:
-        width = max(map(len, prompts))
         self.model = model
-        self._next = torch.tensor([[pad_id] * (width - len(ids)) + [*ids] for ids in prompts], device=model.device)
-        self._mask = torch.tensor([[0] * (width - len(ids)) + [1] * len(ids) for ids in prompts], device=model.device)
+        self._next, self._mask = padded(prompts, pad_id, model.device)
         self._cache, self._cache_name = DynamicCache(config=model.config), cache_argument(model)
         self._numbered = "position_ids" in inspect.signature(model.forward).parameters
 
@@ -82,7 +80,7 @@ class BesideReader(LogitsProcessor):
 
     def __init__(self, model: PreTrainedModel, witnesses: Witnesses, prompts: Ids, alone: Ids, texts: Ids, pad_id: int) -> None:
         """`alone`: the prompts without their texts."""
-        self.witnesses, self.weights = witnesses, witnesses.weights(texts)
+        self.witnesses, self.weights = witnesses, witnesses.weights(texts).to(model.device)
         self._on = [Stream(model, prompts, pad_id), Stream(model, alone, pad_id)]
         self._guess = Stream(model, alone, pad_id)
         self._begun = False
